@@ -1,0 +1,40 @@
+"""Fixtures and the numerical settings under which the whole suite runs.
+
+The suite runs twice: with 64-bit types (`VANISHING_JAX_X64=1`, the default) and without.
+"""
+
+import os
+import secrets
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+jax.config.update("jax_enable_x64", os.environ.get("VANISHING_JAX_X64", "1") == "1")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def getkey(request):
+    """Return a function that gives a fresh key at each call; its seed prints when a test fails.
+
+    Pin it by `VANISHING_JAX_SEED=123 pytest ...`.
+    """
+    seed = int(os.environ.get("VANISHING_JAX_SEED", secrets.randbelow(2**31)))
+    print(f"getkey seed: VANISHING_JAX_SEED={seed}")
+    counter = iter(range(10**9))
+    root = jax.random.key(seed)
+    return lambda: jax.random.fold_in(root, next(counter))
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    """Leave no figure open behind a test."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")

@@ -1,0 +1,81 @@
+"""vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
+
+Everything public is here or in one of the namespaces `cells`, `spectra`, `diagnostics`, `theory`,
+`tasks`, `training`, `interop`, `plots`, `report`. Names are loaded when first used (PEP 562), so that
+`import vanishing_jax` is cheap, changes no global state, and the command line answers at once.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import cells as cells
+    from . import diagnostics as diagnostics
+    from . import interop as interop
+    from . import plots as plots
+    from . import report as report
+    from . import spectra as spectra
+    from . import tasks as tasks
+    from . import theory as theory
+    from . import training as training
+    from ._chain import JacobianChain as JacobianChain
+    from ._checks import NonFiniteError as NonFiniteError
+    from ._linearize import linearize as linearize
+    from ._rollout import Trajectory as Trajectory
+    from ._rollout import rollout as rollout
+    from .cells import EquinoxCell as EquinoxCell
+    from .cells import FlaxCell as FlaxCell
+    from .cells import FunctionCell as FunctionCell
+    from .cells import as_cell as as_cell
+    from .diagnostics import Diagnosis as Diagnosis
+    from .diagnostics import GradientProfile as GradientProfile
+    from .diagnostics import diagnose as diagnose
+    from .diagnostics import gradient_profile as gradient_profile
+    from .spectra import LyapunovExponents as LyapunovExponents
+    from .spectra import Spectrum as Spectrum
+    from .spectra import log_singular_values as log_singular_values
+    from .spectra import lyapunov_exponents as lyapunov_exponents
+    from .training import train as train
+
+_NAMESPACES = frozenset(
+    "cells diagnostics interop plots report spectra tasks theory training".split()
+)
+
+_HOME = {
+    "Diagnosis": "diagnostics",
+    "EquinoxCell": "cells",
+    "FlaxCell": "cells",
+    "FunctionCell": "cells",
+    "GradientProfile": "diagnostics",
+    "JacobianChain": "_chain",
+    "LyapunovExponents": "spectra",
+    "NonFiniteError": "_checks",
+    "Spectrum": "spectra",
+    "Trajectory": "_rollout",
+    "as_cell": "cells",
+    "diagnose": "diagnostics",
+    "gradient_profile": "diagnostics",
+    "linearize": "_linearize",
+    "log_singular_values": "spectra",
+    "lyapunov_exponents": "spectra",
+    "rollout": "_rollout",
+    "train": "training",
+}
+
+__all__ = sorted([*_NAMESPACES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,280 @@
+"""A chain of one-step Jacobians, stored or computed when asked for."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from ._activations import stable_derivatives
+from ._rollout import Trajectory
+from ._tree import StateLayout
+from ._types import Array, ArrayLike
+from .cells import AbstractCell
+
+# Jacobians computed at once: enough to vectorize, small enough to stay in cache (the tangents of
+# every intermediate of the cell are alive at the same time).
+_CHUNK_BYTES = 16 * 2**20
+
+# Jacobians held at once while a streamed chain is walked.
+_SEGMENT_BYTES = 64 * 2**20
+
+
+class Linearization(eqx.Module):
+    """The cell and the trajectory around which it is linearized: gives J_t on demand."""
+
+    cell: AbstractCell
+    trajectory: Trajectory
+    layout: StateLayout = eqx.field(static=True)
+    mode: Literal["fwd", "rev"] = eqx.field(static=True)
+
+    def at(self, t):
+        """Return s_{t-1} as a vector and the map from it to s_t as a vector (t from 1; traced)."""
+        take = lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
+        state, input = jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
+
+        def step(vector):
+            return self.layout.ravel(self.cell(self.layout.unravel(vector, state), input))
+
+        return self.layout.ravel(state), stable_derivatives(step)
+
+    def jacobian(self, t):
+        """Return J_t."""
+        vector, step = self.at(t)
+        return (jax.jacfwd if self.mode == "fwd" else jax.jacrev)(step)(vector)
+
+
+class JacobianChain(eqx.Module):
+    """The Jacobians J_1..J_T along a trajectory, stored (dense) or computed when asked for (streamed).
+
+    `JacobianChain(jacobians)` wraps Jacobians computed elsewhere: `jacobians[t-1]` is ds_t/ds_{t-1}
+    (rows: new state, columns: old state). `linearize` makes a chain from a cell. The product over
+    the window (s, t) is J_t ... J_{s+1} = ds_t/ds_s.
+
+    **Arguments:**
+
+    - `jacobians`: shape (time, state, state), floating.
+    - `blocks`: named parts of the state with their sizes in order, e.g. `{"h": 64, "c": 64}`.
+    """
+
+    _jacobians: Float[ArrayLike, "*batch time state state"] | None
+    linearization: Linearization | None
+    _blocks: tuple[tuple[str, int, int], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        jacobians: ArrayLike | None = None,
+        *,
+        blocks: Mapping[str, int] | None = None,
+        linearization: Linearization | None = None,
+    ):
+        if jacobians is None and linearization is None:
+            raise TypeError("expected jacobians of shape (time, state, state); got None.")
+        if jacobians is not None:
+            shape = jnp.shape(jacobians)
+            if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
+                raise ValueError(
+                    f"expected jacobians of shape (time, state, state); got {shape}. A batch goes "
+                    "through jax.vmap; a single Jacobian needs a leading axis: J[None]."
+                )
+            if not jnp.issubdtype(jacobians.dtype, jnp.floating):
+                raise ValueError(f"expected real floating Jacobians; got {jacobians.dtype}.")
+        self._jacobians = jacobians
+        self.linearization = linearization
+        self._blocks = _block_ranges(blocks, self.state_size)
+
+    @property
+    def state_size(self) -> int:
+        """Number n of real components of the state."""
+        if self.linearization is not None:
+            return self.linearization.layout.size
+        assert self._jacobians is not None
+        return self._jacobians.shape[-1]
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps T."""
+        if self._jacobians is not None:
+            return self._jacobians.shape[-3]
+        assert self.linearization is not None
+        return self.linearization.trajectory.num_steps
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the Jacobians are stored."""
+        return self._jacobians is not None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the Jacobians."""
+        if self._jacobians is not None:
+            return np.dtype(self._jacobians.dtype)
+        assert self.linearization is not None
+        return self.linearization.layout.dtype
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Named parts of the state vector, in order: an LSTM has `{"h": slice, "c": slice}`."""
+        return {name: slice(start, stop) for name, start, stop in self._blocks}
+
+    @property
+    def jacobians(self) -> Float[ArrayLike, "*batch time state state"]:
+        """All Jacobians, shape (time, state, state).
+
+        **Raises:** `MemoryError` for a streamed chain, with the size it would take.
+        """
+        if self._jacobians is not None:
+            return self._jacobians
+        needed = dense_bytes(self.num_steps, self.state_size, self.dtype)
+        raise MemoryError(
+            f"this chain is streamed: its {self.num_steps} Jacobians of size {self.state_size} would "
+            f"take {gib(needed)}. Use chain.segment(s, t), chain.mv, chain.rmv or the spectra, which "
+            "stream; or linearize(..., dense=True, memory_limit=<bytes>)."
+        )
+
+    def segment(self, s: int, t: int) -> Float[ArrayLike, "time state state"]:
+        """Return J_{s+1}, ..., J_t as one array of shape (t - s, state, state)."""
+        if self._jacobians is not None:
+            return self._jacobians[s:t]
+        return jacobians_at(self.linearization, jnp.arange(s + 1, t + 1))
+
+    def segments(self, s: int, t: int, *, backward: bool = False) -> Iterator[tuple[int, int]]:
+        """Yield windows (a, b) that cover (s, t) in pieces small enough to hold in memory.
+
+        Ascending, or from t down when `backward`. One piece when the chain is dense.
+        """
+        size = t - s if self.is_dense else max(1, _SEGMENT_BYTES // self._step_bytes())
+        edges = list(range(s, t, size)) + [t] if t > s else [s]
+        pieces = list(zip(edges[:-1], edges[1:], strict=True))
+        yield from (reversed(pieces) if backward else pieces)
+
+    def _step_bytes(self) -> int:
+        return dense_bytes(1, self.state_size, self.dtype)
+
+    def block(self, output: str, input: str) -> Float[Array, "time output input"]:
+        """Return the one-step Jacobians of one named part with respect to another: `block("h", "c")`.
+
+        The block of a product is not the product of blocks: dropping the cell state of an LSTM
+        reports tens of decades of decay where there are none.
+        """
+        blocks = self.blocks
+        for name in (output, input):
+            if name not in blocks:
+                raise ValueError(f"expected a block out of {sorted(blocks)}; got {name!r}.")
+        return self.jacobians[..., blocks[output], blocks[input]]
+
+    def mv(
+        self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
+    ) -> Float[Array, "state"]:
+        """Return J_t ... J_{s+1} v, pushed by jvp step by step; no Jacobian is formed.
+
+        Scaled on the way, so that only the result itself can overflow or underflow; see
+        `scaled_mv` for the result as mantissa and exponent.
+        """
+        return _unscale(*self.scaled_mv(vector, window=window))
+
+    def rmv(
+        self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
+    ) -> Float[Array, "state"]:
+        """Return (J_t ... J_{s+1})^T v, pulled back by vjp: what back-propagation does to v."""
+        return _unscale(*self.scaled_rmv(vector, window=window))
+
+    def scaled_mv(
+        self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
+    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+        """Return (u, e) with J_t ... J_{s+1} v = u * 2**e; never overflows or underflows."""
+        s, t = resolve_window(window, self.num_steps)
+        return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), False)
+
+    def scaled_rmv(
+        self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
+    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+        """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e; never overflows or underflows."""
+        s, t = resolve_window(window, self.num_steps)
+        return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), True)
+
+    def _vector(self, vector):
+        vector = jnp.asarray(vector)
+        if vector.shape != (self.state_size,):
+            raise ValueError(
+                f"expected a vector of shape ({self.state_size},); got {vector.shape}. Ravel a state "
+                "in the order of chain.blocks, or use jax.vmap for several vectors."
+            )
+        return vector.astype(self.dtype)
+
+    def __repr__(self) -> str:
+        kind = "dense" if self.is_dense else "streamed"
+        names = ", ".join(f"{name}: {stop - start}" for name, start, stop in self._blocks)
+        return f"JacobianChain({self.num_steps} steps, {names}, {self.dtype}, {kind})"
+
+
+def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int, int]:
+    """Return the window (s, t) of the product J_t ... J_{s+1}, checked; None is the whole chain."""
+    if window is None:
+        return 0, num_steps
+    s, t = window
+    if not 0 <= s <= t <= num_steps:
+        raise ValueError(
+            f"expected a window (s, t) with 0 <= s <= t <= {num_steps}; got ({s}, {t}). The product is "
+            "J_t ... J_{s+1} = ds_t/ds_s; s = 0 starts at the initial state."
+        )
+    return int(s), int(t)
+
+
+@eqx.filter_jit
+def jacobians_at(linearization: Linearization, steps: Int[Array, "time"]):
+    """Return J_t for each t in `steps`."""
+    layout = linearization.layout
+    batch = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
+    return jax.lax.map(linearization.jacobian, steps, batch_size=min(batch, len(steps)))
+
+
+@eqx.filter_jit
+def _push(chain, vector, s, t, transpose: bool):
+    """Carry `vector` through the window with its size in an integer exponent."""
+
+    def body(i, carry):
+        vector, exponent = carry
+        index = t - i if transpose else s + 1 + i
+        vector = _apply(chain, index, vector, transpose)
+        shift = jnp.where(jnp.any(vector != 0), jnp.frexp(jnp.max(jnp.abs(vector)))[1], 0)
+        return jnp.ldexp(vector, -shift), exponent + shift.astype(jnp.int32)
+
+    return jax.lax.fori_loop(0, t - s, body, (vector, jnp.zeros((), jnp.int32)))
+
+
+def _apply(chain, t, vector, transpose):
+    if chain.linearization is None:
+        J = jax.lax.dynamic_index_in_dim(jnp.asarray(chain.jacobians), t - 1, keepdims=False)
+        return J.T @ vector if transpose else J @ vector
+    state, step = chain.linearization.at(t)
+    if transpose:
+        return jax.vjp(step, state)[1](vector)[0]
+    return jax.jvp(step, (state,), (vector,))[1]
+
+
+def _unscale(vector, exponent):
+    # Two halves: 2**exponent alone may overflow where the result does not.
+    half = exponent // 2
+    return jnp.ldexp(jnp.ldexp(vector, half), exponent - half)
+
+
+def _block_ranges(blocks, size):
+    blocks = {"state": size} if blocks is None else dict(blocks)
+    if sum(blocks.values()) != size:
+        raise ValueError(f"expected block sizes that add up to {size}; got {blocks}.")
+    ends = np.cumsum([0, *blocks.values()]).tolist()
+    return tuple(zip(blocks, ends[:-1], ends[1:], strict=True))
+
+
+def dense_bytes(steps, size, dtype):
+    """Return the bytes that `steps` Jacobians of `size` by `size` take."""
+    return steps * size * size * np.dtype(dtype).itemsize
+
+
+def gib(count):
+    """Return a number of bytes as text."""
+    return f"{count / 2**30:.2f} GiB"

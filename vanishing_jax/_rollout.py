@@ -1,0 +1,76 @@
+"""Running a cell over a sequence."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ._checks import as_arrays, check_step, num_steps
+from ._tree import describe, state_layout
+from ._types import PyTree
+from .cells import as_cell
+
+
+class Trajectory(eqx.Module):
+    """The states s_0..s_T a cell passed through and the inputs x_1..x_T that drove it.
+
+    - `states`: the state pytree with a leading axis of length T+1; `states[0]` is the initial state.
+    - `inputs`: the input pytree with a leading axis of length T.
+    """
+
+    states: PyTree
+    inputs: PyTree
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps T."""
+        return jax.tree.leaves(self.inputs)[0].shape[0]
+
+    def __repr__(self) -> str:
+        states, inputs = describe(self.states), describe(self.inputs)
+        return f"Trajectory(steps={self.num_steps}, states={states}, inputs={inputs})"
+
+
+def rollout(cell, state0: PyTree, inputs: PyTree) -> Trajectory:
+    """Return the trajectory s_t = cell(s_{t-1}, x_t), t = 1..T.
+
+    Jittable and differentiable; batches by `jax.vmap` over `state0` and `inputs`.
+
+    **Arguments:**
+
+    - `cell`: anything `as_cell` accepts.
+    - `state0`: the state s_0, any pytree with at least one floating leaf.
+    - `inputs`: pytree whose leaves share a leading time axis of length T >= 1.
+
+    **Returns:** a `Trajectory`.
+
+    **Raises:** `ValueError` when the cell does not return a state like `state0` (structure, shapes,
+    dtypes), when input lengths differ or are 0; `TypeError` for an object that is no cell.
+
+    **Cost:** T evaluations of the cell, one `lax.scan`; O(T) states of memory.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp, vanishing_jax as vj
+    >>> halve = vj.FunctionCell(lambda w, h, x: w * h + x, jnp.array(0.5))
+    >>> vj.rollout(halve, jnp.array([1.0]), jnp.zeros((3, 1))).states[:, 0]
+    Array([1.   , 0.5  , 0.25 , 0.125], dtype=...)
+    """
+    cell, state0, inputs = prepare(cell, state0, inputs)
+
+    def step(state, input):
+        state = cell(state, input)
+        return state, state
+
+    _, states = jax.lax.scan(step, state0, inputs)
+    first = jax.tree.map(lambda leaf: leaf[None], state0)
+    return Trajectory(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, states), inputs)
+
+
+def prepare(cell, state0: PyTree, inputs: PyTree):
+    """Return (cell, state0, inputs) normalized and checked: what every public entry does first."""
+    cell = as_cell(cell)
+    state0, inputs = as_arrays(state0, "state0"), as_arrays(inputs, "inputs")
+    num_steps(inputs)
+    state_layout(state0)
+    check_step(cell, state0, jax.tree.map(lambda x: x[0], inputs))
+    return cell, state0, inputs

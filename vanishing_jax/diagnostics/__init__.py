@@ -1,0 +1,13 @@
+"""Diagnostics: what a recurrence does to gradients, and why."""
+
+from ._activation_history import ActivationHistory as ActivationHistory
+from ._activation_history import activation_history as activation_history
+from ._diagnose import diagnose as diagnose
+from ._diagnosis import Diagnosis as Diagnosis
+from ._diagnosis import Effect as Effect
+from ._eigenvalues import StepEigenvalues as StepEigenvalues
+from ._eigenvalues import step_eigenvalues as step_eigenvalues
+from ._gradient_profile import GradientProfile as GradientProfile
+from ._gradient_profile import gradient_profile as gradient_profile
+from ._influence import InfluenceMap as InfluenceMap
+from ._influence import influence_map as influence_map

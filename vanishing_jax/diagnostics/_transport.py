@@ -1,0 +1,150 @@
+"""How far back the gradient at the end of a sequence travels, and at what rate it shrinks."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from jaxtyping import Float, Int
+
+from .._rollout import Trajectory, rollout
+from .._tree import state_layout
+from .._types import Array, PyTree
+from ..cells import AbstractCell
+from ._gradient_profile import adjoint_profile
+
+# The gradient counts as gone once it is below this share of its start.
+GONE = 1e-3
+
+# Fewer samples than this say nothing about their spread.
+_MIN_SAMPLES = 4
+
+
+class GradientRate(NamedTuple):
+    """Average growth of the back-propagated gradient, with its uncertainty.
+
+    - `rate`: nats per step, mean over sequences; -inf when most sequences reach exactly 0.
+    - `rate_error`: half width of the 95 % interval; NaN when there is too little data for one.
+    - `horizon`: steps until the gradient is below 1e-3 of its start; inf if it never will be.
+    - `horizon_is_extrapolated`: whether the horizon lies beyond the data.
+    """
+
+    rate: float
+    rate_error: float
+    horizon: float
+    horizon_is_extrapolated: bool
+
+
+@eqx.filter_jit
+def transport(
+    cell: AbstractCell,
+    state0: PyTree,
+    inputs: PyTree,
+    loss: Callable[[PyTree], Array] | None,
+    probes: Float[Array, "batch state"],
+) -> tuple[Float[Array, "batch time+1"], Int[Array, "batch"], Trajectory]:
+    """Return log ||gradient at s_t|| carried back from the last step taught, that step, the states.
+
+    Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
+    there is no loss), so that the direct gradients of earlier steps do not hide its decay.
+    `state0` and `inputs` have a batch axis; `loss` reads the batch of states.
+    """
+    trajectories = jax.vmap(lambda s, x: rollout(cell, s, x))(state0, inputs)
+    if loss is None:
+        states = trajectories.states
+        steps = jax.tree.leaves(states)[0].shape[1]
+        local = jnp.zeros((probes.shape[0], steps, probes.shape[1]), probes.dtype)
+        local = local.at[:, -1].set(probes)
+    else:
+        local = batch_direct_gradients(loss, trajectories)
+    taught = jnp.any(local != 0, axis=2)
+    last = taught.shape[1] - 1 - jnp.argmax(taught[:, ::-1], axis=1)
+    only_last = jnp.arange(taught.shape[1])[None, :] == last[:, None]
+    local = jnp.where(only_last[:, :, None], local, 0)
+
+    def profile(trajectory, local):
+        return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
+
+    return jax.vmap(profile)(trajectories, local), last, trajectories
+
+
+def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch time+1 state"]:
+    """Return dl/ds_t for every sequence of a batch, from a loss of all states (batch, time+1, ...)."""
+    # The batch axis takes the place of time and time that of a state axis: one gradient for all.
+    states = trajectories.states
+    layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
+    vectors = jax.vmap(jax.vmap(layout.ravel))(states)
+    back = jax.vmap(jax.vmap(layout.unravel))
+    return jax.grad(lambda v: loss(back(v, states)))(vectors)
+
+
+def by_lag(log_norm: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return log norms relative to the last taught step against the lag behind it.
+
+    NaN where there is no such step: beyond s_0, and for a sequence without any gradient.
+    """
+    aligned = np.full(log_norm.shape, np.nan)
+    for row, (values, end) in enumerate(zip(log_norm, last, strict=True)):
+        if np.isfinite(values[end]):
+            aligned[row, : end + 1] = values[end::-1] - values[end]
+    return aligned
+
+
+def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:
+    """Return rate, 95 % interval and horizon of gradients given against the lag.
+
+    The rate of a sequence is its whole change over its whole lag. The interval is Student's over the
+    sequences; with fewer than four of them, over blocks of at least four steps of each. Sequences
+    without a gradient are left out; without any, all is NaN.
+    """
+    log_transport = log_transport[~np.isnan(log_transport[:, 0])]
+    if len(log_transport) == 0:
+        return GradientRate(math.nan, math.nan, math.nan, False)
+    reach = np.sum(~np.isnan(log_transport), axis=1) - 1
+    ends = log_transport[np.arange(len(reach)), reach]
+    if np.mean(np.isneginf(ends)) >= 0.5:
+        zero_at = np.array([_first(row, -np.inf) for row in log_transport])
+        return GradientRate(-math.inf, math.nan, float(np.median(zero_at)), False)
+    alive = np.isfinite(ends)
+    rates = ends[alive] / np.maximum(reach[alive], 1)
+    rate = float(np.mean(rates))
+    samples = (
+        rates if len(rates) >= _MIN_SAMPLES else _block_rates(log_transport[alive], reach[alive])
+    )
+    error = _half_width(samples)
+    return GradientRate(rate, error, *_horizon(log_transport[alive], rate, error))
+
+
+def _first(row, below):
+    return float(np.argmax(row <= below)) if np.any(row <= below) else math.inf
+
+
+def _block_rates(log_transport, reach):
+    """Return the rates over up to ten consecutive blocks of lags of each sequence."""
+    rates = []
+    for row, end in zip(log_transport, reach, strict=True):
+        edges = np.linspace(0, end, min(10, max(1, end // 4)) + 1).astype(int)
+        rates.append(np.diff(row[edges]) / np.diff(edges))
+    return np.concatenate(rates)
+
+
+def _half_width(samples):
+    if len(samples) < _MIN_SAMPLES or not np.isfinite(samples).all():
+        return math.nan
+    quantile = scipy.stats.t.ppf(0.975, len(samples) - 1)
+    return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
+
+
+def _horizon(log_transport, rate, error):
+    enough = np.sum(~np.isnan(log_transport), axis=0) > 0
+    mean = np.nanmean(log_transport[:, enough], axis=0)
+    reached = _first(mean, math.log(GONE))
+    if math.isfinite(reached):
+        return reached, False
+    if math.isfinite(error) and rate + error < 0:
+        return math.log(GONE) / rate, True
+    return math.inf, True

@@ -1,0 +1,230 @@
+"""The finite-time singular-value spectrum of products of Jacobians."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._chain import JacobianChain, resolve_window
+from .._checks import NonFiniteError
+from ._finish import log_singular_values_of
+from ._graded import GradedProduct, identity, push
+
+Direction = Literal["forward", "backward"]
+
+
+class Spectrum(eqx.Module):
+    """Log singular values of one or several products of Jacobians.
+
+    - `log_singular_values`: natural logs, descending, shape (state,) or (record, state); -inf for a
+      singular value that is exactly zero.
+    - `error_bound`: estimate of the absolute error of each log (the relative error of the singular
+      value) made by the arithmetic on the Jacobians given; it does not know how exact those are.
+    - `windows`: the pairs (s, t) of the products J_t ... J_{s+1}, shape (2,) or (record, 2).
+    - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
+    - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
+    - `tolerance`: what the caller asked for, or None.
+    """
+
+    log_singular_values: Float[np.ndarray, "*record state"]
+    error_bound: Float[np.ndarray, "*record state"]
+    windows: Int[np.ndarray, "*record 2"]
+    direction: Direction
+    dtype: str
+    arithmetic_dtype: str
+    tolerance: float | None
+
+    @property
+    def lags(self) -> Int[np.ndarray, "*record"]:
+        """Number of Jacobians t - s in each product."""
+        return self.windows[..., 1] - self.windows[..., 0]
+
+    @property
+    def meets_tolerance(self) -> bool:
+        """Whether every error bound is at most `tolerance` (True when none was asked for)."""
+        return self.tolerance is None or bool(np.all(self.error_bound <= self.tolerance))
+
+    def __repr__(self) -> str:
+        logs = np.atleast_2d(self.log_singular_values)
+        largest, smallest = logs[-1, 0], logs[-1, -1]
+        where = tuple(np.atleast_2d(self.windows)[-1].tolist())
+        records = f"{len(logs)} windows, last " if self.log_singular_values.ndim == 2 else "window "
+        bound = float(np.max(self.error_bound, initial=0))
+        missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
+        zeros = int(np.sum(np.isneginf(logs[-1])))
+        return (
+            f"Spectrum({self.direction}, {records}{where}: log sigma from {largest:.6g} to "
+            f"{smallest:.6g}, {zeros} exact zeros, error <= {bound:.1e}{missed}; "
+            f"{self.dtype} Jacobians, {self.arithmetic_dtype} arithmetic)"
+        )
+
+
+def log_singular_values(
+    chain: JacobianChain,
+    *,
+    window: tuple[int, int] | None = None,
+    every: int | None = None,
+    lags: Sequence[int] | None = None,
+    direction: Direction = "forward",
+    k: int | None = None,
+    tolerance: float | None = None,
+) -> Spectrum:
+    """Return the log singular values of products of Jacobians, each to full relative accuracy.
+
+    These are the singular values of J_t ... J_{s+1} = ds_t/ds_s at finite time: how much each direction
+    of the state is stretched between s and t. They are neither QR growth rates (see
+    `lyapunov_exponents`: those differ by O(1) nats at every lag) nor the norm of one back-propagated
+    gradient (see `gradient_profile`). The product is never formed; its factors carry integer
+    exponents (`spectra._graded`), so spectra that span e^-10000 to e^+10000 are as accurate as those
+    near 1. The arithmetic is float64 on the CPU whatever the Jacobians' dtype and the x64 flag.
+
+    **Arguments:**
+
+    - `chain`: from `linearize`, or `JacobianChain(array)`.
+    - `window`: (s, t) for J_t ... J_{s+1}; default the whole chain.
+    - `every`: record a spectrum at each `every`-th lag, and at the last; default only the last.
+    - `lags`: record at these lags instead, ascending, each from 0 to t - s.
+    - `direction`: `"forward"` keeps s and gives J_{s+lag} ... J_{s+1} (what the state at s influences);
+      `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t sees).
+    - `k`: return the k leading ones only.
+    - `tolerance`: largest acceptable error bound, in nats; `Spectrum.meets_tolerance` says if it was met.
+
+    **Returns:** a `Spectrum` holding NumPy arrays.
+
+    **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a bad window,
+    lag or k; `TypeError` under `jit` or `vmap` (use `spectra.product_log_singular_values` there).
+
+    **Cost:** three LU factorizations per step plus one SVD per record, O((T + records) n^3); O(n^2)
+    memory beyond the Jacobians.
+
+    **Validity:** |error| <= 1e-8 nats against 50- to 5000-digit products for tanh (gain 0.5 to 20),
+    LSTM, GRU, ReLU (exact zeros counted exactly), orthogonal and Gaussian chains in both directions
+    (`tests/spectra/test_log_singular_values.py`). Highly non-normal chains (Jordan blocks of
+    size 16 and more) lose digits that `error_bound` does not see.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp, vanishing_jax as vj
+    >>> J = jnp.stack([jnp.diag(jnp.array([1.0, 0.1]))] * 5000)
+    >>> vj.log_singular_values(vj.JacobianChain(J)).log_singular_values.round(2)
+    array([     0.  , -11512.93])
+
+    ??? cite "Reference"
+        Stewart, G. W. (1997). On graded QR decompositions of products of matrices. ETNA 5, 29-49.
+        Oliveira, S. and Stewart, D. E. (2000). Exponential splittings of products of matrices and
+        accurately computing singular values of long products. Linear Algebra Appl. 309, 175-190.
+    """
+    s, t = resolve_window(window, chain.num_steps)
+    if direction not in ("forward", "backward"):
+        raise ValueError(f"expected direction 'forward' or 'backward'; got {direction!r}.")
+    n = chain.state_size
+    if k is not None and not 1 <= k <= n:
+        raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
+    record_lags = _record_lags(t - s, every, lags)
+    logs, bounds = [], []
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        for product in walk(chain, s, t, record_lags, direction):
+            values = np.asarray(_finish(product))
+            logs.append(values[:k])
+            bounds.append(_error_bound(values, float(product.growth))[:k])
+    starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
+    windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
+    shape = slice(None) if every is not None or lags is not None else 0
+    return Spectrum(
+        np.stack(logs)[shape],
+        np.stack(bounds)[shape],
+        windows[shape],
+        direction,
+        str(chain.dtype),
+        "float64",
+        tolerance,
+    )
+
+
+def walk(chain: JacobianChain, s: int, t: int, lags, direction: Direction = "forward"):
+    """Yield the graded product at each of the ascending `lags` of the window (s, t).
+
+    To be consumed inside `jax.enable_x64(True)`.
+    """
+    backward = direction == "backward"
+    product = identity(chain.state_size, jnp.float64)
+    done = 0
+    pending = list(lags)
+    while pending and pending[0] == done:
+        yield product
+        pending.pop(0)
+    for a, b in chain.segments(s, t, backward=backward):
+        jacobians = _as_float64(chain.segment(a, b), a, b)
+        begin = done
+        while pending and pending[0] <= begin + (b - a):
+            product = _advance(product, jacobians, done - begin, pending[0] - begin, backward)
+            done = pending.pop(0)
+            yield product
+        if not pending:
+            return
+        product = _advance(product, jacobians, done - begin, b - a, backward)
+        done = begin + (b - a)
+
+
+@eqx.filter_jit
+def _advance_jit(product, jacobians, begin, end, backward: bool):
+    def body(i, product):
+        index = jacobians.shape[0] - 1 - i if backward else i
+        J = jax.lax.dynamic_index_in_dim(jacobians, index, keepdims=False)
+        return push(product, J.T if backward else J)
+
+    return jax.lax.fori_loop(begin, end, body, product)
+
+
+def _advance(product: GradedProduct, jacobians, begin: int, end: int, backward: bool):
+    """Push the steps `begin` to `end` (counted in the direction of travel) of one segment."""
+    return _advance_jit(product, jacobians, np.int32(begin), np.int32(end), backward)
+
+
+_finish = jax.jit(log_singular_values_of)
+
+
+def _as_float64(jacobians, s: int, t: int):
+    if isinstance(jacobians, jax.core.Tracer):
+        raise TypeError(
+            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
+            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
+        )
+    array = np.asarray(jacobians).astype(np.float64)
+    bad = ~np.isfinite(array).all(axis=(1, 2))
+    if bad.any():
+        raise NonFiniteError(
+            f"expected finite Jacobians; J_t has a NaN or infinite entry first at t = "
+            f"{s + 1 + int(np.argmax(bad))}, and at {int(bad.sum())} of the steps {s + 1}..{t}. "
+            "Check the states of the trajectory there."
+        )
+    return jnp.asarray(array)
+
+
+def _error_bound(logs, growth: float):
+    """Return the a-posteriori estimate: LU growth over the run, rounding of the logs, LAPACK's share."""
+    eps = np.finfo(np.float64).eps
+    size = np.where(np.isfinite(logs), np.abs(logs), 0)
+    bound = 8 * np.sqrt(len(logs)) * eps * growth + 4 * eps * size + 3e-13
+    return np.where(np.isneginf(logs), 0.0, bound)
+
+
+def _record_lags(length: int, every, lags):
+    if every is not None and lags is not None:
+        raise ValueError("expected every= or lags=, not both.")
+    if lags is not None:
+        result = np.asarray(lags, np.int64)
+        ascending = result.ndim == 1 and result.size > 0 and bool(np.all(np.diff(result) > 0))
+        if not ascending or result[0] < 0 or result[-1] > length:
+            raise ValueError(f"expected ascending lags from 0 to {length}; got {list(lags)}.")
+        return result
+    if every is None:
+        return np.array([length])
+    if every < 1:
+        raise ValueError(f"expected every >= 1; got {every}.")
+    regular = np.arange(every, length + 1, every)
+    return regular if regular.size and regular[-1] == length else np.append(regular, length)
