@@ -1,8 +1,8 @@
 """vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
 
 Everything public is here or in one of the namespaces `cells`, `spectra`, `diagnostics`, `theory`,
-`tasks`, `training`, `interop`, `plots`, `report`. Names are loaded when first used (PEP 562), so that
-`import vanishing_jax` is cheap, changes no global state, and the command line answers at once.
+`tasks`, `training`, `interop`, `plots`, `report`. Names are loaded when first used (PEP 562), so
+that `import vanishing_jax` is cheap, changes no global state, and the command line answers at once.
 """
 
 import importlib

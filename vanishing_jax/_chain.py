@@ -33,7 +33,10 @@ class Linearization(eqx.Module):
 
     def at(self, t):
         """Return s_{t-1} as a vector and the map from it to s_t as a vector (t from 1; traced)."""
-        take = lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
+
+        def take(leaf):
+            return jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
+
         state, input = jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
 
         def step(vector):
@@ -48,7 +51,7 @@ class Linearization(eqx.Module):
 
 
 class JacobianChain(eqx.Module):
-    """The Jacobians J_1..J_T along a trajectory, stored (dense) or computed when asked for (streamed).
+    """The Jacobians J_1..J_T along a trajectory, stored (dense) or computed on demand (streamed).
 
     `JacobianChain(jacobians)` wraps Jacobians computed elsewhere: `jacobians[t-1]` is ds_t/ds_{t-1}
     (rows: new state, columns: old state). `linearize` makes a chain from a cell. The product over
@@ -130,15 +133,16 @@ class JacobianChain(eqx.Module):
             return self._jacobians
         needed = dense_bytes(self.num_steps, self.state_size, self.dtype)
         raise MemoryError(
-            f"this chain is streamed: its {self.num_steps} Jacobians of size {self.state_size} would "
-            f"take {gib(needed)}. Use chain.segment(s, t), chain.mv, chain.rmv or the spectra, which "
-            "stream; or linearize(..., dense=True, memory_limit=<bytes>)."
+            f"its {self.num_steps} Jacobians of size {self.state_size} are streamed: stored they "
+            f"take {gib(needed)}. Use chain.segment(s, t), chain.mv, chain.rmv or the spectra, "
+            "which stream; or linearize(..., dense=True, memory_limit=<bytes>)."
         )
 
     def segment(self, s: int, t: int) -> Float[ArrayLike, "time state state"]:
         """Return J_{s+1}, ..., J_t as one array of shape (t - s, state, state)."""
         if self._jacobians is not None:
             return self._jacobians[s:t]
+        assert self.linearization is not None
         return jacobians_at(self.linearization, jnp.arange(s + 1, t + 1))
 
     def segments(self, s: int, t: int, *, backward: bool = False) -> Iterator[tuple[int, int]]:
@@ -154,8 +158,8 @@ class JacobianChain(eqx.Module):
     def _step_bytes(self) -> int:
         return dense_bytes(1, self.state_size, self.dtype)
 
-    def block(self, output: str, input: str) -> Float[Array, "time output input"]:
-        """Return the one-step Jacobians of one named part with respect to another: `block("h", "c")`.
+    def block(self, output: str, input: str) -> Float[ArrayLike, "time output input"]:
+        """Return the one-step Jacobians of one part with respect to another: `block("h", "c")`.
 
         The block of a product is not the product of blocks: dropping the cell state of an LSTM
         reports tens of decades of decay where there are none.
@@ -200,8 +204,8 @@ class JacobianChain(eqx.Module):
         vector = jnp.asarray(vector)
         if vector.shape != (self.state_size,):
             raise ValueError(
-                f"expected a vector of shape ({self.state_size},); got {vector.shape}. Ravel a state "
-                "in the order of chain.blocks, or use jax.vmap for several vectors."
+                f"expected a vector of shape ({self.state_size},); got {vector.shape}. Ravel a "
+                "state in the order of chain.blocks, or use jax.vmap for several vectors."
             )
         return vector.astype(self.dtype)
 
@@ -218,8 +222,8 @@ def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int,
     s, t = window
     if not 0 <= s <= t <= num_steps:
         raise ValueError(
-            f"expected a window (s, t) with 0 <= s <= t <= {num_steps}; got ({s}, {t}). The product is "
-            "J_t ... J_{s+1} = ds_t/ds_s; s = 0 starts at the initial state."
+            f"expected a window (s, t), 0 <= s <= t <= {num_steps}; got ({s}, {t}). The product "
+            "is J_t ... J_{s+1} = ds_t/ds_s; s = 0 starts at the initial state."
         )
     return int(s), int(t)
 

@@ -5,6 +5,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._tree import describe, path_name, same_structure
 from ._types import PyTree
@@ -20,7 +21,11 @@ def as_arrays(tree: PyTree, what: str) -> PyTree:
     def convert(path, leaf):
         if isinstance(leaf, np.ndarray) and leaf.dtype == object:
             raise TypeError(f"expected {what} to hold numbers; {path_name(path)} has dtype object.")
-        if isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 and not jax.config.x64_enabled:
+        if (
+            isinstance(leaf, np.ndarray)
+            and leaf.dtype == np.float64
+            and jnp.result_type(float) == jnp.float32
+        ):
             warnings.warn(
                 f"{what} is float64 but jax_enable_x64 is off: computing in float32. Convert it "
                 "with .astype('float32') to silence this, or set jax_enable_x64.",
@@ -79,9 +84,9 @@ def check_step(cell, state: PyTree, input: PyTree) -> None:
 
 
 def check_finite(tree: PyTree, what: str, *, axis_name: str | None = None) -> None:
-    """Raise `NonFiniteError` naming the leaf, the first step along the leading axis and the count."""
+    """Raise `NonFiniteError` naming the leaf, the first step of its leading axis and the count."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if isinstance(leaf, jax.core.Tracer) or not _is_inexact(leaf):
+        if isinstance(leaf, Tracer) or not _is_inexact(leaf):
             continue
         bad = ~np.isfinite(np.asarray(leaf))
         if not bad.any():

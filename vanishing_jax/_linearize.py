@@ -36,10 +36,11 @@ def linearize(
 
     - `cell`: anything `as_cell` accepts.
     - `trajectory`: from `rollout`.
-    - `mode`: `"fwd"` (`jax.jacfwd`) or `"rev"` (`jax.jacrev`); the same matrix to rounding. Forward is
-      faster for the square Jacobians of a recurrence; reverse serves cells with a `custom_vjp`.
-    - `blocks`: names of the state's differentiated leaves, in pytree order. By default the cell's own
-      names, else their paths.
+    - `mode`: `"fwd"` (`jax.jacfwd`) or `"rev"` (`jax.jacrev`); the same matrix to rounding.
+      Forward is faster for the square Jacobians of a recurrence; reverse serves cells with a
+      `custom_vjp`.
+    - `blocks`: names of the state's differentiated leaves, in pytree order. By default the cell's
+      own names, else their paths.
     - `dense`: True stores the Jacobians, False streams them; None stores them when they fit.
     - `memory_limit`: bytes that the stored Jacobians may take.
 
@@ -56,16 +57,17 @@ def linearize(
 
     >>> import jax, jax.numpy as jnp, vanishing_jax as vj
     >>> cell = vj.cells.LSTMCell(1, 3, key=jax.random.key(0))
-    >>> trajectory = vj.rollout(cell, cell.initial_state(), jnp.ones((5, 1), jnp.float32))
+    >>> trajectory = vj.rollout(cell, cell.initial_state(), jnp.ones((5, 1)))
     >>> vj.linearize(cell, trajectory)
-    JacobianChain(5 steps, h: 3, c: 3, float32, dense)
+    JacobianChain(5 steps, h: 3, c: 3, float..., dense)
     """
     if mode not in ("fwd", "rev"):
         raise ValueError(f"expected mode 'fwd' or 'rev'; got {mode!r}.")
     cell = as_cell(cell)
     if not isinstance(trajectory, Trajectory):
         raise TypeError(
-            f"expected a Trajectory; got {type(trajectory).__name__}. Use rollout(cell, state0, inputs)."
+            f"expected a Trajectory; got {type(trajectory).__name__}. Use "
+            "rollout(cell, state0, inputs)."
         )
     first = jax.tree.map(lambda leaf: leaf[0], trajectory.states)
     check_step(cell, first, jax.tree.map(lambda leaf: leaf[0], trajectory.inputs))

@@ -13,7 +13,8 @@ from .cells import as_cell
 class Trajectory(eqx.Module):
     """The states s_0..s_T a cell passed through and the inputs x_1..x_T that drove it.
 
-    - `states`: the state pytree with a leading axis of length T+1; `states[0]` is the initial state.
+    - `states`: the state pytree with a leading axis of length T+1; `states[0]` is the initial
+      state.
     - `inputs`: the input pytree with a leading axis of length T.
     """
 

@@ -6,7 +6,7 @@ a PRNG key. Derivatives live on the floating leaves only, and linear algebra wan
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class StateLayout(NamedTuple):
     and key leaves are not differentiated: `unravel` takes them from the state it is given.
     """
 
-    treedef: jax.tree_util.PyTreeDef
+    treedef: Any  # a jax PyTreeDef
     leaves: tuple[LeafSpec, ...]
 
     @property
@@ -44,8 +44,8 @@ class StateLayout(NamedTuple):
     @property
     def dtype(self) -> np.dtype:
         """Dtype of the vector: the widest real dtype among the floating leaves."""
-        dtypes = [np.finfo(leaf.dtype).dtype for leaf in self.leaves if leaf.dtype is not None]
-        return np.dtype(np.result_type(*dtypes)) if len(set(dtypes)) > 1 else np.dtype(dtypes[0])
+        dtypes = [_real_dtype(leaf.dtype) for leaf in self.leaves if leaf.dtype is not None]
+        return max(dtypes, key=lambda dtype: dtype.itemsize)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -58,26 +58,30 @@ class StateLayout(NamedTuple):
         for spec, leaf in zip(self.leaves, jax.tree.leaves(state), strict=True):
             if spec.dtype is None:
                 continue
-            if np.issubdtype(spec.dtype, np.complexfloating):
+            if jnp.issubdtype(spec.dtype, jnp.complexfloating):
                 parts += [jnp.real(leaf).reshape(-1), jnp.imag(leaf).reshape(-1)]
             else:
                 parts.append(jnp.reshape(leaf, -1))
         return jnp.concatenate([part.astype(self.dtype) for part in parts])
 
     def unravel(self, vector: Real[Array, "state"], like: PyTree) -> PyTree:
-        """Return the state whose floating leaves are `vector` and whose other leaves are `like`'s."""
+        """Return the state with `vector` as its floating leaves and the other leaves of `like`."""
         leaves = []
         for spec, other in zip(self.leaves, jax.tree.leaves(like), strict=True):
             if spec.dtype is None:
                 leaves.append(other)
                 continue
             part = vector[spec.start : spec.start + spec.size]
-            if np.issubdtype(spec.dtype, np.complexfloating):
-                real, imag = jnp.split(part.astype(np.finfo(spec.dtype).dtype), 2)
-                leaves.append((jax.lax.complex(real, imag)).reshape(spec.shape))
+            if jnp.issubdtype(spec.dtype, jnp.complexfloating):
+                real, imag = jnp.split(part.astype(_real_dtype(spec.dtype)), 2)
+                leaves.append(jax.lax.complex(real, imag).reshape(spec.shape))
             else:
                 leaves.append(part.astype(spec.dtype).reshape(spec.shape))
         return jax.tree.unflatten(self.treedef, leaves)
+
+
+def _real_dtype(dtype) -> np.dtype:
+    return np.dtype(jnp.finfo(dtype).dtype)
 
 
 def path_name(path: tuple) -> str:
@@ -89,8 +93,8 @@ def path_name(path: tuple) -> str:
 def state_layout(state: PyTree) -> StateLayout:
     """Return the layout of `state`.
 
-    **Raises:** `TypeError` when a leaf is no array or number; `ValueError` when nothing in the state
-    can be differentiated (for example an integer state).
+    **Raises:** `TypeError` when a leaf is no array or number; `ValueError` when nothing in the
+    state can be differentiated (for example an integer state).
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(state)
     specs, start = [], 0

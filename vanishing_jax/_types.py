@@ -2,7 +2,8 @@
 
 | axis word | what it counts |
 |---|---|
-| `time` | steps t = 1..T of a recurrence; `time+1` counts the states s_0..s_T |
+| `time` | steps t = 1..T of a recurrence |
+| `moment` | the T + 1 states s_0..s_T, written time+1 in prose |
 | `batch` | sequences |
 | `state` | components n of the whole carried state as one real vector (an LSTM's (h, c): n = 2H) |
 | `input` | components of one step's input |

@@ -53,8 +53,8 @@ class ActivationHistory(eqx.Module):
 def activation_history(cell: AbstractCell, trajectories: Trajectory) -> ActivationHistory:
     """Return the statistics of each tanh, sigmoid and ReLU of `cell` along a batch of trajectories.
 
-    A large saturated share means derivatives near zero, hence vanishing gradients through that unit;
-    a forget or update gate with mean g keeps a memory for about -1/log(g) steps. The
+    A large saturated share means derivatives near zero, hence vanishing gradients through that
+    unit; a forget or update gate with mean g keeps a memory for about -1/log(g) steps. The
     activations are found in the traced computation of the cell, so any cell will do.
 
     **Arguments:**
@@ -82,7 +82,7 @@ def activation_history(cell: AbstractCell, trajectories: Trajectory) -> Activati
 def activation_names(
     cell: AbstractCell, states: PyTree, inputs: PyTree
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bool, ...]]:
-    """Return kind, name and is_gate of each activation of one step, from batched states and inputs."""
+    """Return kind, name and is_gate of each activation of one step, from batched arguments."""
     state, input = jax.tree.map(lambda leaf: leaf[0, 0], (states, inputs))
     kinds = activation_kinds(cell, state, input)
     gates = cell.gate_names if kinds.count("sigmoid") == len(cell.gate_names) else ()
@@ -100,8 +100,10 @@ def activation_names(
 
 @eqx.filter_jit
 def _preactivations(cell, states, inputs):
-    one = lambda state, input: record_activations(cell)(state, input)[1]
-    return jax.vmap(jax.vmap(one))(states, inputs)
+    def one_step(state, input):
+        return record_activations(cell)(state, input)[1]
+
+    return jax.vmap(jax.vmap(one_step))(states, inputs)
 
 
 def _statistics(kind, preactivation):

@@ -1,4 +1,4 @@
-"""One network, one batch, one answer: do gradients vanish, how far do they reach, why, what helps."""
+"""One network, one batch, one answer: do gradients vanish, how far do they reach, and why."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -51,24 +51,25 @@ def diagnose(
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
 ) -> Diagnosis:
-    """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, and why.
+    """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, why.
 
     The gradient of the loss at the last step that has one is carried back through the
     exact Jacobians; its average growth per step is the *rate*, and the number of steps until it
     falls below 1e-3 of its start the *horizon*. The verdict compares the growth over the whole
-    sequence, with its 95 % interval over the batch, to a factor of 1e-3 and 1e3: *vanishing* or *exploding* if the interval
-    lies beyond, *healthy* if it lies between, *inconclusive* otherwise (also for fewer than 8
-    steps, or too few sequences for an interval). Each cause is an intervention re-measured
-    on the same sequences, not a rule of thumb; so is each recommendation.
+    sequence, with its 95 % interval over the batch, to a factor of 1e-3 and 1e3: *vanishing* or
+    *exploding* if the interval lies beyond, *healthy* if it lies between, *inconclusive* otherwise
+    (also for fewer than 8 steps, or too few sequences for an interval). Each cause is an
+    intervention re-measured on the same sequences, not a rule of thumb; so is each recommendation.
 
     **Arguments:**
 
     - `cell`: anything `as_cell` accepts.
     - `inputs`: time-major arrays (time, ...) of one sequence, or (batch, time, ...).
     - `state0`: initial state of one sequence; default the cell's own (zeros).
-    - `loss`: `loss(states) -> scalar`; states as `rollout` returns them, leading axis (time+1, ...), or
-      (batch, time+1, ...) for batched inputs. Without one, a random unit vector at the last state
-      of each sequence is carried back (eight of them when there are fewer than four sequences).
+    - `loss`: `loss(states) -> scalar`; states as `rollout` returns them, leading axis (time+1,
+      ...), or (batch, time+1, ...) for batched inputs. Without one, a random unit vector at the
+      last state of each sequence is carried back (eight of them when there are fewer than four
+      sequences).
     - `batched`: whether inputs have a batch axis; needed only where both readings fit the cell.
 
     **Returns:** a `Diagnosis`: print it, `.plot()`, `.save(folder)`, `.to_dict()`.
@@ -85,9 +86,9 @@ def diagnose(
 
     **Example:**
 
-    >>> import jax, jax.numpy as jnp, jax.random as jr, vanishing_jax as vj
+    >>> import jax.random as jr, vanishing_jax as vj
     >>> cell = vj.cells.VanillaCell(1, 8, activation="sigmoid", key=jr.key(0))
-    >>> inputs = jr.normal(jr.key(1), (4, 20, 1), jnp.float32)
+    >>> inputs = jr.normal(jr.key(1), (4, 20, 1))
     >>> vj.diagnose(cell, inputs).verdict
     'vanishing'
     """
@@ -168,7 +169,7 @@ def _has_batch(cell, state0, inputs, batched):
     as_single, as_batch = (_misfit(cell, state0, inputs, axes) for axes in (1, 2))
     if as_single is None and as_batch is None:
         raise ValueError(
-            f"inputs {describe(inputs)} fit the cell both as (time, ...) and as (batch, time, ...). "
+            f"inputs {describe(inputs)} fit the cell as (time, ...) and as (batch, time, ...). "
             "Say which: diagnose(..., batched=False) or batched=True."
         )
     if as_single is not None and as_batch is not None:
@@ -184,9 +185,12 @@ def _misfit(cell, state0, inputs, leading_axes):
     for leaf in jax.tree.leaves(inputs):
         if leaf.ndim < leading_axes or 0 in leaf.shape[:leading_axes]:
             return ValueError(f"an input of shape {leaf.shape} has no such axes.")
-    step = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[leading_axes:], leaf.dtype)
+
+    def one_step(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape[leading_axes:], leaf.dtype)
+
     try:
-        check_step(cell, state0, jax.tree.map(step, inputs))
+        check_step(cell, state0, jax.tree.map(one_step, inputs))
     except Exception as error:  # a user's cell may raise anything on an input of the wrong rank
         return error
     return None
@@ -266,8 +270,8 @@ def _batch_profile(cell, trajectories, loss):
 
 
 def _profile(cell, trajectories, loss):
-    """Return the batch mean of the log gradient profile, or None without a loss."""
+    """Return the gradient profile of each sequence, or None without a loss."""
     if loss is None:
         return None
     profile = _batch_profile(cell, trajectories, loss)
-    return GradientProfile(*(np.mean(np.asarray(x), axis=0) for x in jax.tree.leaves(profile)))
+    return GradientProfile(np.asarray(profile.log_norm), np.asarray(profile.log_parameter_norm))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._files import write_atomically
 from ..spectra import LyapunovExponents, Spectrum
 from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
@@ -26,10 +27,11 @@ Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
 class Effect:
     """What one intervention does to the gradient, re-measured on the same sequences.
 
-    - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought experiment).
+    - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought
+      experiment).
     - `blames`: the cause it removes, in words, or None.
-    - `rate`, `rate_error`: nats per step with its 95 % half width; `horizon`: steps until the gradient is below
-      1e-3 of its start, `horizon_is_extrapolated` if beyond the sequences.
+    - `rate`, `rate_error`: nats per step with its 95 % half width; `horizon`: steps until the
+      gradient is below 1e-3 of its start, `horizon_is_extrapolated` if beyond the sequences.
     """
 
     name: str
@@ -50,11 +52,11 @@ class Diagnosis:
 
     - `verdict`, `reason`: the answer and one sentence of why.
     - `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
-      `horizon`: steps until it falls below 1e-3 of its start (inf: never), `horizon_is_extrapolated` if
-      that lies beyond the sequences.
+      `horizon`: steps until it falls below 1e-3 of its start (inf: never),
+      `horizon_is_extrapolated` if that lies beyond the sequences.
     - `num_steps` T, `num_sequences`, `state_size` n, `gradient_source`: what was carried back.
     - `lags` (time+1,), `log_transport` (batch, time+1): log of that gradient relative to its start.
-    - `profile`: batch mean of the `GradientProfile` of the loss, or None without a loss.
+    - `profile`: the `GradientProfile` of the loss, one row per sequence; None without a loss.
     - `spectrum`, `lyapunov`, `influence`, `eigenvalues`: of the first sequence.
     - `surviving_directions`: lag -> number of singular values above 1e-3; `log10_condition`: lag ->
       log10 of the condition number.
@@ -74,8 +76,8 @@ class Diagnosis:
     num_sequences: int
     state_size: int
     gradient_source: str
-    lags: Int[np.ndarray, "time+1"]
-    log_transport: Float[np.ndarray, "batch time+1"]
+    lags: Int[np.ndarray, "moment"]
+    log_transport: Float[np.ndarray, "batch moment"]
     profile: GradientProfile | None
     spectrum: Spectrum
     lyapunov: LyapunovExponents
@@ -90,15 +92,16 @@ class Diagnosis:
     skipped: dict[str, str]
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        from ._text import diagnosis_text
+
+        return diagnosis_text(self)
 
     def __repr__(self) -> str:
         return f"Diagnosis({self.verdict}: {self.reason})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; NaN and infinities become strings."""
-        plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return plain
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     def plot(self) -> "Figure":
         """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
@@ -115,83 +118,11 @@ class Diagnosis:
         from ..report import save_figures, write_report
 
         folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "diagnosis.json", json.dumps(self.to_dict(), indent=1))
+        text = json.dumps(self.to_dict(), indent=1)
+        write_atomically(folder / "diagnosis.json", text.encode())
         save_figures(folder, self)
         write_report(folder / "report.html", self, title="Gradient diagnosis")
         return folder
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write `text` to `path` by way of a temporary file in the same folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def horizon_text(horizon: float, extrapolated: bool, num_steps: int) -> str:
-    """Return a horizon in words: `14 steps`, `about 210 steps (beyond the data)`, `never`."""
-    if math.isinf(horizon):
-        return f"none within {num_steps} steps"
-    if extrapolated:
-        return f"about {horizon:.0f} steps (extrapolated beyond {num_steps})"
-    return f"{horizon:.0f} steps"
-
-
-def rate_text(rate: float, error: float) -> str:
-    """Return a rate with its interval: `-0.490 ± 0.035`."""
-    if math.isinf(rate):
-        return "exactly 0 gradient" if rate < 0 else "infinite"
-    return f"{rate:+.3f} ± {error:.3f}" if math.isfinite(error) else f"{rate:+.3f} (no interval)"
-
-
-def _lines(d: Diagnosis):
-    yield f"{d.verdict.upper()}: {d.reason}"
-    yield (
-        f"  data         {d.num_sequences} sequences of {d.num_steps} steps, state of {d.state_size}; "
-        f"{d.gradient_source} carried back from the last step taught"
-    )
-    yield f"  rate         {rate_text(d.rate, d.rate_error)} nats/step (95 % interval over the batch)"
-    horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)
-    yield f"  horizon      {horizon} until the gradient is below 1e-3 of its start"
-    yield (
-        f"  exponents    top {d.lyapunov.exponents[0]:+.3f} ± {d.lyapunov.standard_error[0]:.3f}, last "
-        f"{d.lyapunov.exponents[-1]:+.3f} nats/step (first sequence)"
-    )
-    for lag, count in d.surviving_directions.items():
-        yield (
-            f"  lag {lag:<8} {count:.0f} of {d.state_size} directions keep more than 1e-3; condition "
-            f"1e{d.log10_condition[lag]:.0f}"
-            if math.isfinite(d.log10_condition[lag])
-            else f"  lag {lag:<8} {count:.0f} of {d.state_size} directions keep more than 1e-3; singular"
-        )
-    for name, gate, mean, saturated in zip(
-        d.activations.names,
-        d.activations.is_gate,
-        d.activations.mean,
-        d.activations.saturated,
-        strict=True,
-    ):
-        label = f"{'gate' if gate else 'units':<12}"
-        yield f"  {label} {name}: mean {np.mean(mean):.2f}, {np.mean(saturated):.0%} saturated"
-    yield from _effect_lines("causes", d.causes, d, "none found by intervention")
-    yield from _effect_lines("try", d.recommendations, d, "nothing measured here helps")
-
-
-def _effect_lines(label, effects, d, nothing):
-    if not effects and d.verdict in ("vanishing", "exploding"):
-        yield f"  {label:<12} {nothing}"
-    for index, effect in enumerate(effects[:5]):
-        head = label if index == 0 else ""
-        horizon = horizon_text(effect.horizon, effect.horizon_is_extrapolated, d.num_steps)
-        rate = rate_text(effect.rate, effect.rate_error)
-        if label == "causes":
-            yield f"  {head:<12} {effect.blames}: {effect.name} gives {rate}"
-        else:
-            yield f"  {head:<12} {effect.name}: rate {rate}, horizon {horizon}"
 
 
 def _plain(value):
@@ -209,5 +140,5 @@ def _plain(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     array = np.asarray(value)
     if np.iscomplexobj(array):
-        return {"real": _plain(array.real), "imag": _plain(array.imag)}
+        return {"real": _plain(np.real(array)), "imag": _plain(np.imag(array))}
     return _plain(array.tolist())

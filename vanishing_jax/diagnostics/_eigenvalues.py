@@ -42,6 +42,7 @@ def step_eigenvalues(chain: JacobianChain, *, points: int = 5) -> StepEigenvalue
     """
     times = np.unique(np.linspace(1, chain.num_steps, points).round().astype(int))
     values = [
-        np.linalg.eigvals(np.asarray(chain.segment(t - 1, t))[0].astype(np.float64)) for t in times
+        np.linalg.eigvals(np.asarray(chain.segment(int(t) - 1, int(t)))[0].astype(np.float64))
+        for t in times
     ]
     return StepEigenvalues(np.stack(values).astype(np.complex128), times)

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
 from .._activations import stable_derivatives
@@ -25,11 +26,11 @@ class GradientProfile(eqx.Module):
       shape (time,): the contributions sum to the gradient of the cell's parameters.
     """
 
-    log_norm: Float[ArrayLike, "*batch time+1"]
+    log_norm: Float[ArrayLike, "*batch moment"]
     log_parameter_norm: Float[ArrayLike, "*batch time"]
 
     def __repr__(self) -> str:
-        if isinstance(self.log_norm, jax.core.Tracer) or self.log_norm.ndim != 1:
+        if isinstance(self.log_norm, Tracer) or self.log_norm.ndim != 1:
             return f"GradientProfile(log_norm={self.log_norm.shape})"
         first, last = float(self.log_norm[0]), float(self.log_norm[-1])
         return (
@@ -47,14 +48,14 @@ def gradient_profile(
     dL/ds_t = dl/ds_t + J_{t+1}^T dL/ds_{t+1}. The backward pass carries the gradient as a vector of
     moderate size and an integer exponent, so that it is right where plain float32 gives 0 or inf.
     A profile that falls by orders of magnitude from right to left means that early steps get no
-    corrective signal; with a loss at every step the direct terms hide that, since each step is taught by
-    its neighbours: look at `diagnose`, which carries only the last step's gradient back.
+    corrective signal; with a loss at every step the direct terms hide that, since each step is
+    taught by its neighbours: look at `diagnose`, which carries only the last step's gradient back.
     Differentiable and jittable; batches by `jax.vmap`.
 
     **Arguments:**
 
-    - `loss`: `loss(states) -> scalar`, where `states` are `Trajectory.states` (leading axis T+1, states[0]
-      is `state0`): a last-step loss reads `states[-1]`, a per-step loss all of them.
+    - `loss`: `loss(states) -> scalar`, where `states` are `Trajectory.states` (leading axis T+1,
+      states[0] is `state0`): a last-step loss reads `states[-1]`, a per-step loss all of them.
     - `cell`, `state0`, `inputs`: as for `rollout`.
 
     **Returns:** a `GradientProfile`; natural logs.
@@ -82,14 +83,14 @@ def gradient_profile(
     return adjoint_profile(cell, trajectory, local)
 
 
-def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "time+1 state"]:
+def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "moment state"]:
     """Return dl/ds_t at fixed other states, one row for each of s_0..s_T."""
     states = trajectory.states
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], states))
     value = jax.eval_shape(loss, states)
     if not (getattr(value, "shape", None) == () and jnp.issubdtype(value.dtype, jnp.floating)):
         raise ValueError(
-            f"expected loss(states) to return one real number; got {value}. Take the mean or the sum."
+            f"expected loss(states) to return one real number; got {value}. Take its mean or sum."
         )
     vectors = jax.vmap(layout.ravel)(states)
     return jax.grad(lambda v: loss(jax.vmap(layout.unravel)(v, states)))(vectors)
@@ -98,15 +99,15 @@ def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "time+1 state
 def adjoint_profile(
     cell: AbstractCell,
     trajectory: Trajectory,
-    local: Float[Array, "time+1 state"],
+    local: Float[Array, "moment state"],
     *,
     transform: Callable[[Any], Any] = stable_derivatives,
     with_parameters: bool = True,
 ) -> GradientProfile:
     """Return the profile of the gradient that `local`, the direct derivatives, sends backward.
 
-    The carry is (v, e) with dL/ds_t = v 2^e. `transform` wraps the step before it is differentiated;
-    without parameters their contributions are not computed (and read -inf).
+    The carry is (v, e) with dL/ds_t = v 2^e. `transform` wraps the step before it is
+    differentiated; without parameters their contributions are not computed (and read -inf).
     """
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], trajectory.states))
     before = jax.tree.map(lambda leaf: leaf[:-1], trajectory.states)
@@ -155,7 +156,7 @@ def _add(vector, exponent, direct):
 
 
 def _scaled(vector, shift, nonzero):
-    # The shift is at most 0 where the vector counts; elsewhere it is meaningless and must not overflow.
+    # At most 0 where the vector counts; elsewhere meaningless, and it must not overflow.
     return jnp.ldexp(vector, jnp.where(nonzero, jnp.clip(shift, -2000, 0), 0))
 
 

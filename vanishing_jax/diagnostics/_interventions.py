@@ -54,8 +54,8 @@ class IntervenedCell(AbstractCell):
         def rule(kind, preactivation):
             return self._activation(next(counter), kind, preactivation)
 
-        scale = lambda x: x * self.knobs.input_scale.astype(x.dtype) if _inexact(x) else x
-        new = with_activation_rule(self.cell, rule)(state, jax.tree.map(scale, input))
+        input = jax.tree.map(self._scaled, input)
+        new = with_activation_rule(self.cell, rule)(state, input)
         return jax.tree.map(self._mix, state, new)
 
     def _activation(self, index, kind, a):
@@ -67,6 +67,9 @@ class IntervenedCell(AbstractCell):
         # The same value, but with the derivative of a straight line.
         straight = jax.lax.stop_gradient(value - slope * a) + slope * a
         return jnp.where(knobs.linear[index], straight, value)
+
+    def _scaled(self, leaf):
+        return leaf * self.knobs.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
 
     def _mix(self, old, new):
         if not _inexact(new):
@@ -184,7 +187,7 @@ INTERVENTIONS: list[Intervention] = [
         "activation linearized",
         "the derivative of every activation (gates apart) replaced by its largest value, at the "
         "same states",
-        "cause", "saturation of the activation", _linear,
+        "cause", "slopes of the activation below their maximum", _linear,
     ),
     Intervention(
         "input removed", "the same network run on zero input",

@@ -24,13 +24,13 @@ def verdict(base: GradientRate, reach: int) -> tuple[Verdict, str]:
         )
     if math.isinf(base.rate):
         return "vanishing", (
-            f"the gradient is exactly 0 before it reaches the first step, after {base.horizon:.0f} steps."
+            f"the gradient is exactly 0 after {base.horizon:.0f} steps: nothing before is taught."
         )
     if not math.isfinite(base.rate_error):
         return "inconclusive", "too little data for an interval; pass at least four sequences."
     low = (base.rate - base.rate_error) * reach
     high = (base.rate + base.rate_error) * reach
-    change = f"1e{base.rate * reach / math.log(10):+.1f} over {reach} steps"
+    change = f"a factor of {scientific(base.rate * reach)} over {reach} steps"
     if high < _LOG_GONE:
         return "vanishing", (
             f"the gradient changes by {change}; it is below 1e-3 of its start "
@@ -44,6 +44,13 @@ def verdict(base: GradientRate, reach: int) -> tuple[Verdict, str]:
         f"the gradient changes by {change}, but the interval of the rate crosses the factor 1e3; "
         "pass more sequences."
     )
+
+
+def scientific(log: float) -> str:
+    """Return e**log as text, e.g. `4.0e-340`, where no float holds it."""
+    power = math.floor(log / math.log(10))
+    mantissa = f"{10 ** (log / math.log(10) - power):.1f}"
+    return f"1.0e{power + 1:+03d}" if mantissa == "10.0" else f"{mantissa}e{power:+03d}"
 
 
 def causes(found: Verdict, base: GradientRate, effects: list[Effect]) -> list[Effect]:

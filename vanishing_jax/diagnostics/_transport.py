@@ -8,17 +8,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float, Int
 
 from .._rollout import Trajectory, rollout
 from .._tree import state_layout
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
 from ._gradient_profile import adjoint_profile
 
 # The gradient counts as gone once it is below this share of its start.
 GONE = 1e-3
+
+# A horizon further away than this many times the data is not worth extrapolating: none is in sight.
+_FURTHEST = 100
 
 # Fewer samples than this say nothing about their spread.
 _MIN_SAMPLES = 4
@@ -46,7 +49,7 @@ def transport(
     inputs: PyTree,
     loss: Callable[[PyTree], Array] | None,
     probes: Float[Array, "batch state"],
-) -> tuple[Float[Array, "batch time+1"], Int[Array, "batch"], Trajectory]:
+) -> tuple[Float[ArrayLike, "batch moment"], Int[Array, "batch"], Trajectory]:
     """Return log ||gradient at s_t|| carried back from the last step taught, that step, the states.
 
     Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
@@ -72,8 +75,8 @@ def transport(
     return jax.vmap(profile)(trajectories, local), last, trajectories
 
 
-def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch time+1 state"]:
-    """Return dl/ds_t for every sequence of a batch, from a loss of all states (batch, time+1, ...)."""
+def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch moment state"]:
+    """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
     # The batch axis takes the place of time and time that of a state axis: one gradient for all.
     states = trajectories.states
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
@@ -97,9 +100,9 @@ def by_lag(log_norm: np.ndarray, last: np.ndarray) -> np.ndarray:
 def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:
     """Return rate, 95 % interval and horizon of gradients given against the lag.
 
-    The rate of a sequence is its whole change over its whole lag. The interval is Student's over the
-    sequences; with fewer than four of them, over blocks of at least four steps of each. Sequences
-    without a gradient are left out; without any, all is NaN.
+    The rate of a sequence is its whole change over its whole lag. The interval is Student's over
+    the sequences; with fewer than four of them, over blocks of at least four steps of each.
+    Sequences without a gradient are left out; without any, all is NaN.
     """
     log_transport = log_transport[~np.isnan(log_transport[:, 0])]
     if len(log_transport) == 0:
@@ -135,7 +138,7 @@ def _block_rates(log_transport, reach):
 def _half_width(samples):
     if len(samples) < _MIN_SAMPLES or not np.isfinite(samples).all():
         return math.nan
-    quantile = scipy.stats.t.ppf(0.975, len(samples) - 1)
+    quantile = scipy.special.stdtrit(len(samples) - 1, 0.975)
     return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
 
 
@@ -146,5 +149,7 @@ def _horizon(log_transport, rate, error):
     if math.isfinite(reached):
         return reached, False
     if math.isfinite(error) and rate + error < 0:
-        return math.log(GONE) / rate, True
+        horizon = math.log(GONE) / rate
+        if horizon <= _FURTHEST * (log_transport.shape[1] - 1):
+            return horizon, True
     return math.inf, True

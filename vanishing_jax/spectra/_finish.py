@@ -32,7 +32,8 @@ def product_log_singular_values(
 
     **Arguments:**
 
-    - `jacobians`: J_1, ..., J_T, shape (time, state, state). With T = 0 the product is the identity.
+    - `jacobians`: J_1, ..., J_T, shape (time, state, state). With T = 0 the product is the
+      identity.
 
     **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
 
@@ -55,8 +56,8 @@ def log_singular_values_of(product: GradedProduct) -> Float[Array, "state"]:
     """Return the log singular values of one graded product, descending.
 
     Three steps: make the frame orthogonal (QR is insensitive to the scale of columns, so nothing is
-    lost); sort and transpose by QR until the rows are nearly orthogonal across large gaps (an LR step:
-    each pass multiplies the coupling of two rows by the ratio of their scales); then cap the
+    lost); sort and transpose by QR until the rows are nearly orthogonal across large gaps (an LR
+    step: each pass multiplies the coupling of two rows by the ratio of their scales); then cap the
     gaps so that the matrix fits the exponent range and hand it to LAPACK, which is accurate to a
     few eps in *every* singular value of a row-graded matrix.
     """

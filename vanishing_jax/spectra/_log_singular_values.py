@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
@@ -75,12 +76,13 @@ def log_singular_values(
 ) -> Spectrum:
     """Return the log singular values of products of Jacobians, each to full relative accuracy.
 
-    These are the singular values of J_t ... J_{s+1} = ds_t/ds_s at finite time: how much each direction
-    of the state is stretched between s and t. They are neither QR growth rates (see
-    `lyapunov_exponents`: those differ by O(1) nats at every lag) nor the norm of one back-propagated
-    gradient (see `gradient_profile`). The product is never formed; its factors carry integer
-    exponents (`spectra._graded`), so spectra that span e^-10000 to e^+10000 are as accurate as those
-    near 1. The arithmetic is float64 on the CPU whatever the Jacobians' dtype and the x64 flag.
+    These are the singular values of J_t ... J_{s+1} = ds_t/ds_s at finite time: how much each
+    direction of the state is stretched between s and t. They are neither QR growth rates (see
+    `lyapunov_exponents`: those differ by O(1) nats at every lag) nor the norm of one
+    back-propagated gradient (see `gradient_profile`). The product is never formed; its factors
+    carry integer exponents (`spectra._graded`), so spectra that span e^-10000 to e^+10000 are as
+    accurate as those near 1. The arithmetic is float64 on the CPU whatever the Jacobians' dtype
+    and the x64 flag.
 
     **Arguments:**
 
@@ -88,15 +90,18 @@ def log_singular_values(
     - `window`: (s, t) for J_t ... J_{s+1}; default the whole chain.
     - `every`: record a spectrum at each `every`-th lag, and at the last; default only the last.
     - `lags`: record at these lags instead, ascending, each from 0 to t - s.
-    - `direction`: `"forward"` keeps s and gives J_{s+lag} ... J_{s+1} (what the state at s influences);
-      `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t sees).
+    - `direction`: `"forward"` keeps s and gives J_{s+lag} ... J_{s+1} (what the state at s
+      influences); `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t
+      sees).
     - `k`: return the k leading ones only.
-    - `tolerance`: largest acceptable error bound, in nats; `Spectrum.meets_tolerance` says if it was met.
+    - `tolerance`: largest acceptable error bound, in nats; `Spectrum.meets_tolerance` says if it
+      was met.
 
     **Returns:** a `Spectrum` holding NumPy arrays.
 
-    **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a bad window,
-    lag or k; `TypeError` under `jit` or `vmap` (use `spectra.product_log_singular_values` there).
+    **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a
+    bad window, lag or k; `TypeError` under `jit` or `vmap` (use
+    `spectra.product_log_singular_values` there).
 
     **Cost:** three LU factorizations per step plus one SVD per record, O((T + records) n^3); O(n^2)
     memory beyond the Jacobians.
@@ -153,7 +158,7 @@ def walk(chain: JacobianChain, s: int, t: int, lags, direction: Direction = "for
     backward = direction == "backward"
     product = identity(chain.state_size, jnp.float64)
     done = 0
-    pending = list(lags)
+    pending = [int(lag) for lag in lags]
     while pending and pending[0] == done:
         yield product
         pending.pop(0)
@@ -189,7 +194,7 @@ _finish = jax.jit(log_singular_values_of)
 
 
 def _as_float64(jacobians, s: int, t: int):
-    if isinstance(jacobians, jax.core.Tracer):
+    if isinstance(jacobians, Tracer):
         raise TypeError(
             "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
             "vanishing_jax.spectra.product_log_singular_values(jacobians)."
@@ -206,7 +211,7 @@ def _as_float64(jacobians, s: int, t: int):
 
 
 def _error_bound(logs, growth: float):
-    """Return the a-posteriori estimate: LU growth over the run, rounding of the logs, LAPACK's share."""
+    """Return the estimate from LU growth over the run, rounding of the logs, LAPACK's share."""
     eps = np.finfo(np.float64).eps
     size = np.where(np.isfinite(logs), np.abs(logs), 0)
     bound = 8 * np.sqrt(len(logs)) * eps * growth + 4 * eps * size + 3e-13

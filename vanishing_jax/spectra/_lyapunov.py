@@ -43,8 +43,8 @@ def lyapunov_exponents(
     """Return the finite-time Lyapunov exponents (1/T) log |R_ii| of the chain.
 
     R is the triangular factor of J_T ... J_1 Q_0 with a random orthogonal Q_0: the average growth
-    per step of nested volumes of the tangent space. They are not the logs of singular values over T:
-    both have the same limit, but differ by O(1/T) at every finite T; for the singular values
+    per step of nested volumes of the tangent space. They are not the logs of singular values over
+    T: both have the same limit, but differ by O(1/T) at every finite T; for the singular values
     of a finite product use `log_singular_values`. No transient is discarded.
 
     **Arguments:**
@@ -59,8 +59,9 @@ def lyapunov_exponents(
 
     **Cost:** three LU factorizations per step, O(T n^3).
 
-    **Validity:** a factorization at every step, so no interval between factorizations can be too long. Tested
-    against a Householder QR loop in high precision and the exact law of Ginibre products.
+    **Validity:** a factorization at every step, so no interval between factorizations can be too
+    long. Tested against a Householder QR loop in high precision and the exact law of Ginibre
+    products.
 
     **Example:**
 

@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+import time
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+CALL = "from vanishing_jax.cli import main; main()"
+
+
+def call(*arguments):
+    """Run the command in this process; return its exit code."""
+    from vanishing_jax.cli import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in arguments])
+    return stopped.value.code
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Return a function that saves a cell s' = factor s + x and inputs, and gives the paths."""
+    import equinox as eqx
+
+    from vanishing_jax import cells
+
+    def save(factor, steps=24):
+        cell = cells.VanillaCell(3, 3, activation="identity", key=jr.key(0))
+        cell = eqx.tree_at(lambda c: c.weight_hh, cell, factor * jnp.eye(3))
+        cells.save_cell(tmp_path / "cell.safetensors", cell)
+        np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(5, steps, 3)))
+        return tmp_path / "cell.safetensors", tmp_path / "x.npy"
+
+    return save
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (0.5, 3), (2.0, 4)])
+def test_exit_code_is_the_verdict(saved, capsys, factor, code):
+    file, inputs = saved(factor)
+    assert call("diagnose", file, "--inputs", inputs) == code
+    verdict = {0: "HEALTHY", 3: "VANISHING", 4: "EXPLODING"}[code]
+    assert capsys.readouterr().out.startswith(verdict)
+
+
+def test_short_sequences_exit_with_inconclusive(saved, capsys):
+    file, inputs = saved(0.5, steps=4)
+    assert call("diagnose", file, "--inputs", inputs) == 5
+    assert "INCONCLUSIVE" in capsys.readouterr().out
+
+
+def test_json_and_html(saved, tmp_path, capsys):
+    file, inputs = saved(0.5)
+    html = tmp_path / "deep" / "report.html"
+    assert call("diagnose", file, "--inputs", inputs, "--json", "-", "--html", html) == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["verdict"] == "vanishing" and "VANISHING" in printed.err
+    assert "cell.safetensors" in html.read_text()
+    assert call("diagnose", file, "--inputs", inputs, "--json", tmp_path / "d.json") == 3
+    assert json.loads((tmp_path / "d.json").read_text())["num_steps"] == 24
+
+
+def test_torch_weights(tmp_path, capsys):
+    import safetensors.numpy
+
+    rng = np.random.default_rng(0)
+    weights = {
+        "weight_ih_l0": rng.normal(size=(16, 2)), "weight_hh_l0": 0.1 * rng.normal(size=(16, 4)),
+        "bias_ih_l0": np.zeros(16), "bias_hh_l0": np.zeros(16),
+    }  # fmt: skip
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
+    np.save(tmp_path / "x.npy", rng.normal(size=(4, 30, 2)))
+    options = ["--framework", "torch", "--cell", "lstm", "--inputs", tmp_path / "x.npy"]
+    code = call("diagnose", tmp_path / "model.safetensors", *options)
+    assert code == 3 and "forget gate" in capsys.readouterr().out
+
+
+def _archive(path):
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda file, x: file.unlink(), "no such file"),
+        (lambda file, x: file.write_bytes(b"junk"), "cell.safetensors"),
+        (lambda file, x: x.write_bytes(b"junk"), "expected a .npy file"),
+        (lambda file, x: np.save(x, np.full((5, 24, 3), np.nan)), "NaN"),
+        (lambda file, x: np.save(x, np.zeros((5, 24, 2))), "whose steps fit the cell"),
+        (lambda file, x: _archive(x), "archive of several"),
+    ],
+)
+def test_bad_files_are_a_usage_error_in_words(saved, capsys, break_it, message):
+    file, inputs = saved(0.5)
+    break_it(file, inputs)
+    assert call("diagnose", file, "--inputs", inputs) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and "Traceback" not in printed.err and printed.out == ""
+
+
+def test_unknown_arguments_exit_with_usage(capsys):
+    assert call("diagnose") == 2
+    assert call("dance") == 2
+    capsys.readouterr()
+
+
+def test_selftest(capsys):
+    assert call("selftest") == 0
+    assert "5 of 5 checks hold" in capsys.readouterr().out
+
+
+def test_selftest_notices_a_wrong_spectrum(monkeypatch, capsys):
+    import vanishing_jax.cli._selftest as selftest
+
+    monkeypatch.setattr(selftest, "ginibre_exponents", lambda n, *, variance: np.zeros(n))
+    assert call("selftest") == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = f"import sys; sys.argv = ['vanishing-jax', '--help']\ntry:\n    {CALL}\nfinally:\n    "
+    code = (
+        code.replace("; main()", "\n    main()")
+        + "print(sorted({'jax', 'numpy'} & set(sys.modules)))"
+    )
+    begin = time.monotonic()
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "diagnose" in out.stdout and out.stdout.rstrip().endswith("[]")
+    assert time.monotonic() - begin < 10  # the promise is 0.5 s; this only catches a heavy import
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, capsys):
+    assert call("demo", "--out", tmp_path, "--steps", 20) == 0
+    printed = capsys.readouterr().out
+    assert "tanh RNN (Glorot)     before" in printed and "LSTM (forget bias 1)  after" in printed
+    assert "VANISHING" in printed and "causes" in printed
+    assert str(tmp_path / "report.html") in printed
+    for path in tmp_path.glob("*.png"):
+        assert str(path) in printed and path.stat().st_size > 5_000
+    assert "tanh RNN (Glorot), before training" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_interrupted_demo_leaves_what_was_finished(tmp_path, capsys, monkeypatch):
+    import vanishing_jax.cli._demo as demo
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "train", interrupt)
+    assert call("demo", "--out", tmp_path, "--steps", 20) == 130
+    assert "interrupted; 1 of 4 diagnoses finished" in capsys.readouterr().out
+    assert "before training" in (tmp_path / "report.html").read_text()

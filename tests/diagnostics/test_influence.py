@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from .. import helpers
+
+
+@pytest.fixture
+def vj():
+    import vanishing_jax
+
+    return vanishing_jax
+
+
+@pytest.mark.parametrize("family", ["tanh, gain 12", "ginibre", "relu", "jordan"])
+def test_agrees_with_the_spectrum_of_each_window(vj, family):
+    chain = vj.JacobianChain(helpers.FAMILIES[family](np.random.default_rng(0), 4, 9))
+    found = vj.diagnostics.influence_map(chain, points=4)
+    assert found.times.tolist() == [0, 3, 6, 9]
+    for i, t in enumerate(found.times):
+        for j, s in enumerate(found.times):
+            if i < j:
+                assert np.isnan(found.log_norm[i, j])
+            else:
+                window = vj.log_singular_values(chain, window=(int(s), int(t)))
+                expected = window.log_singular_values[0]
+                np.testing.assert_allclose(found.log_norm[i, j], expected, atol=1e-10)
+
+
+def test_exact_zero_and_limits(vj):
+    found = vj.diagnostics.influence_map(vj.JacobianChain(np.zeros((2, 3, 3))))
+    assert found.times.tolist() == [0, 1, 2]
+    assert np.isneginf(found.log_norm[2, 0]) and found.log_norm[2, 2] == 0
+    assert "log ||ds_T/ds_0|| = -inf" in repr(found)
+    with pytest.raises(ValueError, match="at least 2 points"):
+        vj.diagnostics.influence_map(vj.JacobianChain(np.ones((2, 1, 1))), points=1)

@@ -1,0 +1,103 @@
+"""Reference values and families of Jacobian chains, shared by the tests."""
+
+import contextlib
+
+import jax
+import jaxtyping
+import mpmath
+import numpy as np
+
+
+@contextlib.contextmanager
+def as_a_user():
+    """Switch the run-time type checks of the test suite off, so that our own errors are reached."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def exact_log_singular_values(jacobians, digits):
+    """Return log singular values of J_T ... J_1 from a product and SVD in `digits` digits."""
+    n = jacobians.shape[-1]
+    with mpmath.workdps(digits):
+        product = mpmath.eye(n)
+        for J in jacobians:
+            product = mpmath.matrix(np.asarray(J, np.float64).tolist()) * product
+        sigma = sorted(mpmath.svd_r(product, compute_uv=False), reverse=True)
+        # An exact zero comes out as noise near 10^-digits of the largest.
+        floor = sigma[0] * mpmath.mpf(10) ** (-(digits * 3) // 4)
+        return np.array([float(mpmath.log(s)) if s > floor else -np.inf for s in sigma])
+
+
+def tanh_chain(rng, n, steps, gain, *, activation_first=False):
+    """Return D W (or W D) along a driven tanh network: saturated for a large gain."""
+    W = gain * rng.standard_normal((n, n)) / np.sqrt(n)
+    state, chain = 0.5 * rng.standard_normal(n), []
+    for _ in range(steps):
+        a = W @ state + 0.3 * rng.standard_normal(n)
+        e = np.exp(-2 * np.abs(a))
+        D = np.diag(4 * e / (1 + e) ** 2)
+        chain.append(W @ D if activation_first else D @ W)
+        state = np.tanh(a)
+    return np.stack(chain)
+
+
+def relu_chain(rng, n, steps, *, activation_first=False):
+    """Return products of W with masks of 0 and 1: exact zeros, rank lost at every step."""
+    W = 1.6 * rng.standard_normal((n, n)) / np.sqrt(n)
+    masks = [np.diag((rng.standard_normal(n) > -0.6) * 1.0) for _ in range(steps)]
+    return np.stack([W @ D if activation_first else D @ W for D in masks])
+
+
+def graded_chain(rng, n, steps):
+    """Return D1 G D2 with both diagonals spread over six decades: graded on both sides."""
+    left, right = 10 ** rng.uniform(-6, 0, (2, steps, n))
+    return left[:, :, None] * rng.standard_normal((steps, n, n)) * right[:, None, :]
+
+
+def ginibre_chain(rng, n, steps):
+    """Return independent Gaussian matrices of variance 1/n."""
+    return rng.standard_normal((steps, n, n)) / np.sqrt(n)
+
+
+def orthogonal_chain(rng, n, steps):
+    """Return Haar-like orthogonal matrices."""
+    return np.linalg.qr(rng.standard_normal((steps, n, n)))[0]
+
+
+def triangular_chain(rng, n, steps):
+    """Return non-normal upper triangular matrices whose slow directions come first."""
+    upper = np.triu(0.3 * rng.standard_normal((steps, n, n)), 1)
+    return upper + np.diag(np.linspace(0.5, 1.2, n))
+
+
+def jordan_chain(rng, n, steps):
+    """Return one defective Jordan block, repeated."""
+    del rng
+    return np.stack([0.9 * np.eye(n) + np.diag(np.ones(n - 1), 1)] * steps)
+
+
+FAMILIES = {
+    "tanh, gain 0.5": lambda rng, n, T: tanh_chain(rng, n, T, 0.5),
+    "tanh, gain 3": lambda rng, n, T: tanh_chain(rng, n, T, 3.0),
+    "tanh, gain 12": lambda rng, n, T: tanh_chain(rng, n, T, 12.0),
+    "tanh, gain 20": lambda rng, n, T: tanh_chain(rng, n, T, 20.0),
+    "tanh first, gain 12": lambda rng, n, T: tanh_chain(rng, n, T, 12.0, activation_first=True),
+    "relu": relu_chain,
+    "relu first": lambda rng, n, T: relu_chain(rng, n, T, activation_first=True),
+    "graded on both sides": graded_chain,
+    "ginibre": ginibre_chain,
+    "orthogonal": orthogonal_chain,
+    "triangular": triangular_chain,
+    "jordan": jordan_chain,
+}
+
+
+def assert_tree_allclose(actual, expected, *, rtol, atol):
+    """Compare structure, shapes, dtypes and values."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=atol)

@@ -1,0 +1,166 @@
+"""Results with the fields of the real ones and shapes of real networks, made without JAX."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+
+def spectrum(num_steps=16, n=6, rate=-0.2, zeros_after=None, seed=0):
+    rng = np.random.default_rng(seed)
+    lags = np.arange(num_steps + 1)
+    slopes = rate - 0.06 * np.arange(n) + 0.01 * rng.standard_normal(n)
+    logs = lags[:, None] * np.sort(slopes)[::-1] + 0.3 * np.sqrt(lags)[:, None] * np.linspace(
+        1, -1, n
+    )
+    if zeros_after is not None:
+        logs[lags >= zeros_after, n // 2 :] = -np.inf
+    return SimpleNamespace(
+        log_singular_values=logs,
+        error_bound=np.full(logs.shape, 1e-12),
+        windows=np.stack([num_steps - lags, np.full_like(lags, num_steps)], axis=1),
+        direction="backward",
+        dtype="float64",
+    )
+
+
+def single_spectrum(n=6):
+    return SimpleNamespace(
+        log_singular_values=np.linspace(1.0, -20.0, n),
+        error_bound=np.full(n, 0.01),
+        windows=np.array([0, 16]),
+        direction="forward",
+        dtype="float64",
+    )
+
+
+def profile(num_steps=16, rate=-0.2):
+    log_norm = rate * np.arange(num_steps, -1, -1.0)
+    return SimpleNamespace(log_norm=log_norm, log_parameter_norm=log_norm[1:] - 1.5)
+
+
+def influence(num_steps=16, m=9, rate=-0.2, zeros=False):
+    times = np.unique(np.linspace(0, num_steps, m).round().astype(int))
+    logs = rate * (times[:, None] - times[None, :]).astype(float)
+    logs += 0.5 * np.sin(times / 3.0)[:, None] * (times[:, None] > times[None, :])
+    if zeros:
+        logs[times[:, None] - times[None, :] > num_steps // 2] = -np.inf
+    logs[times[:, None] < times[None, :]] = np.nan
+    return SimpleNamespace(times=times, log_norm=logs)
+
+
+def eigenvalues(records=3, n=6, radius=0.9, seed=0):
+    rng = np.random.default_rng(seed)
+    matrices = radius * rng.standard_normal((records, n, n)) / np.sqrt(n)
+    return SimpleNamespace(
+        eigenvalues=np.linalg.eigvals(matrices), times=np.arange(1, records + 1) * 5
+    )
+
+
+def lyapunov(n=6, num_steps=16, rate=-0.2):
+    return SimpleNamespace(
+        exponents=rate - 0.06 * np.arange(n),
+        standard_error=np.full(n, 0.02),
+        sum_rule_residual=1e-13,
+        num_steps=num_steps,
+    )
+
+
+def history(num_steps=16, gates=("input gate", "forget gate", "output gate"), hidden=4):
+    time = np.arange(num_steps)
+    names = (*gates[:2], "candidate", *gates[2:], "output")
+    is_gate = tuple(name in gates for name in names)
+    mean, saturated, by_unit, histograms, all_edges = [], [], [], [], []
+    for index, gate in enumerate(is_gate):
+        low, bins = (0.0 if gate else -1.0), 20
+        edges = np.linspace(low, 1.0, bins + 1)
+        centers = (edges[1:] + edges[:-1]) / 2
+        level = 0.5 + 0.1 * index - 0.3 * np.exp(-time / 5) * (index % 2)
+        middle = np.clip(level, 0, 0.95) if gate else 0.3 * np.sin(time / 4)
+        histogram = np.exp(-(((centers - middle[:, None]) / 0.25) ** 2)) + 0.02
+        histogram[:, -1] += 0.4 * (not gate)
+        mean.append(np.clip(level, 0, 0.95))
+        saturated.append(np.clip(0.05 + 0.1 * index + 0.3 * (1 - np.exp(-time / 9)), 0, 1))
+        by_unit.append(np.linspace(0.0, 1.0, hidden))
+        histograms.append(histogram / histogram.sum(axis=1, keepdims=True))
+        all_edges.append(edges)
+    return SimpleNamespace(
+        names=names,
+        kinds=tuple("sigmoid" if gate else "tanh" for gate in is_gate),
+        is_gate=is_gate,
+        mean=tuple(mean),
+        saturated=tuple(saturated),
+        saturated_by_unit=tuple(by_unit),
+        histogram=tuple(histograms),
+        bin_edges=tuple(all_edges),
+    )
+
+
+def effect(name, rate, horizon, kind="remedy", extrapolated=False):
+    return SimpleNamespace(
+        name=name,
+        description=f"the same data, run again with {name}",
+        rate=rate,
+        rate_error=0.02,
+        horizon=horizon,
+        horizon_is_extrapolated=extrapolated,
+        kind=kind,
+        blames="saturated units" if "saturation" in name else None,
+    )
+
+
+def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0, **changes):
+    """Return a diagnosis of a network whose gradients change by `rate` nats per step."""
+    rng = np.random.default_rng(seed)
+    lags = np.arange(num_steps + 1)
+    walk = np.cumsum(0.15 * rng.standard_normal((num_sequences, num_steps)), axis=1)
+    transport = rate * lags + np.pad(walk, ((0, 0), (1, 0)))
+    if zeros:
+        transport[1:, num_steps * 2 // 3 :] = -np.inf
+    causes = [
+        effect("no saturation (tanh → identity)", rate / 4, -6.9 / rate * 4, "cause", True),
+        effect("forget gate held at 1", rate / 10, np.inf, "cause"),
+    ]
+    remedies = [
+        effect("forget bias +3", rate / 8, -6.9 / rate * 8, extrapolated=True),
+        effect("orthogonal recurrent weights", rate / 2, -6.9 / rate * 2),
+        effect("recurrent weights × 1.5", -rate / 3, np.inf),
+    ]
+    fields = dict(
+        verdict="vanishing",
+        reason=f"The gradient loses a factor of {np.exp(-rate):.2f} at each step.",
+        rate=rate,
+        rate_error=0.03,
+        horizon=abs(6.9 / rate),
+        horizon_is_extrapolated=abs(6.9 / rate) > num_steps,
+        num_steps=num_steps,
+        num_sequences=num_sequences,
+        state_size=n,
+        gradient_source="loss gradient",
+        lags=lags,
+        log_transport=transport,
+        profile=profile(num_steps, rate),
+        spectrum=spectrum(num_steps, n, rate, num_steps // 2 if zeros else None),
+        lyapunov=lyapunov(n, num_steps, rate),
+        influence=influence(num_steps, min(num_steps + 1, 33), rate, zeros),
+        eigenvalues=eigenvalues(3, n),
+        activations=history(num_steps),
+        surviving_directions={1: float(n), 4: n / 2, num_steps: 0.5},
+        log10_condition={1: 0.3, 4: 2.5, num_steps: np.inf if zeros else 11.2},
+        causes=causes,
+        recommendations=remedies,
+        effects=causes + remedies,
+        skipped={"gradient clipping": "it never changes a direction's decay"},
+    )
+    return SimpleNamespace(**{**fields, **changes})
+
+
+def healthy(**changes):
+    fields = dict(verdict="healthy", rate=-0.001, rate_error=0.004, horizon=np.inf)
+    return diagnosis(**{**fields, "horizon_is_extrapolated": False, **changes})
+
+
+def one_step(**changes):
+    """Return the diagnosis of one step of a network of one unit, without a loss."""
+    fields = dict(num_steps=1, n=1, num_sequences=1, verdict="inconclusive", profile=None)
+    nothing = dict(rate_error=np.nan, effects=[], causes=[], recommendations=[], skipped={})
+    return diagnosis(**{**fields, **nothing, "surviving_directions": {1: 1.0}, **changes})

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from . import fakes
+
+
+@pytest.fixture
+def plots():
+    from vanishing_jax import plots
+
+    return plots
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_histogram_over_time(plots):
+    history = fakes.history(num_steps=16)
+    ax = plots.plot_activations(history)  # the first that is not a gate
+    assert ax.get_title(loc="left") == "Values of candidate over time"
+    index = history.names.index("candidate")
+    np.testing.assert_allclose(ax.collections[0].get_array(), history.histogram[index].T)
+    assert ax.get_ylabel() == "value of tanh"
+    np.testing.assert_allclose(ax.get_xlim(), (0.5, 16.5))
+    gate = plots.plot_activations(history, "forget gate")
+    assert gate.get_ylabel() == "value of sigmoid"
+
+
+def test_an_unknown_name_is_refused(plots):
+    with pytest.raises(ValueError, match="one of .*'candidate'.*got 'nope'"):
+        plots.plot_activations(fakes.history(), "nope")
+
+
+def test_saturation_leaves_gates_out(plots):
+    history = fakes.history()
+    ax = plots.plot_saturation(history)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["candidate (tanh)", "output (tanh)"]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), history.saturated[2])
+    assert ax.get_ylabel() == "share of saturated units"
+    assert ax.get_ylim()[1] > 1
+
+
+def test_gate_means(plots):
+    history = fakes.history()
+    ax = plots.plot_gates(history)
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), history.mean[1])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["input gate (sigmoid)", "forget gate (sigmoid)", "output gate (sigmoid)"]
+
+
+def test_what_a_cell_does_not_have_is_said(plots):
+    assert "this cell has no gates" in texts(plots.plot_gates(fakes.history(gates=())))
+    nothing = fakes.history(gates=())
+    for field in vars(nothing):
+        setattr(nothing, field, ())
+    assert "no activation recorded" in texts(plots.plot_saturation(nothing))
+    assert "no data" in texts(plots.plot_activations(nothing))
+
+
+def test_undefined_values_and_one_step(plots):
+    history = fakes.history(num_steps=1)
+    assert plots.plot_saturation(history).lines[0].get_marker() == "o"
+    assert plots.plot_activations(history).collections[0].get_array().shape[1] == 1
+    for series in (*history.saturated, *history.histogram):
+        series[:] = np.nan
+    assert "not finite" in texts(plots.plot_saturation(history))
+    assert "not finite" in texts(plots.plot_activations(history))

@@ -1,0 +1,27 @@
+"""The fakes that plots and reports are tested with have the fields of the real results."""
+
+import dataclasses
+
+import pytest
+
+from . import fakes
+
+ROWS = {
+    "Diagnosis": lambda d: d,
+    "Effect": lambda d: d.effects[0],
+    "GradientProfile": lambda d: d.profile,
+    "InfluenceMap": lambda d: d.influence,
+    "StepEigenvalues": lambda d: d.eigenvalues,
+    "ActivationHistory": lambda d: d.activations,
+    "Spectrum": lambda d: d.spectrum,
+    "LyapunovExponents": lambda d: d.lyapunov,
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_fields(name):
+    from vanishing_jax import diagnostics, spectra
+
+    real = getattr(diagnostics, name, None) or getattr(spectra, name)
+    fields = {field.name for field in dataclasses.fields(real)}
+    assert set(vars(ROWS[name](fakes.diagnosis()))) <= fields

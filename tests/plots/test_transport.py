@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from . import fakes
+
+
+@pytest.fixture
+def plot_transport():
+    from vanishing_jax.plots import plot_transport
+
+    return plot_transport
+
+
+def test_each_sequence_and_their_mean(plot_transport):
+    d = fakes.diagnosis(num_sequences=5)
+    ax = plot_transport(d, color="red")
+    *sequences, mean = ax.lines[:6]
+    np.testing.assert_allclose(mean.get_ydata(), d.log_transport.mean(axis=0) / np.log(10))
+    np.testing.assert_allclose(sequences[2].get_ydata(), d.log_transport[2] / np.log(10))
+    assert mean.get_color() == "red"
+    assert ax.get_xlabel() == "lag $t - s$ (steps)"
+    assert ax.get_ylabel() == "gradient relative to lag 0"
+    assert {line.get_ydata()[0] for line in ax.lines[6:8]} == {0.0, -3.0}  # 1 and 0.001
+
+
+def test_the_horizon_is_marked_where_the_data_reach_it(plot_transport):
+    def verticals(ax):
+        return [line for line in ax.lines if np.array_equal(line.get_ydata(), [0, 1])]
+
+    near = plot_transport(fakes.diagnosis(horizon=7.0, horizon_is_extrapolated=False))
+    assert [line.get_xdata()[0] for line in verticals(near)] == [7.0]
+    far = plot_transport(fakes.diagnosis(horizon=70.0, horizon_is_extrapolated=True))
+    assert verticals(far) == []
+    assert "about 70 steps (extrapolated)" in far.texts[0].get_text()
+
+
+def test_zeros_are_not_dropped(plot_transport):
+    d = fakes.diagnosis(zeros=True)
+    ax = plot_transport(d)
+    count = int(np.isneginf(d.log_transport).sum())
+    assert f"{count} exact zeros drawn at the floor" in ax.texts[0].get_text()
+    assert "mean of 5 sequences, where not exactly 0" in ax.get_legend().get_texts()[1].get_text()
+
+
+def test_the_legend_counts_the_sequences_that_have_a_gradient(plot_transport):
+    d = fakes.diagnosis(num_sequences=5)
+    d.log_transport[3:] = np.nan
+    legend = plot_transport(d).get_legend()
+    assert legend.get_texts()[1].get_text() == "mean of 3 of 5 sequences"
+
+
+def test_before_and_after(plot_transport):
+    runs = {"tanh": fakes.diagnosis(), "after _$": fakes.healthy()}
+    ax = plot_transport(runs)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["tanh", r"after _\$"]
+    styles = {handle.get_linestyle() for handle in ax.get_legend().legend_handles}
+    assert len(styles) == 2  # line style repeats what color says
+
+
+def test_empty_undefined_and_tiny_data(plot_transport):
+    nothing = fakes.diagnosis(log_transport=np.zeros((0, 17)))
+    assert "no data" in [text.get_text() for text in plot_transport(nothing).texts]
+    undefined = fakes.diagnosis(log_transport=np.full((2, 17), np.nan), horizon=np.nan)
+    assert "not finite" in [text.get_text() for text in plot_transport(undefined).texts]
+    assert len(plot_transport(fakes.one_step()).lines[0].get_xdata()) == 2
+    flat = fakes.diagnosis(num_sequences=1, log_transport=np.zeros((1, 17)))
+    assert np.ptp(plot_transport(flat).get_ylim()) > 2

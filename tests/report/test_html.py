@@ -1,0 +1,161 @@
+import html.parser
+import re
+
+import numpy as np
+import pytest
+
+from ..plots import fakes
+
+HOSTILE = "<img src=x onerror=alert(1)> & \"quotes\" 'too' {{ 7 * 7 }} $"
+
+
+@pytest.fixture
+def write_report():
+    from vanishing_jax.report import write_report
+
+    return write_report
+
+
+@pytest.fixture(autouse=True)
+def _few_figures(monkeypatch):
+    """Keep two figures: the plots have their own tests, and the browser's test draws them all."""
+    from vanishing_jax.report import _figures
+
+    few = tuple(spec for spec in _figures.FIGURES if spec.name in ("transport", "effects"))
+    monkeypatch.setattr(_figures, "FIGURES", few)
+
+
+class Tags(html.parser.HTMLParser):
+    VOID = {"meta", "link", "img", "br"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path):
+    tags = Tags(path.read_text(encoding="utf-8"))
+    assert tags.open == []
+    return tags
+
+
+def test_one_diagnosis(write_report, tmp_path):
+    path = write_report(
+        tmp_path / "new" / "report.html", fakes.diagnosis(rate=-0.5), title="My network"
+    )
+    tags = read(path)
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    assert "My network" in tags.text and "Overview" not in tags.text
+    for words in (
+        "vanishing",
+        "The gradient loses a factor of 1.65 at each step.",
+        "−0.500 ± 0.030 nats per step",
+        "13.8 steps",
+        "forget bias +3",
+        "saturated units",
+        "gradient clipping",
+        "3 of 6",
+        "1.6 × 10¹¹",
+        "vanishing_jax",
+        "64-bit types",
+    ):
+        assert words in tags.text, words
+
+
+def test_figures_are_embedded_and_described(write_report, tmp_path):
+    tags = read(write_report(tmp_path / "r.html", fakes.diagnosis(), title="t"))
+    images = [attrs for tag, attrs in tags.seen if tag == "img"]
+    assert len(images) == 2
+    for image in images:
+        assert image["src"].startswith("data:image/png;base64,iVBOR")
+        assert image["alt"] and int(image["width"]) > 0 and int(image["height"]) > 0
+    assert "where the line crosses 0.001 lies the horizon" in tags.text
+
+
+def test_nothing_is_loaded_or_run(write_report, tmp_path):
+    path = write_report(tmp_path / "r.html", {"a": fakes.diagnosis()}, title="t")
+    tags = read(path)
+    assert not [tag for tag, _ in tags.seen if tag in ("script", "iframe", "object")]
+    links = [a.get("href") or a.get("src") or "#" for _, a in tags.seen]
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert not re.search(r"https?://|url\(|@import", re.sub(r'"data:[^"]*"', "", path.read_text()))
+
+
+def test_what_users_write_is_escaped(write_report, tmp_path):
+    d = fakes.diagnosis(reason=HOSTILE, gradient_source=HOSTILE, skipped={HOSTILE: HOSTILE})
+    d.effects = d.causes = d.recommendations = [fakes.effect(HOSTILE, -0.1, 5.0)]
+    path = write_report(
+        tmp_path / "r.html",
+        {HOSTILE: d, "other": fakes.healthy()},
+        title=HOSTILE,
+        configuration={HOSTILE: {HOSTILE: HOSTILE}},
+        table=[{HOSTILE: HOSTILE}],
+    )
+    tags = read(path)
+    assert not any("onerror" in attrs for _, attrs in tags.seen)
+    assert tags.text.count("{{ 7 * 7 }}") >= 10 and "49" not in tags.text.split()
+    ids = [attrs["id"] for _, attrs in tags.seen if "id" in attrs]
+    assert all(re.fullmatch("[a-z0-9-]+", name) for name in ids)
+
+
+def test_several_diagnoses_are_compared_first(write_report, tmp_path):
+    runs = {"tanh": fakes.diagnosis(), "lstm": fakes.healthy()}
+    tags = read(write_report(tmp_path / "r.html", runs, title="t"))
+    assert "Overview" in tags.text and "nothing needed" in tags.text
+    assert len([tag for tag, _ in tags.seen if tag == "img"]) == 1 + 2 + 2
+    hrefs = {attrs["href"][1:] for tag, attrs in tags.seen if tag == "a"}
+    assert hrefs == {attrs["id"] for tag, attrs in tags.seen if "id" in attrs} == {"tanh", "lstm"}
+
+
+def test_extreme_values_are_words(write_report, tmp_path):
+    d = fakes.diagnosis(
+        horizon=np.inf,
+        log10_condition={1: np.inf, 2: np.nan, 3: 4000.3},
+        surviving_directions={1: 0.0},
+    )
+    d.rate = -np.inf
+    text = read(write_report(tmp_path / "r.html", d, title="t")).text
+    for words in ("−∞ (gradient exactly 0)", "never", "∞ (a singular value is exactly 0)"):
+        assert words in text
+    assert "2.0 × 10⁴⁰⁰⁰" in text and "not measured" in text
+    assert not {"nan", "inf", "None"} & set(text.split())
+
+
+def test_one_step_of_one_unit(write_report, tmp_path):
+    text = read(write_report(tmp_path / "r.html", fakes.one_step(), title="t")).text
+    assert "1 sequence of 1 step" in text and "No single cause was found." in text
+
+
+def test_configuration_and_table(write_report, tmp_path):
+    text = read(
+        write_report(
+            tmp_path / "r.html",
+            fakes.diagnosis(),
+            title="t",
+            configuration={"task": {"name": "adding", "options": {}}, "seed": None},
+            table=[{"recipe": "tanh", "loss": 0.123456}, {"recipe": "lstm", "steps": np.inf}],
+        )
+    ).text
+    assert "task.name adding task.options {} seed" in text
+    assert "recipe loss steps tanh 0.1235 lstm ∞" in text
+
+
+def test_no_diagnosis_is_refused(write_report, tmp_path):
+    with pytest.raises(ValueError, match="at least one diagnosis"):
+        write_report(tmp_path / "r.html", {}, title="t")

@@ -1,0 +1,258 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .. import helpers
+
+
+@pytest.fixture
+def vj():
+    import vanishing_jax
+
+    return vanishing_jax
+
+
+def spectrum(vj, jacobians, **options):
+    return vj.log_singular_values(vj.JacobianChain(jacobians), **options)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("family", helpers.FAMILIES)
+def test_agrees_with_exact_product(vj, family, direction):
+    jacobians = helpers.FAMILIES[family](np.random.default_rng(3), 8, 40)
+    exact = helpers.exact_log_singular_values(jacobians, 3500)
+    result = spectrum(vj, jacobians, direction=direction)
+    found = result.log_singular_values
+    assert np.sum(np.isneginf(found)) == np.sum(np.isneginf(exact))
+    finite = np.isfinite(exact)
+    error = np.abs(found[finite] - exact[finite])
+    np.testing.assert_array_less(error, 1e-8)
+    if family != "jordan":  # structured non-normality is what the estimate cannot see
+        np.testing.assert_array_less(error, result.error_bound[finite])
+
+
+def test_error_bound_over_random_chains(vj):
+    rng = np.random.default_rng(5)
+    ratios = []
+    for _ in range(40):
+        gain = rng.uniform(0.5, 10)
+        jacobians = helpers.tanh_chain(rng, 4, 12, gain)
+        result = spectrum(vj, jacobians)
+        exact = helpers.exact_log_singular_values(jacobians, 500)
+        ratios.append(np.abs(result.log_singular_values - exact) / result.error_bound)
+    assert np.max(ratios) <= 1
+
+
+@pytest.mark.slow
+def test_tanh_network_of_32_units_over_300_steps(vj):
+    cell, trajectory = _trained_like(vj, vj.cells.VanillaCell(2, 32, key=jax.random.key(0)), 300)
+    jacobians = np.asarray(vj.linearize(cell, trajectory).jacobians, np.float64)
+    exact = helpers.exact_log_singular_values(jacobians, 900)
+    found = spectrum(vj, jacobians).log_singular_values
+    assert exact[-1] < -500
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_lstm_with_state_of_64(vj):
+    cell, trajectory = _trained_like(vj, vj.cells.LSTMCell(2, 32, key=jax.random.key(0)), 60)
+    jacobians = np.asarray(vj.linearize(cell, trajectory).jacobians, np.float64)
+    assert jacobians.shape[1:] == (64, 64)
+    exact = helpers.exact_log_singular_values(jacobians, 500)
+    for direction in ("forward", "backward"):
+        found = spectrum(vj, jacobians, direction=direction).log_singular_values
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-8)
+
+
+def _trained_like(vj, cell, steps):
+    inputs = jax.random.normal(jax.random.key(1), (steps, 2))
+    return cell, vj.rollout(cell, cell.initial_state(), inputs)
+
+
+def test_saturated_network_obeys_the_determinant(vj):
+    n, steps = 16, 50
+    rng = np.random.default_rng(0)
+    W = 20 * rng.standard_normal((n, n)) / np.sqrt(n)
+    state, chain, log_slopes = rng.standard_normal(n), [], []
+    for _ in range(steps):
+        a = W @ state
+        e = np.exp(-2 * np.abs(a))
+        slope = 4 * e / (1 + e) ** 2
+        chain.append(slope[:, None] * W)
+        log_slopes.append(np.mean(np.log(slope)))
+        state = np.tanh(a)
+    found = spectrum(vj, np.stack(chain)).log_singular_values
+    assert np.isfinite(found).all()
+    expected = np.linalg.slogdet(W).logabsdet / n + np.mean(log_slopes)
+    assert np.mean(found) / steps == pytest.approx(expected, rel=1e-12)
+
+
+def test_order_of_the_product(vj):
+    # Two matrices that do not commute: B A has spectral norm 6, A B has 3.
+    A = np.array([[0.0, 2.0], [0.0, 0.0]])
+    B = np.array([[1.0, 0.0], [3.0, 0.0]])
+    expected = np.linalg.svd(B @ A, compute_uv=False)[0]
+    assert expected != pytest.approx(np.linalg.svd(A @ B, compute_uv=False)[0])
+    for direction in ("forward", "backward"):
+        found = spectrum(vj, np.stack([A, B]), direction=direction).log_singular_values
+        assert found[0] == pytest.approx(np.log(expected), abs=1e-12)
+        assert np.isneginf(found[1])
+
+
+def test_window_is_the_product_from_s_to_t(vj):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 3, 6)
+    for s, t in [(0, 6), (2, 5), (3, 4), (0, 1)]:
+        product = np.linalg.multi_dot([*jacobians[s:t][::-1], np.eye(3)])
+        found = spectrum(vj, jacobians, window=(s, t))
+        np.testing.assert_allclose(
+            found.log_singular_values, np.log(np.linalg.svd(product, compute_uv=False)), atol=1e-11
+        )
+        assert found.windows.tolist() == [s, t]
+
+
+def test_every_and_lags_record_the_windows_they_name(vj):
+    jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 11, 2.0)
+    forward = spectrum(vj, jacobians, every=3, window=(1, 11))
+    assert forward.windows.tolist() == [[1, 4], [1, 7], [1, 10], [1, 11]]
+    backward = spectrum(vj, jacobians, every=4, direction="backward")
+    assert backward.windows.tolist() == [[7, 11], [3, 11], [0, 11]]
+    chosen = spectrum(vj, jacobians, lags=[0, 5, 9])
+    assert chosen.windows.tolist() == [[0, 0], [0, 5], [0, 9]]
+    assert chosen.lags.tolist() == [0, 5, 9]
+    for result in (forward, backward, chosen):
+        for (s, t), row in zip(result.windows.tolist(), result.log_singular_values, strict=True):
+            single = spectrum(vj, jacobians, window=(s, t)).log_singular_values
+            np.testing.assert_allclose(row, single, atol=1e-10)
+
+
+def test_diagonal_chain_over_twenty_thousand_nats(vj):
+    steps, w = 1000, np.array([np.exp(10.0), 1.0, 0.5, np.exp(-10.0)])
+    found = spectrum(vj, np.stack([np.diag(w)] * steps))
+    np.testing.assert_allclose(found.log_singular_values, steps * np.log(w), rtol=1e-14, atol=1e-10)
+
+
+def test_orthogonal_chain_keeps_every_direction(vj):
+    jacobians = helpers.orthogonal_chain(np.random.default_rng(0), 8, 500)
+    np.testing.assert_allclose(spectrum(vj, jacobians).log_singular_values, 0, atol=1e-12)
+
+
+def test_rotated_powers_where_the_formed_product_fails(vj):
+    angle = np.pi / 6
+    R = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    J = R @ np.diag([2.0, 0.5]) @ R.T
+    exact = helpers.exact_log_singular_values(np.stack([J] * 60), 200)
+    found = spectrum(vj, np.stack([J] * 60)).log_singular_values
+    np.testing.assert_allclose(found, exact, atol=1e-11)
+    formed = np.linalg.svd(np.linalg.matrix_power(J, 60), compute_uv=False)
+    assert not np.exp(exact[1] - 30) < formed[1] < np.exp(exact[1] + 30)
+
+
+def test_smallest_chains(vj):
+    assert spectrum(vj, np.full((1, 1, 1), -3.0)).log_singular_values == pytest.approx(np.log(3))
+    empty = spectrum(vj, np.zeros((0, 2, 2)))
+    np.testing.assert_allclose(empty.log_singular_values, 0, atol=1e-12)
+    assert np.isneginf(spectrum(vj, np.zeros((3, 2, 2))).log_singular_values).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
+def test_sum_rule_and_scaling(seed, scale):
+    import vanishing_jax as vj
+
+    jacobians = scale * helpers.ginibre_chain(np.random.default_rng(seed), 4, 9)
+    result = spectrum(vj, jacobians)
+    total = np.sum(np.linalg.slogdet(jacobians).logabsdet)
+    assert np.sum(result.log_singular_values) == pytest.approx(
+        total, abs=4 * np.max(result.error_bound) + 1e-10
+    )
+    assert np.all(np.diff(result.log_singular_values) <= 0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_permuting_units_changes_nothing(seed):
+    import vanishing_jax as vj
+
+    rng = np.random.default_rng(seed)
+    jacobians = helpers.tanh_chain(rng, 5, 9, 4.0)
+    order = rng.permutation(5)
+    permuted = jacobians[:, order][:, :, order]
+    np.testing.assert_allclose(
+        spectrum(vj, permuted).log_singular_values,
+        spectrum(vj, jacobians).log_singular_values,
+        atol=1e-9,
+    )
+
+
+def test_float32_jacobians_are_computed_on_in_float64(vj):
+    jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 30, 2.0).astype(np.float32)
+    result = spectrum(vj, jacobians)
+    assert (result.dtype, result.arithmetic_dtype) == ("float32", "float64")
+    exact = helpers.exact_log_singular_values(jacobians, 300)
+    np.testing.assert_allclose(result.log_singular_values, exact, atol=1e-8)
+
+
+def test_leading_k_and_tolerance(vj):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 4, 9)
+    full, leading = spectrum(vj, jacobians), spectrum(vj, jacobians, k=2, tolerance=1e-6)
+    np.testing.assert_array_equal(leading.log_singular_values, full.log_singular_values[:2])
+    assert leading.meets_tolerance and "above" not in repr(leading)
+    strict = spectrum(vj, jacobians, tolerance=1e-15)
+    assert not strict.meets_tolerance and "above the tolerance" in repr(strict)
+
+
+def test_array_level_function_under_transforms(vj):
+    jacobians = jnp.asarray(helpers.ginibre_chain(np.random.default_rng(0), 3, 8))
+    plain = vj.spectra.product_log_singular_values(jacobians)
+    reference = spectrum(vj, np.asarray(jacobians)).log_singular_values
+    atol = 1e-11 if plain.dtype == jnp.float64 else 1e-4
+    np.testing.assert_allclose(plain, reference, atol=atol)
+    jitted = jax.jit(vj.spectra.product_log_singular_values)(jacobians)
+    np.testing.assert_allclose(jitted, reference, atol=atol)
+    batch = jnp.stack([jacobians, jacobians[::-1]])
+    mapped = jax.vmap(vj.spectra.product_log_singular_values)(batch)
+    np.testing.assert_allclose(mapped[0], reference, atol=atol)
+    assert not np.allclose(mapped[1], reference, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": (3, 2)}, "expected a window"),
+        ({"window": (0, 99)}, "expected a window"),
+        ({"every": 0}, "expected every >= 1"),
+        ({"every": 1, "lags": [1]}, "not both"),
+        ({"lags": [3, 1]}, "ascending lags"),
+        ({"direction": "sideways"}, "expected direction"),
+        ({"k": 9}, "expected k from 1"),
+    ],
+)
+def test_bad_arguments(vj, options, message):
+    with helpers.as_a_user(), pytest.raises(ValueError, match=message):
+        spectrum(vj, np.stack([np.eye(2)] * 4), **options)
+
+
+def test_non_finite_jacobian_names_its_step(vj):
+    jacobians = np.stack([np.eye(2)] * 5)
+    jacobians[3, 0, 1] = np.nan
+    with pytest.raises(vj.NonFiniteError, match="t = 4"):
+        spectrum(vj, jacobians)
+    assert np.isfinite(spectrum(vj, jacobians, window=(0, 3)).log_singular_values).all()
+
+
+def test_traced_jacobians_are_sent_to_the_array_level(vj):
+    with pytest.raises(TypeError, match="product_log_singular_values"):
+        jax.jit(lambda J: spectrum(vj, J).log_singular_values)(jnp.ones((2, 2, 2)))
+
+
+def test_streamed_chain_gives_the_same_spectra(vj):
+    cell, trajectory = _trained_like(vj, vj.cells.VanillaCell(2, 4, key=jax.random.key(0)), 20)
+    dense = vj.linearize(cell, trajectory, dense=True)
+    streamed = vj.linearize(cell, trajectory, dense=False)
+    for direction in ("forward", "backward"):
+        a, b = (vj.log_singular_values(c, every=3, direction=direction) for c in (dense, streamed))
+        np.testing.assert_allclose(a.log_singular_values, b.log_singular_values, atol=1e-10)
+        np.testing.assert_array_equal(a.windows, b.windows)

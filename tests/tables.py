@@ -1,0 +1,89 @@
+"""One row per public thing that has siblings; the conformance test checks that none is missing.
+
+Rows are functions, so that nothing is built before the import hook of the test suite is installed.
+"""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+
+def _inputs(steps=3, size=2):
+    return jr.normal(jr.key(1), (steps, size))
+
+
+def _vanilla(activation):
+    from vanishing_jax import cells
+
+    cell = cells.VanillaCell(2, 3, activation=activation, key=jr.key(0))
+    return cell, cell.initial_state(), _inputs()
+
+
+def _own(name):
+    from vanishing_jax import cells
+
+    cell = getattr(cells, name)(2, 3, key=jr.key(0))
+    return cell, cell.initial_state(), _inputs()
+
+
+def _stacked():
+    from vanishing_jax import cells
+
+    key_lower, key_upper = jr.split(jr.key(0))
+    lower = cells.LSTMCell(2, 2, key=key_lower)
+    cell = cells.StackedCell((lower, cells.VanillaCell(2, 3, key=key_upper)))
+    return cell, cell.initial_state(), _inputs()
+
+
+def _function():
+    from vanishing_jax import cells
+
+    def step(params, state, input):
+        return {"a": jnp.tanh(params * state["b"] + input), "b": state["a"] * state["b"]}
+
+    state0 = {"a": jnp.array([0.5, -0.2]), "b": jnp.array([0.3, 0.9])}
+    return cells.FunctionCell(step, jnp.array([1.5, -0.7])), state0, _inputs()
+
+
+def _equinox():
+    import equinox as eqx
+
+    module = eqx.nn.LSTMCell(2, 3, key=jr.key(0))
+    return module, (jnp.zeros(3), jnp.zeros(3)), _inputs()
+
+
+def _flax():
+    from flax import linen
+
+    from vanishing_jax import cells
+
+    module = linen.GRUCell(3, dtype=jnp.result_type(float), param_dtype=jnp.result_type(float))
+    with jax.numpy_dtype_promotion("standard"):
+        variables = module.init(jr.key(0), jnp.zeros(3), jnp.zeros(2))
+    return cells.FlaxCell(module, variables), jnp.zeros(3), _inputs()
+
+
+CELLS = {
+    "VanillaCell": lambda: _vanilla("tanh"),
+    "VanillaCell, sigmoid": lambda: _vanilla("sigmoid"),
+    "VanillaCell, relu": lambda: _vanilla("relu"),
+    "VanillaCell, identity": lambda: _vanilla("identity"),
+    "VanillaCell, own activation": lambda: _vanilla(jnp.sin),
+    "LSTMCell": lambda: _own("LSTMCell"),
+    "GRUCell": lambda: _own("GRUCell"),
+    "StackedCell": _stacked,
+    "FunctionCell": _function,
+    "EquinoxCell": _equinox,
+    "FlaxCell": _flax,
+}
+"""name -> () -> (cell or module, state0, inputs of 3 steps)"""
+
+
+def _task(name):
+    from vanishing_jax import tasks
+
+    return getattr(tasks, name)()
+
+
+TASKS = {"digits": lambda: _task("digits")}
+"""name of the function in `vanishing_jax.tasks` -> () -> task"""

@@ -1,0 +1,152 @@
+"""Cells made of plain functions and of Equinox modules."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, PyTree
+from ._base import AbstractCell
+from ._weights import check_pair, check_vector, map_blocks
+
+
+class FunctionCell(AbstractCell):
+    """A cell made of a function `fn(params, state, input) -> state`.
+
+    This is the way in for anything without an adapter of its own: write one line that calls it.
+
+    **Arguments:**
+
+    - `fn`: pure function of one step of one sequence; returns a state of the same structure.
+    - `params`: any pytree of the arrays that `fn` depends on; gradients reach it.
+
+    **Raises:** `TypeError` if `fn` is not callable or itself carries arrays (they belong in
+    `params`, or they would be constants).
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> cell = FunctionCell(lambda w, h, x: jnp.tanh(w @ h + x), 0.5 * jnp.eye(2))
+    >>> cell(jnp.zeros(2), jnp.zeros(2)).tolist()
+    [0.0, 0.0]
+    """
+
+    fn: Callable[..., PyTree] = eqx.field(static=True)
+    params: PyTree
+
+    def __init__(self, fn: Callable[..., PyTree], params: PyTree):
+        if not callable(fn):
+            raise TypeError(
+                "expected FunctionCell(fn, params) with a function fn(params, state, input); got "
+                f"{type(fn).__name__} as fn."
+            )
+        if any(eqx.is_array(leaf) for leaf in jax.tree.leaves(fn)):
+            raise TypeError(
+                f"fn is a {type(fn).__name__} that carries arrays; pass it as params: "
+                "FunctionCell(lambda p, state, input: p(state, input), fn)."
+            )
+        self.fn, self.params = fn, params
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        """Return `fn(params, state, input)`."""
+        return self.fn(self.params, state, input)
+
+    def initial_state(self) -> PyTree:
+        """Raise ValueError: a function does not say what its state looks like."""
+        raise ValueError("FunctionCell does not know the shape of its state: pass state0=.")
+
+    @property
+    def state_names(self) -> None:
+        """None: leaves are named by their path."""
+        return None
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """(): a function does not name its gates."""
+        return ()
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
+        """Return None: a function does not know its recurrent blocks."""
+        return None
+
+
+class EquinoxCell(AbstractCell):
+    """A cell made of an Equinox module that is called as `module(input, state) -> state`.
+
+    `eqx.nn.LSTMCell` (state (h, c)) and `eqx.nn.GRUCell` (state h) are known: their shapes are
+    checked, their gates named, their recurrent blocks mapped. Any other module with this order of
+    arguments works, with `state0=` given. For a module called as `module(state, input)` write
+    `FunctionCell(lambda p, state, input: p(state, input), module)`: with the arguments swapped a
+    network runs without an error whenever the sizes agree, and every number is wrong.
+
+    **Arguments:**
+
+    - `module`: the Equinox module; its arrays are the cell's parameters.
+
+    **Raises:** `TypeError` for anything but an Equinox module of that order of arguments.
+
+    **Example:**
+
+    >>> import equinox as eqx, jax, jax.numpy as jnp
+    >>> cell = EquinoxCell(eqx.nn.LSTMCell(3, 5, key=jax.random.key(0)))
+    >>> h, c = cell(cell.initial_state(), jnp.ones(3))
+    """
+
+    module: Any  # an eqx.Module
+
+    def __init__(self, module: Any):
+        if isinstance(module, AbstractCell):
+            raise TypeError(
+                f"{type(module).__name__} is a cell already, called as cell(state, input): use it "
+                "as it is."
+            )
+        if not isinstance(module, eqx.Module) or not callable(module):
+            raise TypeError(
+                "expected a callable Equinox module, module(input, state) -> state; got "
+                f"{type(module).__name__}. For a function write FunctionCell(fn, params)."
+            )
+        self.module = module
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        """Return `module(input, state)`."""
+        module = self.module
+        if self.gate_names:
+            check_vector("EquinoxCell", "input", input, module.input_size)
+            if type(module) is eqx.nn.LSTMCell:
+                check_pair("EquinoxCell", state, module.hidden_size)
+            else:
+                check_vector("EquinoxCell", "state", state, module.hidden_size)
+        return module(input, state)
+
+    def initial_state(self) -> PyTree:
+        """Return zeros; raise ValueError if the module is not one of the known two."""
+        module = self.module
+        if not self.gate_names:
+            raise ValueError(
+                f"EquinoxCell does not know the state of {type(module).__name__}: pass state0=."
+            )
+        zero = jnp.zeros(module.hidden_size, module.weight_hh.dtype)
+        return (zero, zero) if type(module) is eqx.nn.LSTMCell else zero
+
+    @property
+    def state_names(self) -> tuple[str, ...] | None:
+        """("h", "c") or ("h",); None for a module that is not one of the known two."""
+        return {eqx.nn.LSTMCell: ("h", "c"), eqx.nn.GRUCell: ("h",)}.get(type(self.module))
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """("input", "forget", "output") or ("reset", "update"); () for a module not known."""
+        known = {
+            eqx.nn.LSTMCell: ("input", "forget", "output"),
+            eqx.nn.GRUCell: ("reset", "update"),
+        }
+        return known.get(type(self.module), ())
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "EquinoxCell | None":
+        """Return this cell with `fn` applied to each gate's recurrent block; None if not known."""
+        if not self.gate_names:
+            return None
+        mapped = map_blocks(fn, self.module.weight_hh)
+        return eqx.tree_at(lambda c: c.module.weight_hh, self, mapped)

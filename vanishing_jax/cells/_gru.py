@@ -1,0 +1,123 @@
+"""The gated recurrent unit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Float
+
+from .. import _stable
+from .._types import Array, Key, PyTree
+from ._base import AbstractCell
+from ._weights import (
+    Initializer,
+    check_sizes,
+    check_vector,
+    floating_dtype,
+    glorot_normal,
+    initialize,
+    map_blocks,
+    orthogonal,
+)
+
+
+class GRUCell(AbstractCell):
+    r"""The gated recurrent unit, in the form that resets after the recurrent product.
+
+    $$r, z = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
+    n = \tanh(W_{xn} x + b_n + r \odot (W_{hn} h + b_{hn}))$$
+    $$h' = (1 - z) \odot n + z \odot h$$
+
+    The state is one array $h$ of shape `(hidden_size,)`; $z$ near 1 keeps it. The rows of
+    `weight_hh` (3n, n), `weight_xh` (3n, d) and `bias` (3n,) hold r, z, n in this order; `bias_n`
+    (n,) is $b_{hn}$ inside the reset. This is the form of PyTorch, Equinox, Flax and cuDNN; Cho et
+    al. reset $h$ before the product and let $z$ near 1 replace it. Initially the recurrent block of
+    each gate is orthogonal, the input block of each is Glorot normal, and the biases are 0 except
+    `update_bias` for z. The derivatives of tanh and sigmoid are accurate in saturation, where those
+    of `jnp.tanh` round to 0.
+
+    **Arguments:**
+
+    - `input_size`, `hidden_size`: d and n.
+    - `update_bias`: initial bias of the update gate, 0 by default; larger remembers longer.
+    - `recurrent_initializer`, `input_initializer`: `(key, shape, dtype)` functions as in
+      `jax.nn.initializers`, called once per gate with shape (fan in, fan out).
+    - `dtype`: floating type of the weights; None takes JAX's default.
+    - `key`: random key.
+
+    **Raises:** `ValueError` for a size below 1; when called, for a state or input of another shape.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> cell = GRUCell(3, 5, key=jax.random.key(0))
+    >>> cell(cell.initial_state(), jnp.ones(3)).shape
+    (5,)
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{cho2014learning, title={Learning phrase representations using {RNN}
+          encoder-decoder for statistical machine translation}, author={Cho, Kyunghyun and others},
+          booktitle={EMNLP}, year={2014}}
+        ```
+    """
+
+    weight_hh: Float[Array, "three_hidden hidden"]
+    weight_xh: Float[Array, "three_hidden input"]
+    bias: Float[Array, "three_hidden"]
+    bias_n: Float[Array, "hidden"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        update_bias: float = 0.0,
+        recurrent_initializer: Initializer = orthogonal,
+        input_initializer: Initializer = glorot_normal,
+        dtype: Any = None,
+        key: Key,
+    ):
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        dtype = floating_dtype(dtype)
+        key_hh, key_xh = jr.split(key)
+        d, n = input_size, hidden_size
+        self.weight_hh = initialize(recurrent_initializer, 3, n, n, dtype=dtype, key=key_hh)
+        self.weight_xh = initialize(input_initializer, 3, n, d, dtype=dtype, key=key_xh)
+        self.bias = jnp.zeros(3 * n, dtype).at[n : 2 * n].set(update_bias)
+        self.bias_n = jnp.zeros(n, dtype)
+        self.input_size, self.hidden_size = int(d), int(n)
+
+    def __call__(self, state: PyTree, input: PyTree) -> Array:
+        """Return the next h."""
+        check_vector("GRUCell", "state", state, self.hidden_size)
+        check_vector("GRUCell", "input", input, self.input_size)
+        reset_h, update_h, new_h = jnp.split(self.weight_hh @ state, 3)
+        reset_x, update_x, new_x = jnp.split(self.weight_xh @ input + self.bias, 3)
+        # The order of these calls is the order of gate_names.
+        r = _stable.sigmoid(reset_h + reset_x)
+        z = _stable.sigmoid(update_h + update_x)
+        n = _stable.tanh(new_x + r * (new_h + self.bias_n))
+        return (1 - z) * n + z * state
+
+    def initial_state(self) -> Array:
+        """Return h = 0."""
+        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """("h",)."""
+        return ("h",)
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """("reset", "update")."""
+        return ("reset", "update")
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "GRUCell":
+        """Return this cell with `fn` applied to the recurrent (n, n) block of r, z and n."""
+        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))

@@ -1,0 +1,128 @@
+"""The long short-term memory cell."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Float
+
+from .. import _stable
+from .._types import Array, Key, PyTree
+from ._base import AbstractCell
+from ._weights import (
+    Initializer,
+    check_pair,
+    check_sizes,
+    check_vector,
+    floating_dtype,
+    glorot_normal,
+    initialize,
+    map_blocks,
+    orthogonal,
+)
+
+
+class LSTMCell(AbstractCell):
+    r"""The long short-term memory with forget gate, without peepholes.
+
+    $$i, f, o = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
+    g = \tanh(W_{hg} h + W_{xg} x + b_g)$$
+    $$c' = f \odot c + i \odot g, \quad h' = o \odot \tanh(c')$$
+
+    The state is the pair $(h, c)$ of arrays of shape `(hidden_size,)`. The rows of `weight_hh`
+    (4n, n), `weight_xh` (4n, d) and `bias` (4n,) hold the gates in the order i, f, g, o (as PyTorch
+    and Equinox). Initially the recurrent block of each gate is orthogonal, the input block of each
+    is Glorot normal, and the bias is 0 except `forget_bias` for f. The derivatives of tanh and
+    sigmoid are accurate in saturation, where those of `jnp.tanh` round to 0.
+
+    **Arguments:**
+
+    - `input_size`, `hidden_size`: d and n.
+    - `forget_bias`: initial bias of the forget gate, 1 by default (Jozefowicz et al. 2015).
+    - `recurrent_initializer`, `input_initializer`: `(key, shape, dtype)` functions as in
+      `jax.nn.initializers`, called once per gate with shape (fan in, fan out).
+    - `dtype`: floating type of the weights; None takes JAX's default.
+    - `key`: random key.
+
+    **Raises:** `ValueError` for a size below 1; when called, for a state or input of another shape.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> cell = LSTMCell(3, 5, key=jax.random.key(0))
+    >>> h, c = cell(cell.initial_state(), jnp.ones(3))
+    >>> h.shape, c.shape
+    ((5,), (5,))
+
+    ??? cite "Reference"
+        ```bibtex
+        @article{hochreiter1997long, title={Long short-term memory}, author={Hochreiter, Sepp and
+          Schmidhuber, J{\"u}rgen}, journal={Neural Computation}, volume={9}, number={8},
+          pages={1735--1780}, year={1997}}
+        @article{gers2000learning, title={Learning to forget: continual prediction with {LSTM}},
+          author={Gers, Felix A. and Schmidhuber, J{\"u}rgen and Cummins, Fred},
+          journal={Neural Computation}, volume={12}, number={10}, pages={2451--2471}, year={2000}}
+        @inproceedings{jozefowicz2015empirical, title={An empirical exploration of recurrent network
+          architectures}, author={Jozefowicz, Rafal and Zaremba, Wojciech and Sutskever, Ilya},
+          booktitle={ICML}, year={2015}}
+        ```
+    """
+
+    weight_hh: Float[Array, "four_hidden hidden"]
+    weight_xh: Float[Array, "four_hidden input"]
+    bias: Float[Array, "four_hidden"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        recurrent_initializer: Initializer = orthogonal,
+        input_initializer: Initializer = glorot_normal,
+        dtype: Any = None,
+        key: Key,
+    ):
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        dtype = floating_dtype(dtype)
+        key_hh, key_xh = jr.split(key)
+        d, n = input_size, hidden_size
+        self.weight_hh = initialize(recurrent_initializer, 4, n, n, dtype=dtype, key=key_hh)
+        self.weight_xh = initialize(input_initializer, 4, n, d, dtype=dtype, key=key_xh)
+        self.bias = jnp.zeros(4 * n, dtype).at[n : 2 * n].set(forget_bias)
+        self.input_size, self.hidden_size = int(d), int(n)
+
+    def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array]:
+        """Return the next (h, c)."""
+        check_pair("LSTMCell", state, self.hidden_size)
+        check_vector("LSTMCell", "input", input, self.input_size)
+        h, c = state
+        i, f, g, o = jnp.split(self.weight_hh @ h + self.weight_xh @ input + self.bias, 4)
+        # The order of these calls is the order of gate_names.
+        i, f = _stable.sigmoid(i), _stable.sigmoid(f)
+        g, o = _stable.tanh(g), _stable.sigmoid(o)
+        c = f * c + i * g
+        return o * _stable.tanh(c), c
+
+    def initial_state(self) -> tuple[Array, Array]:
+        """Return h = 0, c = 0."""
+        zero = jnp.zeros(self.hidden_size, self.weight_hh.dtype)
+        return zero, zero
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """("h", "c")."""
+        return ("h", "c")
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """("input", "forget", "output")."""
+        return ("input", "forget", "output")
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "LSTMCell":
+        """Return this cell with `fn` applied to the recurrent (n, n) block of i, f, g and o."""
+        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))

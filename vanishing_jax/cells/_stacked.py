@@ -1,0 +1,120 @@
+"""Several cells on top of one another, as one cell."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from .._types import Array, PyTree
+from ._as_cell import as_cell
+from ._base import AbstractCell
+
+
+class StackedCell(AbstractCell):
+    r"""Layers of cells: layer $l$ receives the new hidden output of layer $l-1$.
+
+    $$s^0_t = f_0(s^0_{t-1}, x_t), \quad s^l_t = f_l(s^l_{t-1}, h^{l-1}_t)$$
+
+    The state is the tuple of the layers' states, so gradients travel through time and depth in one
+    map. A layer's hidden output is the leaf of its state named "h" (see `hidden_output`).
+
+    **Arguments:**
+
+    - `cells`: the layers from the input upwards, each anything that `as_cell` takes.
+
+    **Raises:** `ValueError` without a cell; when called, for a state of another number of layers.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> from vanishing_jax.cells import GRUCell, LSTMCell
+    >>> key_0, key_1 = jax.random.split(jax.random.key(0))
+    >>> cell = StackedCell([LSTMCell(3, 5, key=key_0), GRUCell(5, 2, key=key_1)])
+    >>> cell.state_names
+    ('layer0.h', 'layer0.c', 'layer1.h')
+    >>> (h0, c0), h1 = cell(cell.initial_state(), jnp.ones(3))
+    """
+
+    cells: tuple[AbstractCell, ...]
+
+    def __init__(self, cells: Sequence[Any]):
+        self.cells = tuple(as_cell(cell) for cell in cells)
+        if not self.cells:
+            raise ValueError("StackedCell needs at least one cell; got none.")
+
+    def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, ...]:
+        """Return the tuple of the layers' next states."""
+        if not isinstance(state, tuple | list) or len(state) != len(self.cells):
+            came = type(state).__name__
+            if isinstance(state, tuple | list):
+                came += f" of {len(state)}"
+            raise ValueError(
+                f"StackedCell expected state, a tuple of {len(self.cells)} layer states; got "
+                f"{came}. The call is cell(state, input)."
+            )
+        new_states = []
+        for cell, layer_state in zip(self.cells, state, strict=True):
+            new_states.append(cell(layer_state, input))
+            input = hidden_output(cell, new_states[-1])
+        return tuple(new_states)
+
+    def initial_state(self) -> tuple[PyTree, ...]:
+        """Return the tuple of the layers' initial states."""
+        return tuple(cell.initial_state() for cell in self.cells)
+
+    @property
+    def state_names(self) -> tuple[str, ...] | None:
+        """The layers' names, prefixed "layer0.", "layer1.", ...; None if a layer has none."""
+        names = []
+        for layer, cell in enumerate(self.cells):
+            if cell.state_names is None:
+                return None
+            names += [f"layer{layer}.{name}" for name in cell.state_names]
+        return tuple(names)
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """The layers' gate names, prefixed "layer0.", "layer1.", ..."""
+        return tuple(
+            f"layer{layer}.{name}"
+            for layer, cell in enumerate(self.cells)
+            for name in cell.gate_names
+        )
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "StackedCell | None":
+        """Return this cell with `fn` applied in every layer; None if a layer does not know how."""
+        mapped = []
+        for cell in self.cells:
+            new = cell.map_recurrent(fn)
+            if new is None:
+                return None
+            mapped.append(new)
+        return StackedCell(mapped)
+
+
+def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
+    """Return the part of `state` that a layer above or a readout sees: the hidden output h.
+
+    That is the leaf which the cell's `state_names` call "h" (the last layer's, in a `StackedCell`),
+    and the first leaf if the cell names none so. In an LSTM the order differs between libraries:
+    (h, c) here, in PyTorch and in Equinox, but (c, h) in Flax.
+
+    **Arguments:**
+
+    - `cell`: the cell that made the state.
+    - `state`: its state.
+
+    **Returns:** the array h.
+
+    **Example:**
+
+    >>> import jax
+    >>> from vanishing_jax.cells import LSTMCell, hidden_output
+    >>> cell = LSTMCell(3, 5, key=jax.random.key(0))
+    >>> hidden_output(cell, cell.initial_state()).shape
+    (5,)
+    """
+    leaves = jax.tree.leaves(state)
+    names = cell.state_names or ()
+    hidden = [i for i, name in enumerate(names) if name.split(".")[-1] == "h"]
+    return leaves[hidden[-1] if hidden else 0]

@@ -1,0 +1,115 @@
+"""What the package's own cells share: initialization per gate, blocks, and shape checks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Float
+
+from .._types import Array, Key, PyTree
+
+Initializer: TypeAlias = Callable[..., Array]
+"""`initializer(key, shape, dtype)` as in `jax.nn.initializers`."""
+
+CellT = TypeVar("CellT", bound=eqx.Module)
+
+glorot_normal = jax.nn.initializers.glorot_normal()
+orthogonal = jax.nn.initializers.orthogonal()
+zeros = jax.nn.initializers.zeros
+
+
+def floating_dtype(dtype: Any) -> Any:
+    """Return `dtype`, or JAX's default floating type for None."""
+    if dtype is None:
+        return jnp.result_type(float)
+    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        raise ValueError(f"expected a floating dtype such as jnp.float32; got {jnp.dtype(dtype)}.")
+    return jnp.dtype(dtype)
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Check that each size is a positive integer."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"{name} must be an int; got {type(size).__name__}.")
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}.")
+
+
+def initialize(
+    initializer: Initializer, num_blocks: int, rows: int, columns: int, *, dtype: Any, key: Key
+) -> Float[Array, "blocks_times_rows columns"]:
+    """Return `num_blocks` independently drawn (rows, columns) blocks, one above the other.
+
+    The initializer sees each block as (fan_in, fan_out) = (columns, rows), as JAX's do. Half
+    precision is drawn in float32 and rounded: there is no QR factorization in half precision.
+    """
+    drawn = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    blocks = [initializer(k, (columns, rows), drawn).T for k in jr.split(key, num_blocks)]
+    return jnp.concatenate(blocks).astype(dtype)
+
+
+def map_blocks(
+    fn: Callable[[Array], Array], weight: Float[Array, "blocks_times_hidden hidden"]
+) -> Float[Array, "blocks_times_hidden hidden"]:
+    """Apply `fn` to each square block of `weight`."""
+    size = weight.shape[1]
+    blocks = [weight[i : i + size] for i in range(0, weight.shape[0], size)]
+    mapped = [jnp.asarray(fn(block)) for block in blocks]
+    for block in mapped:
+        if block.shape != (size, size):
+            raise ValueError(
+                f"fn must map a recurrent block of shape {(size, size)} to one of the same shape; "
+                f"it returned {block.shape}."
+            )
+    return jnp.concatenate(mapped).astype(weight.dtype)
+
+
+def check_vector(cell: str, name: str, value: Any, size: int) -> None:
+    """Check that `value` is one unbatched vector of `size` numbers."""
+    leaf = jax.tree.structure(value) == jax.tree.structure(0)
+    if not leaf or jnp.shape(value) != (size,):
+        came = f"shape {jnp.shape(value)}" if leaf else f"a {type(value).__name__}"
+        raise ValueError(
+            f"{cell} expected {name} of shape ({size},); got {came}. The call is "
+            "cell(state, input), one step of one sequence: use jax.vmap for batches."
+        )
+
+
+def check_pair(cell: str, state: PyTree, size: int, names: tuple[str, str] = ("h", "c")) -> None:
+    """Check that `state` is a pair of unbatched vectors."""
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise ValueError(
+            f"{cell} expected state ({names[0]}, {names[1]}), two arrays of shape ({size},); got "
+            f"{_described(state)}. The call is cell(state, input)."
+        )
+    for name, leaf in zip(names, state, strict=True):
+        check_vector(cell, f"state {name!r}", leaf, size)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else f"an array of shape {shape}"
+
+
+def fill(cell: CellT, arrays: Mapping[str, Any]) -> CellT:
+    """Return `cell` with the named fields replaced by `arrays` of the same shapes and dtypes."""
+    names = tuple(arrays)
+    for name in names:
+        expected, came = jnp.shape(getattr(cell, name)), jnp.shape(arrays[name])
+        if expected != came:
+            raise ValueError(f"{name} must have shape {expected}; got {came}.")
+        if not jnp.issubdtype(jnp.result_type(arrays[name]), jnp.floating):
+            raise ValueError(f"{name} must be floating; got {jnp.result_type(arrays[name])}.")
+
+    def where(c):
+        return [getattr(c, name) for name in names]
+
+    new = [jnp.asarray(arrays[name]) for name in names]
+    return eqx.tree_at(where, cell, new)

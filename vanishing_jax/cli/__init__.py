@@ -1,0 +1,3 @@
+"""The `vanishing-jax` command."""
+
+from ._main import main as main

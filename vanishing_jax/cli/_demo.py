@@ -1,0 +1,136 @@
+"""`vanishing-jax demo`: real data, two networks, four diagnoses, one report."""
+
+import pathlib
+import time
+from typing import NamedTuple
+
+import jax
+import jax.random as jr
+import optax
+
+from .. import cells, tasks
+from ..diagnostics import Diagnosis, diagnose
+from ..report import save_figures, write_report
+from ..training import SequenceModel, readout_loss, train
+
+_HIDDEN = 32
+_BATCH = 64
+_HELD_OUT = 64  # sequences diagnosed
+
+
+class _Row(NamedTuple):
+    network: str
+    stage: str
+    accuracy: float
+    diagnosis: Diagnosis
+
+
+def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
+    """Run the demo; what is finished when it is interrupted is already on disk."""
+    begin = time.monotonic()
+    task = tasks.digits()
+    print(
+        f"Digits as {task.length}-step pixel sequences; two networks of {_HIDDEN} units, {steps} "
+        f"updates each; {_HELD_OUT} held-out sequences diagnosed before and after."
+    )
+    rows: list[_Row] = []
+    key_model, key_data = jr.split(jr.key(seed))
+    try:
+        for index, (name, make_cell) in enumerate(_NETWORKS.items()):
+            key_cell, key_readout = jr.split(jr.fold_in(key_model, index))
+            model = SequenceModel(make_cell(key_cell), task.output_size, key=key_readout)
+            _diagnose_into(rows, name, "before", model, task, out, steps, seed)
+            print(f"{name}: training")
+            model, history = train(
+                model, task, steps=steps, batch_size=_BATCH, optimizer=_OPTIMIZER, key=key_data
+            )
+            if history.interrupted:
+                raise KeyboardInterrupt
+            _diagnose_into(rows, name, "after", model, task, out, steps, seed)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {len(rows)} of {2 * len(_NETWORKS)} diagnoses finished")
+        _summary(rows, out, time.monotonic() - begin)
+        return 130
+    _summary(rows, out, time.monotonic() - begin)
+    return 0
+
+
+def _tanh(key):
+    return cells.VanillaCell(1, _HIDDEN, key=key)  # Glorot initialization, the article's network
+
+
+def _lstm(key):
+    return cells.LSTMCell(1, _HIDDEN, forget_bias=1.0, key=key)
+
+
+_NETWORKS = {"tanh RNN (Glorot)": _tanh, "LSTM (forget bias 1)": _lstm}
+_OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3))
+
+
+def _diagnose_into(rows, name, stage, model, task, out, steps, seed):
+    """Diagnose, append the row, and write the report of everything so far."""
+    print(f"{name}: diagnosing {stage} training")
+    inputs, targets = (x[:_HELD_OUT] for x in task.test)
+    diagnosis = diagnose(model.cell, inputs, loss=readout_loss(model, task, targets))
+    outputs = jax.vmap(model)(task.test[0])
+    accuracy = float(task.metric(outputs, task.test[1]))
+    rows.append(_Row(name, stage, accuracy, diagnosis))
+    diagnoses = {f"{row.network}, {row.stage} training": row.diagnosis for row in rows}
+    configuration = {
+        "data": f"{task.name}, {task.length} steps, {_HELD_OUT} held-out sequences",
+        "hidden units": str(_HIDDEN),
+        "training": f"{steps} updates of {_BATCH} sequences, Adam 2e-3, clipped at norm 1",
+        "seed": str(seed),
+        **{f"accuracy, {r.network}, {r.stage}": f"{r.accuracy:.1%}" for r in rows},
+    }
+    save_figures(out, diagnoses)
+    write_report(
+        out / "report.html", diagnoses, title="Digits, pixel by pixel", configuration=configuration
+    )
+
+
+def _summary(rows, out, seconds):
+    """Print where everything is, the table, and the whole text of each vanishing network."""
+    if not rows:
+        return
+    print("\nfigures")
+    for path in sorted(out.glob("*.png")):
+        print(f"  {path}")
+    for row in rows:
+        if row.diagnosis.verdict == "vanishing":
+            print(f"\n{row.network}, {row.stage} training\n{row.diagnosis}")
+    print(f"\n{table(rows)}\n\nreport: {out / 'report.html'}   ({seconds:.0f} s)")
+
+
+def table(rows) -> str:
+    """Return the rows as a plain-text table."""
+    header = (
+        "network",
+        "training",
+        "accuracy",
+        "verdict",
+        "nats/step",
+        "horizon",
+        "directions left",
+    )
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        d = row.diagnosis
+        last = max(d.surviving_directions)
+        lines.append(
+            (
+                row.network,
+                row.stage,
+                f"{row.accuracy:.1%}",
+                d.verdict,
+                f"{d.rate:+.3f} ± {d.rate_error:.3f}",
+                f"{d.horizon:.0f}" + (" (extrapolated)" if d.horizon_is_extrapolated else ""),
+                f"{d.surviving_directions[last]:.0f} of {d.state_size} at lag {last}",
+            )
+        )
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join(
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in [header, rule, *lines]
+    )

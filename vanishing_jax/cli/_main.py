@@ -1,0 +1,106 @@
+"""Arguments of the command line, parsed before anything heavy is imported."""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import tyro
+
+# What a shell sees: one code per verdict, so that a script can branch on it.
+EXIT_CODES = {"healthy": 0, "vanishing": 3, "exploding": 4, "inconclusive": 5}
+USAGE = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Train a tanh RNN and an LSTM on handwritten digits read pixel by pixel, diagnose both."""
+
+    out: pathlib.Path = pathlib.Path("runs/demo")
+    """Folder for report.html and the figures."""
+    steps: int = 600
+    """Training updates per network."""
+    seed: int = 0
+    """Seed of weights and batches."""
+
+    def run(self) -> int:
+        """Run the demo; return the exit code."""
+        from ._demo import run_demo
+
+        return run_demo(self.out, steps=self.steps, seed=self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Diagnose a saved cell on your inputs.
+
+    Exit code: 0 healthy, 2 usage, 3 vanishing, 4 exploding, 5 inconclusive.
+    """
+
+    file: tyro.conf.Positional[pathlib.Path]
+    """Weights as a safetensors file: of vanishing_jax.cells.save_cell, or a PyTorch state dict."""
+    inputs: pathlib.Path
+    """Inputs as .npy: (time, input) or (batch, time, input)."""
+    framework: Literal["auto", "vanishing_jax", "torch"] = "auto"
+    """Who wrote the file."""
+    cell: Literal["auto", "rnn", "lstm", "gru"] = "auto"
+    """Kind of cell in a PyTorch file."""
+    nonlinearity: Literal["tanh", "relu"] | None = None
+    """Nonlinearity of a PyTorch RNN, which its file does not hold."""
+    html: pathlib.Path | None = None
+    """Write the report to this file."""
+    json: str | None = None
+    """Write the result as JSON to this file; - prints it (and the text goes to stderr)."""
+
+    def run(self) -> int:
+        """Run the diagnosis; return the exit code."""
+        from ._diagnose import run_diagnose
+
+        return run_diagnose(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selftest:
+    """Check this installation against exact laws: z-scores and residuals, exit 1 on a failure."""
+
+    seed: int = 0
+    """Seed of the random matrices."""
+
+    def run(self) -> int:
+        """Run the checks; return the exit code."""
+        from ._selftest import run_selftest
+
+        return run_selftest(self.seed)
+
+
+Command = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Selftest, tyro.conf.subcommand("selftest")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, run the command and exit with its code.
+
+    An error about the input (`OSError`, `ValueError`, `TypeError`) is printed without traceback and
+    exits with 2; Ctrl-C exits with 130.
+    """
+    command = tyro.cli(
+        Command,  # pyright: ignore[reportArgumentType]
+        args=arguments,
+        prog="vanishing-jax",
+        description="Whether gradients vanish in a recurrent network, how far they reach, and why.",
+    )
+    try:
+        code = command.run()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        print(f"vanishing-jax: {error}", file=sys.stderr)
+        code = USAGE
+    raise SystemExit(code)

@@ -1,0 +1,85 @@
+"""A diagnosis in words."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ._diagnosis import Diagnosis, Effect
+
+# Causes and recommendations printed; all of them are in the result.
+_MOST = 5
+
+
+def diagnosis_text(d: Diagnosis) -> str:
+    """Return the diagnosis as a few labelled lines of at most about 100 characters."""
+    lines = [f"{d.verdict.upper()}: {d.reason}"]
+    for label, text in [*_measured(d), *_directions(d), *_activations(d), *_why(d)]:
+        lines.append(f"  {label:<12} {text}")
+    return "\n".join(lines)
+
+
+def horizon_text(horizon: float, extrapolated: bool, num_steps: int) -> str:
+    """Return a horizon in words: `14 steps`, `about 210 steps (extrapolated ...)`, `none`."""
+    if math.isinf(horizon):
+        return f"none within {num_steps} steps"
+    if extrapolated:
+        return f"about {horizon:.0f} steps (extrapolated from {num_steps})"
+    return f"{horizon:.0f} steps"
+
+
+def rate_text(rate: float, error: float) -> str:
+    """Return a rate with its 95 % half width: `-0.490 ± 0.035`."""
+    if math.isinf(rate):
+        return "-inf (gradient exactly 0)"
+    return f"{rate:+.3f} ± {error:.3f}" if math.isfinite(error) else f"{rate:+.3f} (no interval)"
+
+
+def _measured(d) -> Iterator[tuple[str, str]]:
+    yield "data", f"{d.num_sequences} sequences of {d.num_steps} steps, state of {d.state_size}"
+    yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
+    yield "rate", f"{rate_text(d.rate, d.rate_error)} nats/step (95 % interval)"
+    horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)
+    yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
+    top, error, last = (
+        d.lyapunov.exponents[0], d.lyapunov.standard_error[0], d.lyapunov.exponents[-1],
+    )  # fmt: skip
+    yield "exponents", f"{rate_text(top, error)} at the top, {last:+.3f} last (first sequence)"
+
+
+def _directions(d) -> Iterator[tuple[str, str]]:
+    for lag, count in d.surviving_directions.items():
+        power = d.log10_condition[lag]
+        condition = f"condition 1e{power:.0f}" if math.isfinite(power) else "singular"
+        yield f"lag {lag}", f"{count:.0f} of {d.state_size} directions keep > 1e-3; {condition}"
+
+
+def _activations(d) -> Iterator[tuple[str, str]]:
+    columns = zip(d.activations.names, d.activations.mean, d.activations.saturated, strict=True)
+    for name, mean, saturated in columns:
+        share = f"{np.mean(saturated):.0%} saturated"
+        yield name, f"mean {np.mean(mean):.2f}, {share}"
+
+
+def _why(d) -> Iterator[tuple[str, str]]:
+    if d.verdict not in ("vanishing", "exploding"):
+        return
+    for label, effect in _labelled("causes", d.causes):
+        text = "none found by intervention"
+        if effect is not None:
+            rate = rate_text(effect.rate, effect.rate_error)
+            text = f"{effect.blames}: {effect.name} gives {rate}"
+        yield label, text
+    for label, effect in _labelled("try", d.recommendations):
+        text = "nothing that was measured here helps"
+        if effect is not None:
+            horizon = horizon_text(effect.horizon, effect.horizon_is_extrapolated, d.num_steps)
+            rate = rate_text(effect.rate, effect.rate_error)
+            text = f"{effect.name}: rate {rate}, horizon {horizon}"
+        yield label, text
+
+
+def _labelled(label: str, effects: list[Effect]) -> list[tuple[str, Effect | None]]:
+    if not effects:
+        return [(label, None)]
+    return [(label if i == 0 else "", effect) for i, effect in enumerate(effects[:_MOST])]

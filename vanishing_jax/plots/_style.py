@@ -1,0 +1,305 @@
+"""Colors, ticks and notes that all plots share; nothing here touches matplotlib's globals."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+
+    Number: TypeAlias = float
+else:  # matplotlib is imported by the first plot, not by `import vanishing_jax`
+    Axes: TypeAlias = Any
+    Figure: TypeAlias = Any
+    # Checked at run time, neither an int nor every NumPy scalar is a float.
+    Number: TypeAlias = float | int | np.floating | np.integer
+
+# Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow: too faint
+# on white. The line style of the same index repeats what the color says.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+GRAY = "#5f6670"
+SEQUENTIAL = "viridis"
+SIGNED = "RdBu_r"
+VERDICT_COLORS = {
+    "healthy": "#009E73",
+    "vanishing": "#0072B2",
+    "exploding": "#D55E00",
+    "inconclusive": GRAY,
+}
+HORIZON_LEVEL = -3.0  # log10 of the share of the gradient at which the horizon is read
+_MAX_LABEL = 48
+
+
+def new_axes(ax: Any, figsize: tuple[float, float] = (5.6, 3.9)) -> Axes:
+    """Return `ax`, or the axes of a new figure when `ax` is None."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def to_log10(natural_logs: Any) -> np.ndarray:
+    """Return natural logs in decades, without ever exponentiating: e^10000 has no float."""
+    return np.asarray(natural_logs, float) / np.log(10.0)
+
+
+def plain(label: Any) -> str:
+    """Return a user's label such that matplotlib draws it as it is.
+
+    A `$` would start a formula, a leading underscore would hide the label from the legend, and an
+    endless label would push the axes out of the figure.
+    """
+    text = " ".join(str(label).split())
+    text = text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")
+
+
+def as_labeled(results: Any) -> dict[str, Any]:
+    """Return results under their labels; a single result gets the empty label."""
+    return dict(results) if isinstance(results, Mapping) else {"": results}
+
+
+def line_options(index: int, line_kwargs: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Return the keywords of line number `index`; the caller's own win, under any alias."""
+    from matplotlib import cbook
+    from matplotlib.lines import Line2D
+
+    style: dict[str, Any] = {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": LINE_STYLES[index % len(LINE_STYLES)],
+        "linewidth": 1.8,
+    }
+    return {**style, **defaults, **cbook.normalize_kwargs(dict(line_kwargs), Line2D)}
+
+
+def floor_of(*values: np.ndarray, gap: float = 0.08) -> float:
+    """Return where exact zeros are drawn: below all finite values by a share of their range."""
+    finite = np.concatenate([np.ravel(v) for v in values] or [np.zeros(0)])
+    finite = finite[np.isfinite(finite)]
+    if finite.size == 0:
+        return -1.0
+    return float(finite.min() - max(1.0, gap * np.ptp(finite)))
+
+
+def floor_zeros(ax: Axes, x: np.ndarray, values: np.ndarray, floor: Number, color: Any) -> int:
+    """Draw the exact zeros (`-inf` logs) as triangles at the floor; return how many there are."""
+    zeros = np.isneginf(values)
+    if zeros.any():
+        at_floor = np.full(int(zeros.sum()), floor)
+        ax.scatter(x[zeros], at_floor, marker="v", s=18, color=color, linewidths=0, zorder=3)
+    return int(zeros.sum())
+
+
+def count_notes(num_zeros: int, num_undefined: int) -> list[str]:
+    """Return the notes about values that a line cannot show."""
+    notes = []
+    if num_zeros:
+        zeros = "1 exact zero" if num_zeros == 1 else f"{num_zeros} exact zeros"
+        notes.append(f"{zeros} drawn at the floor")
+    if num_undefined:
+        values = "1 value" if num_undefined == 1 else f"{num_undefined} values"
+        notes.append(f"{values} not finite, not drawn")
+    return notes
+
+
+def count_undefined(values: np.ndarray) -> int:
+    """Return how many values are NaN or +inf; -inf is the log of an exact zero."""
+    return int(np.sum(np.isnan(values) | np.isposinf(values)))
+
+
+def write_if_nothing(ax: Axes, *values: np.ndarray) -> bool:
+    """Write "no data" or "not finite" on the axes when there is nothing to draw; say whether."""
+    total = sum(v.size for v in values)
+    drawable = sum(v.size - count_undefined(v) for v in values)
+    if drawable:
+        return False
+    write_on_axes(ax, "not finite" if total else "no data")
+    return True
+
+
+def write_on_axes(ax: Axes, message: str) -> None:
+    """Write a message in the middle of the axes."""
+    ax.text(0.5, 0.5, message, transform=ax.transAxes, ha="center", va="center", color=GRAY)
+
+
+def draw_log_lines(
+    ax: Axes, lines: Sequence[tuple[np.ndarray, np.ndarray, dict[str, Any]]]
+) -> list[str]:
+    """Draw lines `(x, log10 values, keywords)` with their exact zeros at one floor; return notes.
+
+    A finite value without finite neighbors gets a dot: a line of one point would be invisible.
+    """
+    floor = floor_of(*[y for _, y, _ in lines])
+    zeros = undefined = 0
+    for x, y, options in lines:
+        finite = np.isfinite(y)
+        beside = np.r_[False, finite[:-1]] | np.r_[finite[1:], False]
+        alone = np.flatnonzero(finite & ~beside).tolist()
+        dots = {"marker": "o", "markevery": alone, "markersize": 4} if alone else {}
+        (line,) = ax.plot(x, np.where(finite, y, np.nan), **{**dots, **options})
+        zeros += floor_zeros(ax, x, y, floor, line.get_color())
+        undefined += count_undefined(y)
+    write_if_nothing(ax, *[y for _, y, _ in lines])
+    return count_notes(zeros, undefined)
+
+
+def sequence_lines(
+    x: np.ndarray, log10: np.ndarray, options: Mapping[str, Any], thin_label: str | None = None
+) -> list[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
+    """Return a thin line per sequence (row of `log10`), then the line of their mean.
+
+    They are for `draw_log_lines`; a single sequence is its own mean. The mean of logs with an exact
+    zero among them is -inf for good: the mean drawn is that of the others, and the zeros themselves
+    are drawn at the floor.
+    """
+    if len(log10) <= 1:
+        return [(x, row, dict(options)) for row in log10]
+    finite = np.isfinite(log10)
+    count, total = finite.sum(axis=0), np.where(finite, log10, 0.0).sum(axis=0)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    thin: dict[str, Any] = {"color": options["color"], "linewidth": 0.7, "zorder": 2}
+    thin["alpha"] = max(0.12, 0.6 / np.sqrt(len(log10)))
+    lines = [(x, row, dict(thin)) for row in log10]
+    if thin_label:
+        lines[0][2]["label"] = thin_label
+    return [*lines, (x, mean, dict(options))]
+
+
+def set_decades(ax: Axes, values: Sequence[np.ndarray]) -> None:
+    """Label a y axis that holds log10 values by powers of ten, over two decades at least.
+
+    Where all `values` are exact zeros, the floor lies nowhere, and the axis gets no labels.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if not any(np.isfinite(v).any() for v in values):
+        ax.set_yticks([])
+        return
+    low, high = sorted(ax.get_ylim())
+    missing = max(0.0, 2.2 - (high - low)) / 2
+    ax.set_ylim(low - missing, high + missing)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+
+
+def _power_of_ten(exponent: float, _position: Any = None) -> str:
+    if exponent != round(exponent):
+        return ""
+    return "1" if exponent == 0 else rf"$10^{{{round(exponent)}}}$"
+
+
+def reference_line(ax: Axes, y: Number, label: str | None = None, linestyle: str = ":") -> None:
+    """Draw a thin horizontal line where a neutral value or a threshold lies."""
+    ax.axhline(y, color=GRAY, linewidth=1.0, linestyle=linestyle, zorder=1, label=label)
+
+
+def finish(
+    ax: Axes,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    notes: Sequence[str] = (),
+    note_width: int = 72,
+) -> None:
+    """Set title and labels, and write the notes between title and axes, where no data lies."""
+    lines = _pack(notes, note_width)
+    pad = 7 + 13 * len(lines)
+    ax.set_title(title, loc="left", fontsize="medium", fontweight="bold", pad=pad)
+    if lines:
+        note = ax.annotate(
+            "\n".join(lines),
+            (0.0, 1.0),
+            xycoords="axes fraction",
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize="small",
+            style="italic",
+            color=GRAY,
+        )
+        note.set_in_layout(False)  # a wide note must not narrow the axes; the title keeps its room
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize="small")
+
+
+def _pack(notes: Sequence[str], width: int) -> list[str]:
+    """Return the notes as few lines of at most `width` characters, broken between notes."""
+    lines: list[str] = []
+    for note in notes:
+        if lines and len(lines[-1]) + len(note) + 2 <= width:
+            lines[-1] += "; " + note
+        else:
+            lines.append(note)
+    return lines
+
+
+def light_grid(ax: Axes) -> None:
+    """Draw a faint grid below the data."""
+    ax.grid(True, color="#e3e5e8", linewidth=0.7)
+    ax.set_axisbelow(True)
+
+
+def integer_ticks(ax: Axes, axis: str = "x", nbins: int = 7) -> None:
+    """Put the ticks of a counting axis on whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    (ax.xaxis if axis == "x" else ax.yaxis).set_major_locator(
+        MaxNLocator(nbins=nbins, integer=True, min_n_ticks=1)
+    )
+
+
+def add_legend(ax: Axes, corner: Any, **kwargs: Any) -> None:
+    """Add a legend in a fixed corner ("best" searches all points and is slow)."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc=corner, fontsize="small", framealpha=0.9, handlelength=2.6, **kwargs)
+
+
+def cell_edges(centers: Any) -> np.ndarray:
+    """Return the edges between the centers of a heat map's cells, also for uneven centers."""
+    centers = np.asarray(centers, float)
+    if centers.size == 0:
+        return np.zeros(1)
+    if centers.size == 1:
+        return centers[0] + np.array([-0.5, 0.5])
+    middle = (centers[1:] + centers[:-1]) / 2
+    return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]
+
+
+def horizon_text(horizon: Number, is_extrapolated: bool = False) -> str:
+    """Return a horizon as words: "14 steps", "about 210 steps (extrapolated)", "never"."""
+    if not np.isfinite(horizon):
+        return short_horizon(horizon)
+    number = short_horizon(horizon)
+    steps = "step" if number == "1" else "steps"
+    return f"about {number} {steps} (extrapolated)" if is_extrapolated else f"{number} {steps}"
+
+
+def short_horizon(horizon: Number, is_extrapolated: bool = False) -> str:
+    """Return a horizon for a column of steps: "14", "≈ 210" when extrapolated, "never"."""
+    if np.isnan(horizon):
+        return "not measured"
+    if np.isposinf(horizon):
+        return "never"
+    number = f"{horizon:.3g}" if horizon < 100 else f"{horizon:.0f}"
+    number = f"{horizon:.1e}" if horizon >= 1e6 else number
+    return f"≈ {number}" if is_extrapolated else number
+
+
+def rate_text(rate: Number, error: Number | None = None) -> str:
+    """Return a rate with its 95 % half width, as many decimals as the error deserves."""
+    if np.isnan(rate):
+        return "not measured"
+    if np.isneginf(rate):
+        return "−∞ (gradient exactly 0)"
+    if np.isposinf(rate):
+        return "+∞"
+    if error is None or not np.isfinite(error):
+        return f"{rate:+.4g}".replace("-", "−")
+    decimals = 4 if error <= 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 6))
+    return f"{rate:+.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")

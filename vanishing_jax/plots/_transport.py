@@ -1,0 +1,99 @@
+"""The gradient carried back through time, relative to where it started."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._style import (
+    GRAY,
+    HORIZON_LEVEL,
+    Axes,
+    add_legend,
+    as_labeled,
+    draw_log_lines,
+    finish,
+    horizon_text,
+    integer_ticks,
+    light_grid,
+    line_options,
+    new_axes,
+    plain,
+    reference_line,
+    sequence_lines,
+    set_decades,
+    to_log10,
+)
+
+
+def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the gradient relative to the loss step against the lag, each sequence and their mean.
+
+    A straight fall is vanishing at a fixed rate, a straight rise is exploding, a line that stays
+    near 1 is healthy. The horizon is the lag at which the mean reaches 0.001. Wide scatter between
+    the sequences says that the data decide, not the weights alone.
+
+    **Arguments:**
+
+    - `diagnosis`: a `Diagnosis`, or a dict from label to `Diagnosis` for a before/after overlay.
+    - `ax`: axes to draw on; None makes a figure.
+    - `line_kwargs`: passed on to `Axes.plot` for the means.
+
+    **Returns:** the axes. The y coordinate is log10 of the norm, labeled by powers of ten.
+    """
+    ax = new_axes(ax)
+    labeled = as_labeled(diagnosis)
+    lines: list = []
+    for index, (label, one) in enumerate(labeled.items()):
+        lines += _lines_of(index, plain(label), one, line_kwargs)
+    notes = draw_log_lines(ax, lines)
+    reference_line(ax, 0.0, linestyle="-")
+    reference_line(ax, HORIZON_LEVEL)
+    for index, one in enumerate(labeled.values()):
+        _mark_horizon(ax, index, one)
+    if not isinstance(diagnosis, Mapping):
+        notes = [_horizon_note(diagnosis), *notes]
+    finish(
+        ax,
+        title="Gradient carried back through time",
+        xlabel="lag $t - s$ (steps)",
+        ylabel="gradient relative to lag 0",
+        notes=notes,
+    )
+    set_decades(ax, [y for _, y, _ in lines])
+    integer_ticks(ax)
+    light_grid(ax)
+    falls = _falls(lines)
+    # A little above the floor, where exact zeros and, in mild cases, the dotted line lie.
+    place: dict[str, Any] = {"bbox_to_anchor": (0.0, 0.07)} if falls else {}
+    add_legend(ax, "lower left" if falls else "upper left", **place)
+    return ax
+
+
+def _lines_of(index: int, name: str, diagnosis: Any, line_kwargs: dict[str, Any]) -> list:
+    lags = np.asarray(diagnosis.lags)
+    log10 = to_log10(diagnosis.log_transport).reshape(-1, lags.size)
+    partial = ", where not exactly 0" if np.isneginf(log10).any() else ""
+    measured = int(np.isfinite(log10).any(axis=1).sum())
+    count = f"{measured} of {len(log10)}" if measured < len(log10) else f"{measured}"
+    own = "the sequence" if len(log10) == 1 else f"mean of {count} sequences{partial}"
+    options = line_options(index, line_kwargs, linewidth=2.2, zorder=4, label=name or own)
+    return sequence_lines(lags, log10, options, None if name else "one sequence")
+
+
+def _mark_horizon(ax: Axes, index: int, diagnosis: Any) -> None:
+    last = max((int(lag) for lag in diagnosis.lags), default=0)
+    if 0 <= diagnosis.horizon <= last and not diagnosis.horizon_is_extrapolated:
+        options = line_options(index, {}, linewidth=1.2, alpha=0.9, linestyle=(0, (4, 2)))
+        ax.axvline(diagnosis.horizon, zorder=1, **options)
+        ax.plot([diagnosis.horizon], [HORIZON_LEVEL], marker="D", color=GRAY, ms=5, zorder=5)
+
+
+def _horizon_note(diagnosis: Any) -> str:
+    text = horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)
+    return f"horizon (at 0.001, dotted): {text}"
+
+
+def _falls(lines: list) -> bool:
+    finite = lines[-1][1][np.isfinite(lines[-1][1])] if lines else np.zeros(0)
+    return bool(finite.size == 0 or finite[-1] <= 1.0)

@@ -1,0 +1,183 @@
+"""The figures of a report: what each one is, how to read it, and its PNG bytes."""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import plots
+from .._files import write_atomically
+
+_DPI = 160
+
+
+class FigureSpec(NamedTuple):
+    """One figure: file name, title, a sentence on how to read it, size in inches, drawing."""
+
+    name: str
+    title: str
+    reading: str
+    draw: Callable[[Any, Any], Any]
+    is_available: Callable[[Any], bool] = lambda diagnosis: True
+    height: float = 3.9
+
+
+FIGURES = (
+    FigureSpec(
+        "transport",
+        "Gradient carried back through time",
+        "The steeper the fall, the faster the gradient vanishes; where the line crosses 0.001 lies "
+        "the horizon, and a line that stays near 1 is healthy.",
+        lambda d, ax: plots.plot_transport(d, ax=ax),
+    ),
+    FigureSpec(
+        "gradient_profile",
+        "Gradient of the loss at each step",
+        "Where the lines are many decades below their right end, the loss hardly depends on the "
+        "states, and training hardly hears the inputs, of those steps.",
+        lambda d, ax: plots.plot_gradient_profile(d.profile, ax=ax),
+        lambda d: d.profile is not None,
+    ),
+    FigureSpec(
+        "spectrum",
+        "Singular values of the product of Jacobians",
+        "Each line is one direction: lines near 1 survive, falling lines are forgotten, and a wide "
+        "fan means that few directions carry everything.",
+        lambda d, ax: plots.plot_spectrum(d.spectrum, ax=ax),
+    ),
+    FigureSpec(
+        "spectrum_density",
+        "Density of the singular values",
+        "A narrow peak at 0 keeps all directions alike; a peak that moves left and widens with the "
+        "lag loses them.",
+        lambda d, ax: plots.plot_spectrum_density(d.spectrum, ax=ax),
+    ),
+    FigureSpec(
+        "influence",
+        "Influence of earlier states",
+        "Read along a row: white keeps, blue forgets, red amplifies; an edge at one column is a "
+        "single step that cuts the memory.",
+        lambda d, ax: plots.plot_influence(d.influence, ax=ax),
+    ),
+    FigureSpec(
+        "eigenvalues",
+        "Eigenvalues of the one-step Jacobians",
+        "Points near the unit circle are slow memory, points well inside forget within a few "
+        "steps, points outside grow.",
+        lambda d, ax: plots.plot_eigenvalues(d.eigenvalues, ax=ax),
+    ),
+    FigureSpec(
+        "lyapunov",
+        "Lyapunov exponents",
+        "Exponents near 0 are directions that live long; a first exponent above 0 means chaos and "
+        "exploding gradients.",
+        lambda d, ax: plots.plot_lyapunov(d.lyapunov, ax=ax),
+    ),
+    FigureSpec(
+        "effects",
+        "Rate after each intervention",
+        "What moves the rate from the dashed line toward 0 is a cause or a remedy; what stays on "
+        "the dashed line is neither.",
+        lambda d, ax: plots.plot_effects(d, ax=ax),
+        lambda d: bool(d.effects),
+    ),
+    FigureSpec(
+        "activations",
+        "Values of one activation over time",
+        "Bright bands at the ends of a tanh or a sigmoid are saturated units; a bright band at 0 "
+        "of a ReLU is units that are off.",
+        lambda d, ax: plots.plot_activations(d.activations, ax=ax),
+        lambda d: bool(d.activations.names),
+    ),
+    FigureSpec(
+        "saturation",
+        "Saturated units",
+        "A share near 1 blocks the gradient whatever the weights are; a share near 0 rules "
+        "saturation out.",
+        lambda d, ax: plots.plot_saturation(d.activations, ax=ax),
+        lambda d: not all(d.activations.is_gate),
+    ),
+    FigureSpec(
+        "gates",
+        "Gates",
+        "A forget or update gate that averages 0.5 halves what the cell carries at each step; near "
+        "1 it carries on.",
+        lambda d, ax: plots.plot_gates(d.activations, ax=ax),
+        lambda d: any(d.activations.is_gate),
+    ),
+)
+OVERLAY = FigureSpec(
+    "comparison",
+    "Gradient carried back through time, compared",
+    "The line that stays near 1 the longest reaches furthest back; dashed verticals mark where "
+    "each reaches 0.001.",
+    lambda diagnoses, ax: plots.plot_transport(diagnoses, ax=ax),
+)
+
+
+def figures_of(diagnosis: Any) -> list[FigureSpec]:
+    """Return the figures that this diagnosis has data for."""
+    return [spec for spec in FIGURES if spec.is_available(diagnosis)]
+
+
+def draw_png(spec: FigureSpec, data: Any) -> tuple[bytes, int, int]:
+    """Return the PNG of one figure, and its width and height in CSS pixels."""
+    # Not pyplot: a report written from a thread or a server must not touch its list of figures.
+    from matplotlib.figure import Figure
+
+    height = spec.height
+    if spec.name == "effects":
+        height = max(height, 1.5 + 0.42 * len(data.effects))
+    figure = Figure(figsize=(5.6, height), layout="constrained")
+    spec.draw(data, figure.subplots())
+    return _png(figure), round(5.6 * 100), round(height * 100)
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    # Without the software's version the same figure gives the same bytes.
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
+    """Write every figure of one or several diagnoses as PNG files; return their paths.
+
+    The files are called as their plots (`transport.png`, `spectrum.png`, ..., and `summary.png` for
+    the one-page picture); with several diagnoses, after their labels too (`lstm-transport.png`),
+    and `comparison.png` overlays them. Each file is replaced at once or not at all.
+
+    **Arguments:**
+
+    - `folder`: where to write; made when missing.
+    - `diagnoses`: a `Diagnosis`, or a dict from label to `Diagnosis`.
+
+    **Returns:** the paths, in the order of writing.
+    """
+    from matplotlib.figure import Figure
+
+    folder = Path(folder)
+    labeled = dict(diagnoses) if isinstance(diagnoses, Mapping) else {"": diagnoses}
+    paths = []
+    for slug, diagnosis in zip(slugs(list(labeled)), labeled.values(), strict=True):
+        prefix = f"{slug}-" if isinstance(diagnoses, Mapping) else ""
+        summary = Figure(figsize=(11.5, 8.6), layout="constrained")
+        plots.plot_diagnosis(diagnosis, figure=summary)
+        paths.append(write_atomically(folder / f"{prefix}summary.png", _png(summary)))
+        for spec in figures_of(diagnosis):
+            png, _, _ = draw_png(spec, diagnosis)
+            paths.append(write_atomically(folder / f"{prefix}{spec.name}.png", png))
+    if len(labeled) > 1:
+        png, _, _ = draw_png(OVERLAY, labeled)
+        paths.append(write_atomically(folder / "comparison.png", png))
+    return paths
+
+
+def slugs(labels: list[str]) -> list[str]:
+    """Return labels as unique names that are safe in a path and as an HTML id."""
+    names: list[str] = []
+    for number, label in enumerate(labels, start=1):
+        name = re.sub(r"[^a-z0-9]+", "-", str(label).lower()).strip("-")[:40] or f"run-{number}"
+        names.append(f"{name}-{number}" if name in names else name)
+    return names

@@ -1,0 +1,56 @@
+"""The HTML report: one file that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._files import write_atomically
+from ._content import report_content
+
+
+def write_report(
+    path: str | Path,
+    diagnoses: Any,
+    *,
+    title: str,
+    configuration: Mapping[str, Any] | None = None,
+    table: Sequence[Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write one or several diagnoses as one self-contained HTML file; return its path.
+
+    Figures are embedded, styles are inline, there are no scripts and no requests: the file can be
+    mailed, archived or printed, and reads on a phone. With several diagnoses it begins with a table
+    and a figure that compare them. An earlier file is replaced at once or not at all.
+
+    **Arguments:**
+
+    - `path`: the file to write; its folder is made when missing.
+    - `diagnoses`: a `Diagnosis`, or a dict from label to `Diagnosis`.
+    - `title`: the heading.
+    - `configuration`: what was run, for the table at the end; nested mappings get dotted names.
+    - `table`: further results, one mapping from column to value per row.
+
+    **Returns:** the path.
+
+    **Raises:** `ValueError` when there is no diagnosis to report.
+    """
+    if isinstance(diagnoses, Mapping) and not diagnoses:
+        raise ValueError("expected at least one diagnosis to report; got an empty dict.")
+    content = report_content(diagnoses, title=title, configuration=configuration, table=table)
+    html = _template().render(content)
+    return write_atomically(Path(path), html.encode("utf-8"))
+
+
+def _template() -> Any:
+    import importlib.resources
+
+    import jinja2
+
+    source = importlib.resources.files("vanishing_jax.report").joinpath("template.html.j2")
+    environment = jinja2.Environment(
+        autoescape=True,  # labels, names and configuration come from users
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(source.read_text(encoding="utf-8"))

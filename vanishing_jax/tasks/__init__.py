@@ -1,0 +1,5 @@
+"""Tasks: what a recurrent network is trained on, and what a memoryless one would reach."""
+
+from ._base import AbstractTask as AbstractTask
+from ._classification import SequenceClassification as SequenceClassification
+from ._digits import digits as digits
