@@ -44,7 +44,7 @@ class Effect:
     horizon_is_extrapolated: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Diagnosis:
     """Whether gradients vanish or explode in one network on one batch, and why.
 
