@@ -21,6 +21,7 @@ class _Rows(NamedTuple):
     triangle: Float[Array, "state state"]
 
 
+@jax.jit
 def product_log_singular_values(
     jacobians: Float[Array, "time state state"],
 ) -> Float[Array, "state"]:
@@ -44,8 +45,8 @@ def product_log_singular_values(
     >>> import jax.numpy as jnp
     >>> from vanishing_jax import spectra
     >>> J = jnp.stack([jnp.diag(jnp.array([0.5, 1e-3]))] * 1000)
-    >>> print(spectra.product_log_singular_values(J).round(1))
-    [ -693.1 -6907.8]
+    >>> print(spectra.product_log_singular_values(J).round())
+    [ -693. -6908.]
     """
     start = identity(jacobians.shape[-1], jacobians.dtype)
     product, _ = jax.lax.scan(lambda p, J: (push(p, J), None), start, jacobians)
