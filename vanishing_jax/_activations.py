@@ -3,7 +3,7 @@
 Recognized as an activation:
 
 - the primitives `tanh` and `logistic` (what `jnp.tanh`, `jax.nn.sigmoid` and most libraries use) on
-  real floating arrays, and `max(x, 0.0)` with a literal zero (`"relu"`);
+  real floating arrays, and `max(x, 0.0)` of several numbers with a literal zero (`"relu"`);
 - a `custom_jvp` or `custom_vjp` function whose forward computation is exactly one of these
   (`jax.nn.relu`, `vanishing_jax`'s own stable tanh and sigmoid).
 
@@ -206,7 +206,7 @@ def _evaluate_equation(
     if name in _INLINED:
         jaxpr, consts = _called_jaxpr(eqn)
         return _evaluate(jaxpr, consts, values, rule, replace_custom)
-    if replace_custom or name not in _CUSTOM:
+    if (replace_custom or name not in _CUSTOM) and not _is_clamp(eqn):
         recognized = _recognize(eqn)
         if recognized is not None:
             kind, position = recognized
@@ -262,6 +262,11 @@ def _recognize(eqn: Any) -> tuple[str, int] | None:
         return _KIND_OF_PRIMITIVE[name], 0
     is_zero = [isinstance(var, jex.Literal) and np.all(var.val == 0) for var in eqn.invars]
     return ("relu", is_zero.index(False)) if sum(is_zero) == 1 else None
+
+
+def _is_clamp(eqn: Any) -> bool:
+    # A bare max(x, 0) of one number keeps a variance or a norm positive: no layer of units.
+    return eqn.primitive.name == "max" and eqn.outvars[0].aval.size <= 1
 
 
 def _recognize_call(eqn: Any) -> tuple[str, int] | None:

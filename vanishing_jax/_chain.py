@@ -189,14 +189,14 @@ class JacobianChain(eqx.Module):
     def scaled_mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
-        """Return (u, e) with J_t ... J_{s+1} v = u * 2**e; never overflows or underflows."""
+        """Return (u, e) with J_t ... J_{s+1} v = u * 2**e, beyond the range of floats."""
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), False)
 
     def scaled_rmv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
-        """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e; never overflows or underflows."""
+        """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), True)
 
@@ -243,11 +243,15 @@ def _push(chain, vector, s, t, transpose: bool):
     def body(i, carry):
         vector, exponent = carry
         index = t - i if transpose else s + 1 + i
-        vector = _apply(chain, index, vector, transpose)
-        shift = jnp.where(jnp.any(vector != 0), jnp.frexp(jnp.max(jnp.abs(vector)))[1], 0)
-        return jnp.ldexp(vector, -shift), exponent + shift.astype(jnp.int32)
+        return _normalized(_apply(chain, index, vector, transpose), exponent)
 
-    return jax.lax.fori_loop(0, t - s, body, (vector, jnp.zeros((), jnp.int32)))
+    return jax.lax.fori_loop(0, t - s, body, _normalized(vector, jnp.zeros((), jnp.int32)))
+
+
+def _normalized(vector, exponent):
+    """Return the same vector * 2**exponent with its largest entry in [1/2, 1)."""
+    shift = jnp.where(jnp.any(vector != 0), jnp.frexp(jnp.max(jnp.abs(vector)))[1], 0)
+    return jnp.ldexp(vector, -shift), exponent + shift.astype(jnp.int32)
 
 
 def _apply(chain, t, vector, transpose):

@@ -19,8 +19,9 @@ def as_arrays(tree: PyTree, what: str) -> PyTree:
     """Return `tree` with numbers and NumPy arrays turned into JAX arrays of a definite dtype."""
 
     def convert(path, leaf):
-        if isinstance(leaf, np.ndarray) and leaf.dtype == object:
-            raise TypeError(f"expected {what} to hold numbers; {path_name(path)} has dtype object.")
+        where = path_name(path) if path else what
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
+            raise TypeError(f"expected {what} to hold numbers; {where} has dtype {leaf.dtype}.")
         if (
             isinstance(leaf, np.ndarray)
             and leaf.dtype == np.float64
@@ -45,9 +46,10 @@ def num_steps(inputs: PyTree) -> int:
     lengths = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(inputs):
         if not hasattr(leaf, "shape") or len(leaf.shape) == 0:
+            where = path_name(path) if path else "the input"
             raise ValueError(
-                f"expected inputs with a leading time axis; {path_name(path)} is a scalar. "
-                "Pass an array of shape (time, ...)."
+                f"expected inputs with a leading time axis; {where} is a scalar. Pass arrays of "
+                "shape (time, ...); make one of a list by numpy.asarray or numpy.stack."
             )
         lengths[path_name(path)] = leaf.shape[0]
     if not lengths:
@@ -67,10 +69,18 @@ def check_step(cell, state: PyTree, input: PyTree) -> None:
     """Raise unless `cell(state, input)` returns a state like `state`; nothing is computed."""
     try:
         returned = jax.eval_shape(lambda s, x: cell(s, x), state, input)
+    except ValueError:
+        raise  # the package's own cells say what they expected
     except jax.errors.JAXTypeError as error:
         raise TypeError(
             "expected a cell that JAX can trace; this one needs concrete values (float(), `if` on "
             f"an array, a numpy function). Write it with jax.numpy and jax.lax. JAX says:\n{error}"
+        ) from error
+    except Exception as error:
+        raise TypeError(
+            f"the cell failed on one step, state {describe(state)}, input {describe(input)}: "
+            f"{error}\nThe call is cell(state, input) for one step of one sequence; batches go "
+            "through jax.vmap (diagnose: an extra leading axis)."
         ) from error
     if same_structure(returned, state):
         return
@@ -83,7 +93,21 @@ def check_step(cell, state: PyTree, input: PyTree) -> None:
     )
 
 
-def check_finite(tree: PyTree, what: str, *, axis_name: str | None = None) -> None:
+def check_loss(loss: object, states: PyTree) -> None:
+    """Raise unless `loss(states)` returns one real number; nothing is computed."""
+    if not callable(loss):
+        raise TypeError(f"expected loss(states) -> scalar; got a {type(loss).__name__}.")
+    value = jax.eval_shape(loss, states)
+    if not (getattr(value, "shape", None) == () and jnp.issubdtype(value.dtype, jnp.floating)):
+        raise ValueError(
+            f"expected loss(states) to return one real number; it returns {describe(value)} for "
+            f"states {describe(states)}. Take its mean or sum, without auxiliary output."
+        )
+
+
+def check_finite(
+    tree: PyTree, what: str, *, axis_name: str | None = None, advice: str = "Look there first."
+) -> None:
     """Raise `NonFiniteError` naming the leaf, the first step of its leading axis and the count."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, Tracer) or not _is_inexact(leaf):
@@ -91,14 +115,14 @@ def check_finite(tree: PyTree, what: str, *, axis_name: str | None = None) -> No
         bad = ~np.isfinite(np.asarray(leaf))
         if not bad.any():
             continue
-        where = f" {path_name(path)}" if path else ""
+        where = f" in {path_name(path)}" if path else ""
         first = ""
         if axis_name is not None and bad.ndim:
             step = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
             first = f", first at {axis_name} {step}"
         raise NonFiniteError(
             f"expected finite {what}; got {int(bad.sum())} NaN or infinite of {bad.size} values"
-            f" in{where or ' it'}{first}. Look there first: everything after it is spoiled."
+            f"{where}{first}. {advice}"
         )
 
 

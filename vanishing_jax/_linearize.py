@@ -29,7 +29,8 @@ def linearize(
     The whole carried state counts: an LSTM's is (h, c), n = 2H. Derivatives are taken of floating
     leaves only (complex ones as real and imaginary parts); other leaves are passed through. The
     derivatives of tanh and sigmoid are evaluated from the pre-activation, as 4e/(1+e)^2, so that a
-    saturated unit has its tiny derivative and not 0, in any cell (`vanishing_jax._activations`).
+    saturated unit has its tiny derivative and not 0, in any cell (except inside a `scan`, `while`
+    or `cond` of its own: `vanishing_jax._activations`).
     Jittable and differentiable; batches by `eqx.filter_vmap`.
 
     **Arguments:**

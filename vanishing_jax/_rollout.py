@@ -57,14 +57,18 @@ def rollout(cell, state0: PyTree, inputs: PyTree) -> Trajectory:
     Array([1.   , 0.5  , 0.25 , 0.125], dtype=...)
     """
     cell, state0, inputs = prepare(cell, state0, inputs)
+    return Trajectory(_states(cell, state0, inputs), inputs)
 
+
+@eqx.filter_jit
+def _states(cell, state0, inputs):
     def step(state, input):
         state = cell(state, input)
         return state, state
 
     _, states = jax.lax.scan(step, state0, inputs)
     first = jax.tree.map(lambda leaf: leaf[None], state0)
-    return Trajectory(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, states), inputs)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, states)
 
 
 def prepare(cell, state0: PyTree, inputs: PyTree):

@@ -92,6 +92,8 @@ def _archive(path):
         (lambda file, x: np.save(x, np.full((5, 24, 3), np.nan)), "NaN"),
         (lambda file, x: np.save(x, np.zeros((5, 24, 2))), "whose steps fit the cell"),
         (lambda file, x: _archive(x), "archive of several"),
+        (lambda file, x: np.save(x, np.zeros((5, 24, 3), complex)), "complex128"),
+        (lambda file, x: np.save(x, np.array(["a", "b"])), "expected real numbers"),
     ],
 )
 def test_bad_files_are_a_usage_error_in_words(saved, capsys, break_it, message):
@@ -100,6 +102,12 @@ def test_bad_files_are_a_usage_error_in_words(saved, capsys, break_it, message):
     assert call("diagnose", file, "--inputs", inputs) == 2
     printed = capsys.readouterr()
     assert message in printed.err and "Traceback" not in printed.err and printed.out == ""
+
+
+def test_options_for_another_framework_are_not_ignored(saved, capsys):
+    file, inputs = saved(0.5)
+    assert call("diagnose", file, "--inputs", inputs, "--cell", "gru") == 2
+    assert "PyTorch files" in capsys.readouterr().err
 
 
 def test_unknown_arguments_exit_with_usage(capsys):
@@ -140,7 +148,8 @@ def test_demo(tmp_path, capsys):
     assert "tanh RNN (Glorot)     before" in printed and "LSTM (forget bias 1)  after" in printed
     assert "VANISHING" in printed and "causes" in printed
     assert str(tmp_path / "report.html") in printed
-    for path in tmp_path.glob("*.png"):
+    assert len(list(tmp_path.rglob("*.png"))) > 40
+    for path in tmp_path.rglob("*.png"):
         assert str(path) in printed and path.stat().st_size > 5_000
     assert "tanh RNN (Glorot), before training" in (tmp_path / "report.html").read_text()
 

@@ -84,8 +84,65 @@ def test_one_sequence_and_a_single_loss(vj):
 def test_exactly_zero_gradient(vj):
     cell = vj.FunctionCell(lambda p, s, x: jax.nn.relu(s - 0.4) + 0 * x, None)
     d = run(vj, cell, state0=jnp.ones(3))
-    assert d.verdict == "vanishing" and d.rate == -np.inf and d.horizon < T
-    assert "exactly 0" in d.reason and "exactly 0" in str(d)
+    assert d.verdict == "vanishing" and d.rate == -np.inf and d.horizon == 1
+    assert d.zero_share == 1 and "exactly 0" in d.reason and "exactly 0" in str(d)
+
+
+@pytest.mark.parametrize(
+    ("dead", "verdict"), [(2, "inconclusive"), (3, "inconclusive"), (4, "vanishing")]
+)
+def test_sequences_without_gradient_are_not_forgotten(vj, dead, verdict):
+    cell = vj.FunctionCell(lambda p, s, x: s * x, None)
+    inputs = jnp.ones((6, T, 3)).at[:dead, 12].set(0)
+    d = run(vj, cell, inputs, state0=jnp.ones(3))
+    assert d.zero_share == pytest.approx(dead / 6) and d.verdict == verdict
+    assert f"{dead / 6:.0%} of the sequences" in d.reason
+    assert d.horizon == (12 if dead > 3 else np.inf)
+
+
+def test_few_sequences_without_gradient_are_mentioned(vj):
+    cell = vj.FunctionCell(lambda p, s, x: s * x, None)
+    inputs = jnp.ones((40, T, 3)).at[0, 12].set(0)
+    d = run(vj, cell, inputs, state0=jnp.ones(3))
+    assert d.verdict == "healthy" and "2% of the sequences" in d.reason
+
+
+def test_dip_and_recovery_is_not_healthy(vj):
+    cell = vj.FunctionCell(lambda p, s, x: s * x, None)
+    noise = jnp.exp(0.01 * jr.normal(jr.key(0), (6, T, 1)))
+    inputs = (
+        noise * jnp.where(jnp.arange(T) < T // 2, 4.0, 0.25)[None, :, None] * jnp.ones((1, 1, 3))
+    )
+    d = run(vj, cell, inputs, state0=jnp.ones(3))
+    assert d.verdict == "inconclusive" and "dips" in d.reason
+
+
+def test_probes_of_one_sequence_are_no_independent_samples(vj):
+    cell = vj.cells.VanillaCell(3, 8, key=jr.key(3))
+    sequences = jr.normal(jr.key(5), (16, 60, 3))
+    many = vj.diagnose(cell, sequences)
+    single = vj.diagnose(cell, sequences[0])
+    assert single.num_sequences == 1 and single.log_transport.shape == (1, 61)
+    assert single.rate_error > many.rate_error
+    assert abs(single.rate - many.rate) < 3 * single.rate_error
+
+
+def test_half_precision_is_measured_as_float32(vj):
+    rates = []
+    for dtype in (jnp.float16, jnp.float32):
+        cell = vj.FunctionCell(lambda w, s, x: jnp.tanh(w * s + x), jnp.full(4, 0.7, dtype))
+        d = vj.diagnose(cell, jnp.zeros((6, T, 4), dtype), state0=jnp.zeros(4, dtype))
+        rates.append(d.rate)
+    assert rates[0] == pytest.approx(np.log(0.7), abs=2e-3) == rates[1]
+
+
+def test_exploding_network_is_not_cured_by_vanishing(vj):
+    cell = vj.cells.VanillaCell(3, 32, key=jr.key(0)).map_recurrent(lambda w: 4 * w)
+    d = vj.diagnose(cell, 0.1 * jr.normal(jr.key(1), (6, 60, 3)))
+    assert d.verdict == "exploding" and d.causes
+    for effect in [*d.causes, *d.recommendations]:
+        assert abs(effect.rate) < d.rate
+    assert all(e.rate * 60 > np.log(1e-3) for e in d.recommendations)
 
 
 def test_short_sequences_are_inconclusive(vj):
@@ -116,7 +173,7 @@ def test_orthogonal_intervention_is_what_it_says(vj):
     d = vj.diagnose(cell, 0.1 * jr.normal(jr.key(1), (6, T, 3)))
     effect = next(e for e in d.effects if e.name == "orthogonal recurrent weights")
     assert effect.rate == pytest.approx(0, abs=1e-5)
-    assert d.skipped["activation linearized"].startswith("the cell has no activation")
+    assert d.skipped["activation linearized"].startswith("no activation")
 
 
 def test_forget_gate_of_an_lstm_is_blamed_and_raised(vj):
@@ -167,8 +224,26 @@ class TestBadInput:
 
     def test_overflowing_states(self, vj):
         cell = vj.FunctionCell(lambda p, s, x: 1e30 * s**3 + x, None)
-        with pytest.raises(vj.NonFiniteError, match="states.*first at step"):
+        with pytest.raises(vj.NonFiniteError, match="states.*first at step.*states themselves"):
             run(vj, cell, state0=jnp.ones(3))
+
+    def test_nan_gradient(self, vj):
+        with pytest.raises(vj.NonFiniteError, match="sequence . has a NaN"):
+            run(vj, scaled(vj, 0.5), loss=lambda s: jnp.sqrt(-jnp.sum(s[:, -1] ** 2)))
+
+    @pytest.mark.parametrize(
+        "loss", [lambda s: s[:, -1], lambda s: (jnp.sum(s), 0), lambda s: jnp.argmax(s), 3.0]
+    )
+    def test_loss_that_is_no_number(self, vj, loss):
+        with helpers.as_a_user(), pytest.raises((TypeError, ValueError), match="expected loss"):
+            run(vj, scaled(vj, 0.5), loss=loss)
+
+    def test_error_that_has_nothing_to_do_with_the_inputs_comes_once(self, vj):
+        cell = vj.FunctionCell(lambda p, s, x: 1 / 0, None)
+        with pytest.raises(TypeError, match="division by zero"):
+            run(vj, cell, batched=True)
+        with pytest.raises(ValueError, match="length 0|no step"):
+            run(vj, scaled(vj, 0.5), jnp.zeros((4, 0, 3)))
 
     def test_stochastic_cell(self, vj):
         counter = iter(range(10**6))

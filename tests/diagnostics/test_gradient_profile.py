@@ -121,6 +121,14 @@ def test_loss_must_be_one_real_number(vj):
         vj.gradient_profile(lambda states: states[-1], cell, state0, inputs)
 
 
+def test_nan_is_not_taken_for_zero(vj):
+    cell = vj.FunctionCell(lambda w, s, x: w * s + x, jnp.asarray(jnp.nan))
+    with pytest.raises(vj.NonFiniteError, match="NaN from t = "):
+        vj.gradient_profile(LOSSES["last step"], cell, jnp.ones(2), jnp.ones((3, 2)))
+    run = jax.jit(lambda x: vj.gradient_profile(LOSSES["last step"], cell, jnp.ones(2), x).log_norm)
+    assert np.isnan(run(jnp.ones((3, 2)))).any()
+
+
 def test_integer_leaves_pass_through(vj):
     cell = vj.FunctionCell(lambda w, s, x: (w * s[0], s[1] + 1), jnp.asarray(0.5))
     state0 = (jnp.ones(1), jnp.asarray(0))

@@ -95,6 +95,14 @@ def history(num_steps=16, gates=("input gate", "forget gate", "output gate"), hi
     )
 
 
+def many_effects(count=25, rate=-0.2):
+    """Return as many effects as three stacked LSTMs have, in the order of their gates."""
+    parts = ("input", "forget", "output")
+    names = [f"layer{i // 6}.{parts[i // 2 % 3]} gate bias {'+-'[i % 2]}2" for i in range(count)]
+    rates = rate * np.linspace(0.2, 1.4, count)[(np.arange(count) * 7) % count]
+    return [effect(n, float(r), float(-6.9 / r)) for n, r in zip(names, rates, strict=True)]
+
+
 def effect(name, rate, horizon, kind="remedy", extrapolated=False):
     return SimpleNamespace(
         name=name,
@@ -103,6 +111,8 @@ def effect(name, rate, horizon, kind="remedy", extrapolated=False):
         rate_error=0.02,
         horizon=horizon,
         horizon_is_extrapolated=extrapolated,
+        is_bound=False,
+        zero_share=0.0,
         kind=kind,
         blames="saturated units" if "saturation" in name else None,
     )
@@ -132,6 +142,7 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         rate_error=0.03,
         horizon=abs(6.9 / rate),
         horizon_is_extrapolated=abs(6.9 / rate) > num_steps,
+        zero_share=float(np.mean(np.isneginf(transport[:, -1]))),
         num_steps=num_steps,
         num_sequences=num_sequences,
         state_size=n,
@@ -156,7 +167,8 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
 
 def healthy(**changes):
     fields = dict(verdict="healthy", rate=-0.001, rate_error=0.004, horizon=np.inf)
-    return diagnosis(**{**fields, "horizon_is_extrapolated": False, **changes})
+    nothing = dict(causes=[], recommendations=[], horizon_is_extrapolated=False)
+    return diagnosis(**{**fields, **nothing, **changes})
 
 
 def one_step(**changes):

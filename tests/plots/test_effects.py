@@ -33,6 +33,33 @@ def test_horizons_stand_beside(plot_effects):
     assert {"never", "≈ 210", "horizon (steps)"} <= {text.get_text() for text in ax.texts}
 
 
+def test_many_interventions_show_the_best_and_count_the_others(plot_effects):
+    d = fakes.diagnosis(effects=fakes.many_effects(25))
+    ax = plot_effects(d)
+    assert len(ax.containers) == 12
+    shown = [container.lines[0].get_xdata()[0] for container in ax.containers]
+    np.testing.assert_allclose(shown, sorted((e.rate for e in d.effects), key=abs)[:12])
+    assert "13 more measured" in "".join(text.get_text() for text in ax.texts)
+    assert len(plot_effects(d, most=25).containers) == 25
+    with pytest.raises(ValueError, match="at least 1 intervention to show; got most=0"):
+        plot_effects(d, most=0)
+
+
+def test_texts_beside_do_not_touch_in_the_summary(plot_effects):
+    from vanishing_jax.plots import plot_diagnosis
+
+    names = [f"a rather long name of intervention number {i}" for i in range(25)]
+    effects = [fakes.effect(name, -0.01 * (i + 1), 99.6) for i, name in enumerate(names)]
+    figure = plot_diagnosis(fakes.diagnosis(effects=effects))
+    figure.canvas.draw()
+    ax = next(ax for ax in figure.axes if ax.get_title(loc="left").startswith("Rate after"))
+    beside = [text for text in ax.texts if text.get_text() in ("100", "horizon (steps)")]
+    assert len(beside) == 13
+    for texts in (beside, ax.get_yticklabels()):
+        boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.y0)
+        assert all(a.y1 <= b.y0 for a, b in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_dead_gradient_an_undefined_rate_and_no_error(plot_effects):
     effects = [
         fakes.effect("dead", -np.inf, 1.0),

@@ -56,7 +56,8 @@ def test_a_point_between_undefined_values_is_visible(style):
     [
         (14.0, False, "14 steps"),
         (1.0, False, "1 step"),
-        (13.83, False, "13.8 steps"),
+        (13.83, False, "14 steps"),
+        (90.1, True, "about 90 steps (extrapolated)"),
         (1234.5, True, "about 1234 steps (extrapolated)"),
         (2e9, True, "about 2.0e+09 steps (extrapolated)"),
         (np.inf, False, "never"),
@@ -83,6 +84,19 @@ def test_rate_text(style, rate, error, text):
     assert style.rate_text(rate, error) == text
 
 
+@pytest.mark.parametrize(
+    "share, text",
+    [
+        (0.4, "gradient exactly 0 in 40 % of the sequences"),
+        (0.004, "gradient exactly 0 in 0.4 % of the sequences"),
+        (0.996, "gradient exactly 0 in 99.6 % of the sequences"),
+        (1.0, "gradient exactly 0 in every sequence"),
+    ],
+)
+def test_zero_share_text(style, share, text):
+    assert style.zero_share_text(share) == text
+
+
 def test_labels_are_drawn_as_they_are(style):
     _, ax = plt.subplots()
     for label in ["a$b", "_hidden", r"$\nonsense{$", "two\nlines"]:
@@ -92,6 +106,19 @@ def test_labels_are_drawn_as_they_are(style):
     legend = ax.get_legend()
     assert legend is not None and len(legend.get_texts()) == 4
     assert len(style.plain("x" * 1000)) < 100
+
+
+def test_the_first_thirty_lines_differ(style):
+    looks = [style.line_options(index, {}) for index in range(30)]
+    assert len({(look["color"], look["linestyle"]) for look in looks}) == 30
+
+
+def test_a_lone_point_of_a_line_with_spaced_markers_is_visible(style):
+    _, ax = plt.subplots()
+    values = np.array([0.0, np.nan, 1.0, np.nan])
+    style.draw_log_lines(ax, [(np.arange(4), values, style.line_options(8, {}))])
+    assert ax.lines[0].get_marker() == "o" and ax.lines[0].get_markevery() is None
+    ax.figure.canvas.draw()
 
 
 def test_edges_lie_between_uneven_centers(style):

@@ -49,6 +49,28 @@ def test_the_legend_counts_the_sequences_that_have_a_gradient(plot_transport):
     assert legend.get_texts()[1].get_text() == "mean of 3 of 5 sequences"
 
 
+def test_one_is_said_in_words(plot_transport):
+    def labels(d):
+        return [text.get_text() for text in plot_transport(d).get_legend().get_texts()]
+
+    assert labels(fakes.diagnosis(num_sequences=1)) == ["one sequence"]
+    alone = fakes.diagnosis(num_sequences=3)
+    alone.log_transport[1:] = np.nan
+    assert labels(alone)[1] == "one of 3 sequences"
+
+
+def test_the_share_of_dead_sequences_is_noted(plot_transport):
+    note = plot_transport(fakes.diagnosis(zero_share=0.4)).texts[0].get_text()
+    assert "gradient exactly 0 in 40 % of the sequences" in note
+    assert "exactly 0" not in plot_transport(fakes.diagnosis()).texts[0].get_text()
+
+
+def test_the_legend_of_many_stands_beside(plot_transport):
+    ax = plot_transport({f"run {i}": fakes.diagnosis() for i in range(8)})
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
+
+
 def test_before_and_after(plot_transport):
     runs = {"tanh": fakes.diagnosis(), "after _$": fakes.healthy()}
     ax = plot_transport(runs)

@@ -73,6 +73,19 @@ def test_the_report_in_a_browser(report, browser, width, tmp_path):
         })"""
     )
     widest = page.evaluate("document.documentElement.scrollWidth")
+    # Cells whose right edge is cut, by the page or by a region that scrolls sideways.
+    cut = page.evaluate(
+        """Array.from(document.querySelectorAll("th, td"), cell => {
+            const region = cell.closest(".scroll").getBoundingClientRect();
+            const over = cell.scrollWidth > cell.clientWidth && cell.clientWidth > 0;
+            const right = cell.getBoundingClientRect().right;
+            return over || right > region.right + 1 ? cell.innerText : "";
+        }).filter(Boolean)"""
+    )
+    labels = page.evaluate(
+        """Array.from(document.querySelectorAll("td[data-label]"), cell =>
+            getComputedStyle(cell, "::before").content.replaceAll('"', ""))"""
+    )
     folder = Path(os.environ.get("VANISHING_JAX_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     screenshot = folder / f"report-{width}.png"
@@ -83,5 +96,10 @@ def test_the_report_in_a_browser(report, browser, width, tmp_path):
     assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
     assert len(images) == 1 + 11 + 10  # the overlay; the second network has no gates
     assert all(complete and min(sizes) > 0 for complete, *sizes in images)
-    assert widest <= width
+    assert widest <= width and cut == []
+    assert labels
+    if width < 640:  # rows are blocks, each value behind its label
+        assert {"rate (nats per step)", "horizon", "what was changed"} <= set(labels)
+    else:
+        assert set(labels) == {"none"}
     assert screenshot.stat().st_size > 50_000

@@ -31,16 +31,27 @@ def test_files_of_one_diagnosis(figures, tmp_path):
 def test_files_of_several(figures, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
     runs = {"LSTM / 32": fakes.diagnosis(), "lstm 32": fakes.healthy(), "→": fakes.one_step()}
-    names = [path.name for path in figures.save_figures(tmp_path, runs)]
-    assert names == [
-        "lstm-32-summary.png",
-        "lstm-32-transport.png",
-        "lstm-32-2-summary.png",
-        "lstm-32-2-transport.png",
-        "run-3-summary.png",
-        "run-3-transport.png",
+    paths = figures.save_figures(tmp_path, runs)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "comparison.png",
+        "lstm-32/summary.png",
+        "lstm-32/transport.png",
+        "lstm-32-2/summary.png",
+        "lstm-32-2/transport.png",
+        "run-3/summary.png",
+        "run-3/transport.png",
     ]
+    assert sorted(paths) == sorted(tmp_path.rglob("*.png"))
+
+
+def test_a_dict_of_one_has_a_folder_and_no_comparison(figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", ())
+    paths = figures.save_figures(tmp_path, {"tanh": fakes.diagnosis()})
+    assert paths == [tmp_path / "tanh" / "summary.png"]
+
+
+def test_slugs_are_unique(figures):
+    assert figures.slugs(["a-3", "a", "a", "A!"]) == ["a-3", "a", "a-3-3", "a-4"]
 
 
 def test_every_figure_says_how_to_read_it(figures):

@@ -66,7 +66,7 @@ def test_one_diagnosis(write_report, tmp_path):
         "vanishing",
         "The gradient loses a factor of 1.65 at each step.",
         "−0.500 ± 0.030 nats per step",
-        "13.8 steps",
+        "14 steps",
         "forget bias +3",
         "saturated units",
         "gradient clipping",
@@ -85,7 +85,7 @@ def test_figures_are_embedded_and_described(write_report, tmp_path):
     for image in images:
         assert image["src"].startswith("data:image/png;base64,iVBOR")
         assert image["alt"] and int(image["width"]) > 0 and int(image["height"]) > 0
-    assert "where the line crosses 0.001 lies the horizon" in tags.text
+    assert "where the median sequence crosses 0.001" in tags.text
 
 
 def test_nothing_is_loaded_or_run(write_report, tmp_path):
@@ -139,7 +139,46 @@ def test_extreme_values_are_words(write_report, tmp_path):
 
 def test_one_step_of_one_unit(write_report, tmp_path):
     text = read(write_report(tmp_path / "r.html", fakes.one_step(), title="t")).text
-    assert "1 sequence of 1 step" in text and "No single cause was found." in text
+    assert "one sequence of one step" in text and "one component" in text
+    assert "The verdict is open, so no change is proposed and no cause is named." in text
+    assert "Causes" not in text
+
+
+def test_a_healthy_network_needs_nothing(write_report, tmp_path):
+    text = read(write_report(tmp_path / "r.html", fakes.healthy(), title="t")).text
+    assert "What each change would do Nothing needs mending. Rate and horizon after" in text
+    for words in (
+        "What to try",
+        "Causes",
+        "was found",
+        "measured helps",
+        "Also measured",
+        "proposed",
+    ):
+        assert words not in text, words
+
+
+@pytest.mark.parametrize("verdict", ["vanishing", "exploding"])
+def test_a_broken_network_that_nothing_helps(write_report, tmp_path, verdict):
+    def text(**changes):
+        d = fakes.diagnosis(verdict=verdict, causes=[], recommendations=[], **changes)
+        return read(write_report(tmp_path / "r.html", {"a": d, "b": d}, title="t")).text
+
+    tried = text()
+    assert "What to try No remedy that was measured helps." in tried
+    assert "Causes No single cause was found. Also measured, on the same data." in tried
+    assert "nothing measured helps" in tried
+    untried = text(effects=[])
+    assert "What to try No remedy was measured. Causes No intervention was measured." in untried
+
+
+def test_the_share_of_dead_sequences_is_listed(write_report, tmp_path):
+    text = read(write_report(tmp_path / "r.html", fakes.diagnosis(zero_share=0.4), title="t")).text
+    assert "exact zeros gradient exactly 0 in 40 % of the sequences" in text
+    assert (
+        "exact zeros"
+        not in read(write_report(tmp_path / "r.html", fakes.diagnosis(), title="t")).text
+    )
 
 
 def test_configuration_and_table(write_report, tmp_path):

@@ -34,6 +34,63 @@ def test_agrees_with_exact_product(vj, family, direction):
         np.testing.assert_array_less(error, result.error_bound[finite])
 
 
+def test_error_bound_sees_nearly_singular_factors(vj):
+    rng = np.random.default_rng(5)
+    u = rng.standard_normal((20, 6))
+    u /= np.linalg.norm(u, axis=1)[:, None]
+    projections = np.eye(6) - u[:, :, None] * u[:, None, :]  # singular but for rounding
+    contracted = helpers.orthogonal_chain(rng, 6, 20) * np.logspace(0, -13, 6)
+    for jacobians in (projections, contracted):
+        result = spectrum(vj, jacobians)
+        exact = helpers.exact_log_singular_values(jacobians, 1200)
+        np.testing.assert_array_less(np.abs(result.log_singular_values - exact), result.error_bound)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e308])
+def test_entries_at_the_edge_of_the_range(vj, size):
+    jacobians = size * np.stack([[[1.0, 1.0], [1.0, -1.0]]] * 3)
+    found = spectrum(vj, jacobians).log_singular_values
+    np.testing.assert_allclose(found, 3 * np.log(size) + 1.5 * np.log(2), rtol=1e-13)
+
+
+def test_entries_too_far_apart_are_admitted(vj):
+    result = spectrum(vj, np.stack([np.diag([1e300, 1e-300])] * 2))
+    assert result.log_singular_values[0] == pytest.approx(2 * np.log(1e300))
+    assert np.isinf(result.error_bound[1])
+
+
+def test_zero_by_cancellation_is_no_certain_zero(vj):
+    W = np.random.default_rng(0).standard_normal((4, 4))
+    W[1] = W[0]  # singular, without a zero row or column
+    result = spectrum(vj, np.stack([W, W.T]))
+    assert result.error_bound[-1] > 1
+
+
+def test_more_scales_than_the_exponent_range_is_no_number(vj):
+    J = jnp.stack([jnp.diag(2.0 ** -jnp.arange(110.0).astype(jnp.float32))] * 3)
+    assert np.isnan(vj.spectra.product_log_singular_values(J)).all()
+    found = spectrum(vj, np.asarray(J)).log_singular_values  # float64 has the room
+    np.testing.assert_allclose(found, -3 * np.log(2) * np.arange(110.0), atol=1e-9)
+
+
+def test_other_windows_and_records_do_not_compile_again(vj):
+    from vanishing_jax.spectra import _log_singular_values as module
+
+    chain = vj.JacobianChain(helpers.ginibre_chain(np.random.default_rng(0), 3, 17))
+    traced = []
+    original = module.push
+    module.push = lambda *arguments: traced.append(None) or original(*arguments)
+    try:
+        vj.log_singular_values(chain)
+        assert traced  # the first call traces
+        del traced[:]
+        vj.log_singular_values(chain, window=(2, 9))
+        vj.log_singular_values(chain, every=5)
+        assert not traced
+    finally:
+        module.push = original
+
+
 def test_error_bound_over_random_chains(vj):
     rng = np.random.default_rng(5)
     ratios = []

@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -18,43 +19,6 @@ _BATCH = 64
 _HELD_OUT = 64  # sequences diagnosed
 
 
-class _Row(NamedTuple):
-    network: str
-    stage: str
-    accuracy: float
-    diagnosis: Diagnosis
-
-
-def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
-    """Run the demo; what is finished when it is interrupted is already on disk."""
-    begin = time.monotonic()
-    task = tasks.digits()
-    print(
-        f"Digits as {task.length}-step pixel sequences; two networks of {_HIDDEN} units, {steps} "
-        f"updates each; {_HELD_OUT} held-out sequences diagnosed before and after."
-    )
-    rows: list[_Row] = []
-    key_model, key_data = jr.split(jr.key(seed))
-    try:
-        for index, (name, make_cell) in enumerate(_NETWORKS.items()):
-            key_cell, key_readout = jr.split(jr.fold_in(key_model, index))
-            model = SequenceModel(make_cell(key_cell), task.output_size, key=key_readout)
-            _diagnose_into(rows, name, "before", model, task, out, steps, seed)
-            print(f"{name}: training")
-            model, history = train(
-                model, task, steps=steps, batch_size=_BATCH, optimizer=_OPTIMIZER, key=key_data
-            )
-            if history.interrupted:
-                raise KeyboardInterrupt
-            _diagnose_into(rows, name, "after", model, task, out, steps, seed)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {len(rows)} of {2 * len(_NETWORKS)} diagnoses finished")
-        _summary(rows, out, time.monotonic() - begin)
-        return 130
-    _summary(rows, out, time.monotonic() - begin)
-    return 0
-
-
 def _tanh(key):
     return cells.VanillaCell(1, _HIDDEN, key=key)  # Glorot initialization, the article's network
 
@@ -67,42 +31,91 @@ _NETWORKS = {"tanh RNN (Glorot)": _tanh, "LSTM (forget bias 1)": _lstm}
 _OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3))
 
 
-def _diagnose_into(rows, name, stage, model, task, out, steps, seed):
-    """Diagnose, append the row, and write the report of everything so far."""
+class Row(NamedTuple):
+    """One diagnosis: which network, before or after training, and how well it classifies."""
+
+    network: str
+    stage: str
+    accuracy: float
+    diagnosis: Diagnosis
+
+
+def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
+    """Run the demo; what is finished when it is interrupted is on disk. Return the exit code."""
+    begin = time.monotonic()
+    task = tasks.digits()
+    print(
+        f"Digits as {task.length}-step pixel sequences; two networks of {_HIDDEN} units, {steps} "
+        f"updates each; {_HELD_OUT} held-out sequences diagnosed before and after."
+    )
+    rows: list[Row] = []
+    code = 0
+    try:
+        for row in _stages(task, steps, seed):
+            rows.append(row)
+            _report(rows, out, steps, seed)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {len(rows)} of {2 * len(_NETWORKS)} diagnoses finished")
+        code = 130
+    if rows:
+        _summarize(rows, out)
+        print(f"\nreport: {out / 'report.html'}   ({time.monotonic() - begin:.0f} s)")
+    return code
+
+
+def _stages(task, steps: int, seed: int) -> Iterator[Row]:
+    """Yield the diagnoses of each network before and after training."""
+    key_model, key_data = jr.split(jr.key(seed))
+    for index, (name, make_cell) in enumerate(_NETWORKS.items()):
+        key_cell, key_readout = jr.split(jr.fold_in(key_model, index))
+        model = SequenceModel(make_cell(key_cell), task.output_size, key=key_readout)
+        yield _diagnosed(name, "before", model, task)
+        print(f"{name}: training")
+        model, history = train(
+            model, task, steps=steps, batch_size=_BATCH, optimizer=_OPTIMIZER, key=key_data
+        )
+        if history.interrupted:
+            raise KeyboardInterrupt
+        yield _diagnosed(name, "after", model, task)
+
+
+def _diagnosed(name, stage, model, task) -> Row:
     print(f"{name}: diagnosing {stage} training")
     inputs, targets = (x[:_HELD_OUT] for x in task.test)
     diagnosis = diagnose(model.cell, inputs, loss=readout_loss(model, task, targets))
     outputs = jax.vmap(model)(task.test[0])
-    accuracy = float(task.metric(outputs, task.test[1]))
-    rows.append(_Row(name, stage, accuracy, diagnosis))
-    diagnoses = {f"{row.network}, {row.stage} training": row.diagnosis for row in rows}
+    return Row(name, stage, float(task.metric(outputs, task.test[1])), diagnosis)
+
+
+def _labelled(rows: list[Row]) -> dict[str, Diagnosis]:
+    return {f"{row.network}, {row.stage} training": row.diagnosis for row in rows}
+
+
+def _report(rows, out, steps, seed):
+    """Write the report of everything so far."""
     configuration = {
-        "data": f"{task.name}, {task.length} steps, {_HELD_OUT} held-out sequences",
+        "data": f"UCI digits, 64 steps, {_HELD_OUT} held-out sequences",
         "hidden units": str(_HIDDEN),
         "training": f"{steps} updates of {_BATCH} sequences, Adam 2e-3, clipped at norm 1",
         "seed": str(seed),
         **{f"accuracy, {r.network}, {r.stage}": f"{r.accuracy:.1%}" for r in rows},
     }
-    save_figures(out, diagnoses)
-    write_report(
-        out / "report.html", diagnoses, title="Digits, pixel by pixel", configuration=configuration
-    )
+    path, title = out / "report.html", "Digits, pixel by pixel"
+    write_report(path, _labelled(rows), title=title, configuration=configuration)
 
 
-def _summary(rows, out, seconds):
-    """Print where everything is, the table, and the whole text of each vanishing network."""
-    if not rows:
-        return
+def _summarize(rows, out):
+    """Write and name the figures, print the text of each vanishing network and the table."""
     print("\nfigures")
-    for path in sorted(out.glob("*.png")):
+    for path in save_figures(out, _labelled(rows)):
         print(f"  {path}")
     for row in rows:
         if row.diagnosis.verdict == "vanishing":
             print(f"\n{row.network}, {row.stage} training\n{row.diagnosis}")
-    print(f"\n{table(rows)}\n\nreport: {out / 'report.html'}   ({seconds:.0f} s)")
+    print(f"\n{table(rows)}")
 
 
-def table(rows) -> str:
+def table(rows: list[Row]) -> str:
     """Return the rows as a plain-text table."""
     header = (
         "network",

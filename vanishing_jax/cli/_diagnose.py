@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import interop
-from .._checks import NonFiniteError
+from .._checks import check_finite
 from .._files import write_atomically
 from ..cells import AbstractCell, load_cell
 from ..diagnostics import diagnose
@@ -47,6 +47,11 @@ def _load(command: "Diagnose") -> AbstractCell:
     if framework == "auto":
         framework = "vanishing_jax" if _is_ours(command.file) else "torch"
     if framework == "vanishing_jax":
+        if command.cell != "auto" or command.nonlinearity is not None:
+            raise ValueError(
+                f"{command.file} says itself what cell it holds: --cell and --nonlinearity are for "
+                "PyTorch files. Leave them out."
+            )
         return load_cell(command.file)
     kind = None if command.cell == "auto" else command.cell
     return interop.load_torch(command.file, kind, nonlinearity=command.nonlinearity)
@@ -75,7 +80,8 @@ def _read_inputs(path: pathlib.Path, cell: AbstractCell) -> np.ndarray:
         ) from error
     if not isinstance(inputs, np.ndarray):
         raise ValueError(f"expected one array in a .npy file; {path} is an archive of several.")
-    if not np.isfinite(inputs).all():
-        raise NonFiniteError(f"expected finite inputs; {path} holds NaN or infinite values.")
+    if inputs.dtype.kind not in "biuf":
+        raise ValueError(f"expected real numbers in {path}; got dtype {inputs.dtype}.")
+    check_finite(inputs, f"inputs in {path}", axis_name="index")
     dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
     return inputs.astype(dtype)

@@ -27,9 +27,14 @@ from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, tra
 
 _SPECTRUM_RECORDS = 32
 
-# Sequences (or random probes of a single one) below which an interval says little.
+# With fewer sequences than this, each is probed by several random vectors, which are averaged.
 _FEW_SEQUENCES = 4
 _PROBES = 8
+
+_OVERFLOW = (
+    "Weights and inputs are finite, so the states themselves explode: diagnose the steps before "
+    "that, scale the recurrent weights down, or compute in float64."
+)
 
 
 class _Batch(NamedTuple):
@@ -40,6 +45,7 @@ class _Batch(NamedTuple):
     loss: Callable[[PyTree], Array] | None  # of the batch of states
     probes: Float[Array, "batch state"]
     num_sequences: int
+    num_probes: int  # consecutive rows of one sequence
     source: str
 
 
@@ -55,11 +61,14 @@ def diagnose(
 
     The gradient of the loss at the last step that has one is carried back through the
     exact Jacobians; its average growth per step is the *rate*, and the number of steps until it
-    falls below 1e-3 of its start the *horizon*. The verdict compares the growth over the whole
-    sequence, with its 95 % interval over the batch, to a factor of 1e-3 and 1e3: *vanishing* or
+    falls below 1e-3 of its start in the median sequence the *horizon*. The verdict compares the
+    growth over the whole sequence, with its 95 % interval over the batch, to a factor of 1e-3 and
+    1e3: *vanishing* or
     *exploding* if the interval lies beyond, *healthy* if it lies between, *inconclusive* otherwise
-    (also for fewer than 8 steps, or too few sequences for an interval). Each cause is an
-    intervention re-measured on the same sequences, not a rule of thumb; so is each recommendation.
+    (also for fewer than 8 steps, too few sequences for an interval, a gradient that is exactly 0
+    in some sequences only, or one that dips below 1e-3 and recovers). For sequences of different
+    length, "whole" is the median. Each cause is an intervention re-measured on the same sequences,
+    not a rule of thumb; so is each recommendation.
 
     **Arguments:**
 
@@ -68,8 +77,8 @@ def diagnose(
     - `state0`: initial state of one sequence; default the cell's own (zeros).
     - `loss`: `loss(states) -> scalar`; states as `rollout` returns them, leading axis (time+1,
       ...), or (batch, time+1, ...) for batched inputs. Without one, a random unit vector at the
-      last state of each sequence is carried back (eight of them when there are fewer than four
-      sequences).
+      last state of each sequence is carried back (the mean log of eight of them when there are
+      fewer than four sequences).
     - `batched`: whether inputs have a batch axis; needed only where both readings fit the cell.
 
     **Returns:** a `Diagnosis`: print it, `.plot()`, `.save(folder)`, `.to_dict()`.
@@ -97,8 +106,8 @@ def diagnose(
     _check(cell, batch)
     subject = _subject(cell, batch)
     log_norm, last, trajectories = transport(subject.neutral(), *batch[:4])
-    check_finite(_time_first(trajectories.states), "states", axis_name="step")
-    log_transport = by_lag(np.asarray(log_norm, np.float64), np.asarray(last))
+    check_finite(_time_first(trajectories.states), "states", axis_name="step", advice=_OVERFLOW)
+    log_transport = by_lag(log_norm, last, batch.num_probes)
     base = gradient_rate(log_transport)
     if np.isnan(base.rate):
         raise ValueError(
@@ -118,6 +127,7 @@ def diagnose(
         rate_error=base.rate_error,
         horizon=base.horizon,
         horizon_is_extrapolated=base.horizon_is_extrapolated,
+        zero_share=base.zero_share,
         num_steps=chain.num_steps,
         num_sequences=batch.num_sequences,
         state_size=chain.state_size,
@@ -148,14 +158,14 @@ def _batch(cell, inputs, state0, loss, batched) -> _Batch:
         single = loss
         loss = None if single is None else lambda s: single(jax.tree.map(lambda x: x[0], s))
     sequences = jax.tree.leaves(inputs)[0].shape[0]
-    if loss is None and sequences < _FEW_SEQUENCES:
-        inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, _PROBES, axis=0), inputs)
-    rows = jax.tree.leaves(inputs)[0].shape[0]
+    num_probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
+    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
+    rows = sequences * num_probes
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * rows), state0)
     probes = jax.random.normal(jax.random.key(0), (rows, layout.size), jnp.float32)
     probes = (probes / jnp.linalg.norm(probes, axis=1, keepdims=True)).astype(layout.dtype)
     source = "random last-state probe" if loss is None else "loss gradient"
-    return _Batch(states, inputs, loss, probes, sequences, source)
+    return _Batch(states, inputs, loss, probes, sequences, num_probes, source)
 
 
 def _has_batch(cell, state0, inputs, batched):
@@ -173,9 +183,11 @@ def _has_batch(cell, state0, inputs, batched):
             "Say which: diagnose(..., batched=False) or batched=True."
         )
     if as_single is not None and as_batch is not None:
+        if str(as_single) == str(as_batch):  # nothing to do with the shape of the inputs
+            raise as_single
         raise ValueError(
             f"expected inputs (time, ...) or (batch, time, ...) whose steps fit the cell; got "
-            f"{describe(inputs)}. As one sequence: {as_single} As a batch: {as_batch}"
+            f"{describe(inputs)}.\nAs one sequence: {as_single}\nAs a batch: {as_batch}"
         ) from as_single
     return as_single is not None
 
@@ -183,8 +195,10 @@ def _has_batch(cell, state0, inputs, batched):
 def _misfit(cell, state0, inputs, leading_axes):
     """Return the error of taking the first `leading_axes` axes off the inputs, or None."""
     for leaf in jax.tree.leaves(inputs):
-        if leaf.ndim < leading_axes or 0 in leaf.shape[:leading_axes]:
-            return ValueError(f"an input of shape {leaf.shape} has no such axes.")
+        if leaf.ndim < leading_axes:
+            return ValueError(f"an input of shape {leaf.shape} has no axes (batch, time, ...).")
+        if 0 in leaf.shape[:leading_axes]:
+            return ValueError(f"an input of shape {leaf.shape} has no sequence or no step.")
 
     def one_step(leaf):
         return jax.ShapeDtypeStruct(leaf.shape[leading_axes:], leaf.dtype)
@@ -221,7 +235,8 @@ def _time_first(tree):
 
 def _subject(cell, batch):
     state0 = jax.tree.map(lambda leaf: leaf[:, None], batch.state0)
-    return Subject(cell, *activation_names(cell, state0, batch.inputs))
+    floating = any(_is_inexact(leaf) for leaf in jax.tree.leaves(batch.inputs))
+    return Subject(cell, *activation_names(cell, state0, batch.inputs), floating)
 
 
 def _effects(subject, batch):
@@ -235,14 +250,14 @@ def _effects(subject, batch):
         log_norm, last, trajectories = transport(changed, *batch[:4])
         try:
             check_finite(trajectories.states, "states")
+            rate = gradient_rate(by_lag(log_norm, last, batch.num_probes))
         except NonFiniteError:
-            skipped[intervention.name] = "its states overflow"
+            skipped[intervention.name] = "its states overflow or its gradient is NaN"
             continue
-        rate = gradient_rate(by_lag(np.asarray(log_norm, np.float64), np.asarray(last)))
         if np.isnan(rate.rate):
             skipped[intervention.name] = "the loss has no gradient there"
             continue
-        effects.append(Effect(*intervention[:4], *rate))
+        effects.append(Effect(*intervention[:5], *rate))
     return effects, skipped
 
 

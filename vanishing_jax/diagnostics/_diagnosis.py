@@ -29,19 +29,23 @@ class Effect:
 
     - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought
       experiment).
-    - `blames`: the cause it removes, in words, or None.
+    - `blames`: the cause it removes, in words, or None; `is_bound`: whether it is the extreme case
+      of that cause, which may overshoot 0.
     - `rate`, `rate_error`: nats per step with its 95 % half width; `horizon`: steps until the
-      gradient is below 1e-3 of its start, `horizon_is_extrapolated` if beyond the sequences.
+      gradient is below 1e-3 of its start, `horizon_is_extrapolated` if beyond the sequences;
+      `zero_share` as in `Diagnosis`.
     """
 
     name: str
     description: str
     kind: str
     blames: str | None
+    is_bound: bool
     rate: float
     rate_error: float
     horizon: float
     horizon_is_extrapolated: bool
+    zero_share: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,8 +56,9 @@ class Diagnosis:
 
     - `verdict`, `reason`: the answer and one sentence of why.
     - `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
-      `horizon`: steps until it falls below 1e-3 of its start (inf: never),
-      `horizon_is_extrapolated` if that lies beyond the sequences.
+      `horizon`: steps until it falls below 1e-3 of its start in the median sequence (inf: never),
+      `horizon_is_extrapolated` if that lies beyond the sequences; `zero_share`: share of sequences
+      in which it becomes exactly 0 (they do not enter the rate).
     - `num_steps` T, `num_sequences`, `state_size` n, `gradient_source`: what was carried back.
     - `lags` (time+1,), `log_transport` (batch, time+1): log of that gradient relative to its start.
     - `profile`: the `GradientProfile` of the loss, one row per sequence; None without a loss.
@@ -72,6 +77,7 @@ class Diagnosis:
     rate_error: float
     horizon: float
     horizon_is_extrapolated: bool
+    zero_share: float
     num_steps: int
     num_sequences: int
     state_size: int

@@ -41,7 +41,8 @@ def influence_map(chain: JacobianChain, *, points: int = 33) -> InfluenceMap:
     **Cost:** T + points^2 / 2 products and points^2 / 2 SVDs of size n.
 
     **Validity:** the largest singular value only: products are formed, scaled by powers of two,
-    which is accurate to a few eps for it and for no other. float64.
+    which is accurate to a few eps for it and for no other, unless its factors
+    cancel by more than 1e300 (float64).
     """
     if points < 2:
         raise ValueError(f"expected at least 2 points; got {points}.")

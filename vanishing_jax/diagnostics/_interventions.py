@@ -60,7 +60,10 @@ class IntervenedCell(AbstractCell):
 
     def _activation(self, index, kind, a):
         knobs = self.knobs
-        a = jnp.where(knobs.normalize[index], _layer_norm(a), a)
+        # Two selections: the unused branch must have a finite derivative, else it gives 0 * inf.
+        normalize = knobs.normalize[index]
+        harmless = jnp.linspace(-1, 1, a.size, dtype=a.dtype).reshape(a.shape)
+        a = jnp.where(normalize, _layer_norm(jnp.where(normalize, a, harmless)), a)
         a = a + knobs.shift[index].astype(a.dtype)
         value = _VALUE[kind](a)
         slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
@@ -105,6 +108,7 @@ class Subject:
     kinds: tuple[str, ...]
     names: tuple[str, ...]
     is_gate: tuple[bool, ...]
+    has_floating_input: bool
 
     def neutral(self) -> IntervenedCell:
         """Return the cell with every knob at rest."""
@@ -122,6 +126,7 @@ class Intervention(NamedTuple):
 
     - `kind`: "remedy" if one can build the changed network, "cause" if it is a thought experiment.
     - `blames`: the cause that the change removes, in words; None if it removes none.
+    - `is_bound`: whether it is the extreme case of a cause, which may overshoot.
     - `apply`: returns the changed cell, or a sentence that says why it does not apply.
     """
 
@@ -129,6 +134,7 @@ class Intervention(NamedTuple):
     description: str
     kind: str
     blames: str | None
+    is_bound: bool
     apply: Callable[[Subject], IntervenedCell | str]
 
 
@@ -145,17 +151,19 @@ def _turn(subject, **changes) -> IntervenedCell:
 def _linear(subject):
     mask = subject.where(gates=False)
     if not mask.any():
-        return "the cell has no activation other than gates"
+        return "no activation other than gates was recognized"
     return _turn(subject, linear=jnp.asarray(mask))
 
 
 def _normalized(subject):
     if not subject.kinds:
-        return "the cell has no activation that was recognized"
+        return "no activation was recognized"
     return _turn(subject, normalize=jnp.ones(len(subject.kinds), bool))
 
 
 def _without_input(subject):
+    if not subject.has_floating_input:
+        return "the inputs are not floating numbers that could be set to 0"
     return _turn(subject, input_scale=jnp.zeros(()))
 
 
@@ -187,33 +195,34 @@ INTERVENTIONS: list[Intervention] = [
         "activation linearized",
         "the derivative of every activation (gates apart) replaced by its largest value, at the "
         "same states",
-        "cause", "slopes of the activation below their maximum", _linear,
+        "cause", "slopes of the activation below their maximum", True, _linear,
     ),
     Intervention(
         "input removed", "the same network run on zero input",
-        "cause", "the input drives the units into saturation", _without_input,
+        "cause", "the input", False, _without_input,
     ),
     Intervention(
         "orthogonal recurrent weights",
         "each recurrent block replaced by the nearest orthogonal matrix",
-        "remedy", "recurrent weights away from orthogonal", _recurrent(_nearest_orthogonal),
+        "remedy", "recurrent weights away from orthogonal", False, _recurrent(_nearest_orthogonal),
     ),
     Intervention(
         "recurrent weights x 1.5", "each recurrent block multiplied by 1.5",
-        "remedy", "recurrent weights too small", _recurrent(_scale(1.5)),
+        "remedy", "recurrent weights too small", False, _recurrent(_scale(1.5)),
     ),
     Intervention(
         "recurrent weights x 0.7", "each recurrent block multiplied by 0.7",
-        "remedy", "recurrent weights too large", _recurrent(_scale(0.7)),
+        "remedy", "recurrent weights too large", False, _recurrent(_scale(0.7)),
     ),
     Intervention(
         "LayerNorm on pre-activations",
-        "every pre-activation (joint sum, per gate) normalized to mean 0 and variance 1 over units",
-        "remedy", "scale of the pre-activations", _normalized,
+        "every pre-activation (joint sum, per gate, bias included) normalized to mean 0 and "
+        "variance 1 over units",
+        "remedy", "scale of the pre-activations", False, _normalized,
     ),
     Intervention(
         "leaky skip, a = 0.1", "s' = 0.9 s + 0.1 cell(s, x): a skip connection through time",
-        "remedy", None, _leaky(0.1),
+        "remedy", None, False, _leaky(0.1),
     ),
 ]  # fmt: skip
 
@@ -228,9 +237,8 @@ def _gate_interventions(subject):
             blames = f"{name} too {'closed' if shift > 0 else 'open'}"
             description = f"the bias of the {name} changed by {shift:+g}"
             apply = _shifted(index, shift)
-            rows.append(
-                Intervention(f"{name} bias {shift:+g}", description, "remedy", blames, apply)
-            )
+            title = f"{name} bias {shift:+g}"
+            rows.append(Intervention(title, description, "remedy", blames, False, apply))
     return rows
 
 
@@ -242,8 +250,9 @@ def _shifted(index, shift):
 
 
 def _layer_norm(a):
-    centered = a - jnp.mean(a)
-    return centered / jnp.sqrt(jnp.mean(centered**2) + 1e-5)
+    wide = a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
+    centered = wide - jnp.mean(wide)
+    return (centered / jnp.sqrt(jnp.mean(centered**2) + 1e-5)).astype(a.dtype)
 
 
 def _inexact(leaf):

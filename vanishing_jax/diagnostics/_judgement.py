@@ -13,36 +13,53 @@ _MIN_STEPS = 8
 # A change of the rate by less than this share of it is not worth reporting.
 _WORTH = 0.1
 
+# A share of sequences without any gradient above which the rate of the others is not the answer.
+_FEW_ZEROS = 0.05
+
 _LOG_GONE = math.log(GONE)
 
 
 def verdict(base: GradientRate, reach: int) -> tuple[Verdict, str]:
     """Return the verdict and one sentence of why, for gradients carried back over `reach` steps."""
     if reach < _MIN_STEPS:
+        steps = "one step" if reach == 1 else f"{reach} steps"
         return "inconclusive", (
-            f"the gradient travels over {reach} steps only; a rate needs at least {_MIN_STEPS}."
+            f"the gradient travels over {steps} only; a rate needs at least {_MIN_STEPS}."
         )
+    zero = f"the gradient is exactly 0 at the first step in {base.zero_share:.0%} of the sequences"
     if math.isinf(base.rate):
-        return "vanishing", (
-            f"the gradient is exactly 0 after {base.horizon:.0f} steps: nothing before is taught."
-        )
+        return "vanishing", f"{zero}; below 1e-3 of its start after {base.horizon:.0f} steps."
     if not math.isfinite(base.rate_error):
         return "inconclusive", "too little data for an interval; pass at least four sequences."
+    found, reason = _from_interval(base, reach)
+    if base.zero_share > _FEW_ZEROS and found != "vanishing":
+        return "inconclusive", f"{zero}; in the others {reason}"
+    if base.zero_share > 0:
+        return found, f"{reason[:-1]}; {zero}."
+    return found, reason
+
+
+def _from_interval(base, reach):
+    """Return the verdict that the growth over the whole sequence and its interval give."""
     low = (base.rate - base.rate_error) * reach
     high = (base.rate + base.rate_error) * reach
-    change = f"a factor of {scientific(base.rate * reach)} over {reach} steps"
+    change = (
+        f"the gradient changes by a factor of {scientific(base.rate * reach)} over {reach} steps"
+    )
+    inside = not base.horizon_is_extrapolated and base.horizon < reach
     if high < _LOG_GONE:
-        return "vanishing", (
-            f"the gradient changes by {change}; it is below 1e-3 of its start "
-            f"after {base.horizon:.0f} steps."
+        return (
+            "vanishing",
+            f"{change}; it is below 1e-3 of its start after {base.horizon:.0f} steps.",
         )
+    if low > _LOG_GONE and inside:
+        return "inconclusive", f"{change}, but dips below 1e-3 at {base.horizon:.0f} steps back."
     if low > -_LOG_GONE:
-        return "exploding", f"the gradient changes by {change}."
+        return "exploding", f"{change}."
     if low > _LOG_GONE and high < -_LOG_GONE:
-        return "healthy", f"the gradient changes by {change}, within a factor of 1e3."
+        return "healthy", f"{change}, within a factor of 1e3."
     return "inconclusive", (
-        f"the gradient changes by {change}, but the interval of the rate crosses the factor 1e3; "
-        "pass more sequences."
+        f"{change}, but the interval of the rate crosses the factor 1e3; pass more sequences."
     )
 
 
@@ -54,42 +71,37 @@ def scientific(log: float) -> str:
 
 
 def causes(found: Verdict, base: GradientRate, effects: list[Effect]) -> list[Effect]:
-    """Return the effects whose removal of a cause brings the rate closer to 0, strongest first."""
-    if found not in ("vanishing", "exploding"):
-        return []
+    """Return the effects whose removal of a cause brings the rate closer to 0, strongest first.
+
+    Only a bound (no unit saturated at all) may overshoot 0.
+    """
     blamed = [e for e in effects if e.blames is not None and _helps(found, base, e)]
-    return sorted(blamed, key=lambda e: (-_relief(found, base, e), abs(e.rate)))
+    return sorted(blamed, key=lambda e: 0.0 if e.is_bound else abs(e.rate))
 
 
 def recommendations(
     found: Verdict, base: GradientRate, effects: list[Effect], reach: int
 ) -> list[Effect]:
-    """Return the remedies that help without turning decay into explosion, longest horizon first."""
-    if found not in ("vanishing", "exploding"):
-        return []
+    """Return the remedies that help without turning decay into explosion or the reverse.
+
+    For vanishing gradients the longest horizon comes first, for exploding ones the smallest rate.
+    """
     fit = [e for e in effects if e.kind == "remedy" and _helps(found, base, e)]
-    fit = [e for e in fit if abs(e.rate) < abs(base.rate)]
+    fit = [e for e in fit if abs(e.rate) * reach < -_LOG_GONE or e.rate * base.rate > 0]
     if found == "exploding":
         return sorted(fit, key=lambda e: abs(e.rate))
-    fit = [e for e in fit if e.rate * reach < -_LOG_GONE and e.horizon > base.horizon]
+    fit = [e for e in fit if e.horizon > base.horizon]
     return sorted(fit, key=lambda e: (-e.horizon, abs(e.rate)))
 
 
 def _helps(found, base, effect):
     """Say whether the rate moves toward 0 by more than noise and by enough to matter."""
-    if effect.kind == "remedy" and not abs(effect.rate) < abs(base.rate):
+    if found not in ("vanishing", "exploding"):
         return False
     if math.isinf(base.rate):
         return math.isfinite(effect.rate)
+    moved = abs(base.rate) - abs(effect.rate)
+    if effect.is_bound:
+        moved = effect.rate - base.rate if found == "vanishing" else base.rate - effect.rate
     noise = np.nan_to_num(math.hypot(base.rate_error, effect.rate_error))
-    return _shift(found, base, effect) > max(noise, _WORTH * abs(base.rate))
-
-
-def _shift(found, base, effect):
-    """Return by how much the rate moves in the direction that relieves the problem."""
-    return effect.rate - base.rate if found == "vanishing" else base.rate - effect.rate
-
-
-def _relief(found, base, effect):
-    # Beyond 0 there is nothing more to relieve.
-    return min(_shift(found, base, effect), abs(base.rate))
+    return moved > max(noise, _WORTH * abs(base.rate))

@@ -13,10 +13,10 @@ _MOST = 5
 
 def diagnosis_text(d: Diagnosis) -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
-    lines = [f"{d.verdict.upper()}: {d.reason}"]
-    for label, text in [*_measured(d), *_directions(d), *_activations(d), *_why(d)]:
-        lines.append(f"  {label:<12} {text}")
-    return "\n".join(lines)
+    rows = [*_measured(d), *_directions(d), *_activations(d), *_why(d)]
+    width = max(len(label) for label, _ in rows)
+    lines = [f"  {label:<{width}}  {text}" for label, text in rows]
+    return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
 
 
 def horizon_text(horizon: float, extrapolated: bool, num_steps: int) -> str:
@@ -36,15 +36,21 @@ def rate_text(rate: float, error: float) -> str:
 
 
 def _measured(d) -> Iterator[tuple[str, str]]:
-    yield "data", f"{d.num_sequences} sequences of {d.num_steps} steps, state of {d.state_size}"
+    sequences = "one sequence" if d.num_sequences == 1 else f"{d.num_sequences} sequences"
+    steps = "one step" if d.num_steps == 1 else f"{d.num_steps} steps"
+    yield "data", f"{sequences} of {steps}, state of {d.state_size}"
     yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
-    yield "rate", f"{rate_text(d.rate, d.rate_error)} nats/step (95 % interval)"
+    interval = " nats/step (95 % interval)" if math.isfinite(d.rate) else ""
+    yield "rate", rate_text(d.rate, d.rate_error) + interval
+    if d.zero_share > 0:
+        yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the sequences"
     horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)
     yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
     top, error, last = (
         d.lyapunov.exponents[0], d.lyapunov.standard_error[0], d.lyapunov.exponents[-1],
     )  # fmt: skip
-    yield "exponents", f"{rate_text(top, error)} at the top, {last:+.3f} last (first sequence)"
+    spread = f" (standard error {error:.3f})" if math.isfinite(error) else ""
+    yield "exponents", f"{top:+.3f}{spread} at the top, {last:+.3f} last, of the first sequence"
 
 
 def _directions(d) -> Iterator[tuple[str, str]]:

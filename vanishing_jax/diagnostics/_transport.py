@@ -11,6 +11,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Int
 
+from .._checks import NonFiniteError, check_loss
 from .._rollout import Trajectory, rollout
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
@@ -30,16 +31,20 @@ _MIN_SAMPLES = 4
 class GradientRate(NamedTuple):
     """Average growth of the back-propagated gradient, with its uncertainty.
 
-    - `rate`: nats per step, mean over sequences; -inf when most sequences reach exactly 0.
+    - `rate`: nats per step, mean over the sequences whose gradient does not become exactly 0; -inf
+      when that happens in most of them.
     - `rate_error`: half width of the 95 % interval; NaN when there is too little data for one.
-    - `horizon`: steps until the gradient is below 1e-3 of its start; inf if it never will be.
+    - `horizon`: steps until the gradient is below 1e-3 of its start, in the median sequence; inf if
+      it never will be.
     - `horizon_is_extrapolated`: whether the horizon lies beyond the data.
+    - `zero_share`: share of sequences whose gradient becomes exactly 0.
     """
 
     rate: float
     rate_error: float
     horizon: float
     horizon_is_extrapolated: bool
+    zero_share: float
 
 
 @eqx.filter_jit
@@ -79,22 +84,32 @@ def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batc
     """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
     # The batch axis takes the place of time and time that of a state axis: one gradient for all.
     states = trajectories.states
+    check_loss(loss, states)
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
     vectors = jax.vmap(jax.vmap(layout.ravel))(states)
     back = jax.vmap(jax.vmap(layout.unravel))
     return jax.grad(lambda v: loss(back(v, states)))(vectors)
 
 
-def by_lag(log_norm: np.ndarray, last: np.ndarray) -> np.ndarray:
+def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndarray:
     """Return log norms relative to the last taught step against the lag behind it.
 
-    NaN where there is no such step: beyond s_0, and for a sequence without any gradient.
+    NaN where there is no such step: beyond s_0, and for a sequence without any gradient. The
+    `num_probes` consecutive rows of one sequence are averaged: they are no independent samples.
     """
+    log_norm = np.asarray(log_norm, np.float64)
+    if np.isnan(log_norm).any():
+        row, moment = np.argwhere(np.isnan(log_norm))[-1]
+        raise NonFiniteError(
+            f"expected finite gradients; sequence {row // num_probes} has a NaN at t = {moment}. "
+            "Check the loss and the derivatives of the cell there (sqrt or log at 0, 0/0)."
+        )
+    last = np.asarray(last)
     aligned = np.full(log_norm.shape, np.nan)
     for row, (values, end) in enumerate(zip(log_norm, last, strict=True)):
         if np.isfinite(values[end]):
             aligned[row, : end + 1] = values[end::-1] - values[end]
-    return aligned
+    return aligned.reshape(-1, num_probes, aligned.shape[1]).mean(axis=1)
 
 
 def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:
@@ -106,24 +121,20 @@ def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate
     """
     log_transport = log_transport[~np.isnan(log_transport[:, 0])]
     if len(log_transport) == 0:
-        return GradientRate(math.nan, math.nan, math.nan, False)
+        return GradientRate(math.nan, math.nan, math.nan, False, 0.0)
     reach = np.sum(~np.isnan(log_transport), axis=1) - 1
     ends = log_transport[np.arange(len(reach)), reach]
-    if np.mean(np.isneginf(ends)) >= 0.5:
-        zero_at = np.array([_first(row, -np.inf) for row in log_transport])
-        return GradientRate(-math.inf, math.nan, float(np.median(zero_at)), False)
-    alive = np.isfinite(ends)
-    rates = ends[alive] / np.maximum(reach[alive], 1)
+    zero = np.isneginf(ends)
+    share = float(np.mean(zero))
+    if share > 0.5:
+        return GradientRate(-math.inf, math.nan, *_horizon(log_transport, -math.inf, 0.0), share)
+    rates = ends[~zero] / np.maximum(reach[~zero], 1)
     rate = float(np.mean(rates))
-    samples = (
-        rates if len(rates) >= _MIN_SAMPLES else _block_rates(log_transport[alive], reach[alive])
-    )
-    error = _half_width(samples)
-    return GradientRate(rate, error, *_horizon(log_transport[alive], rate, error))
-
-
-def _first(row, below):
-    return float(np.argmax(row <= below)) if np.any(row <= below) else math.inf
+    if len(rates) < _MIN_SAMPLES:
+        error = _half_width(_block_rates(log_transport[~zero], reach[~zero]))
+    else:
+        error = _half_width(rates)
+    return GradientRate(rate, error, *_horizon(log_transport, rate, error), share)
 
 
 def _block_rates(log_transport, reach):
@@ -143,9 +154,10 @@ def _half_width(samples):
 
 
 def _horizon(log_transport, rate, error):
-    enough = np.sum(~np.isnan(log_transport), axis=0) > 0
-    mean = np.nanmean(log_transport[:, enough], axis=0)
-    reached = _first(mean, math.log(GONE))
+    """Return the median sequence's first lag below 1e-3, else the rate's extrapolation."""
+    gone = log_transport <= math.log(GONE)  # False for NaN
+    first = np.where(gone.any(axis=1), gone.argmax(axis=1), np.inf)
+    reached = float(np.quantile(first, 0.5, method="higher"))
     if math.isfinite(reached):
         return reached, False
     if math.isfinite(error) and rate + error < 0:

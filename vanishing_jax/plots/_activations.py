@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from ._style import (
+    COLORS,
     GRAY,
+    LINE_STYLES,
     SEQUENTIAL,
     Axes,
     add_legend,
@@ -19,6 +21,7 @@ from ._style import (
     new_axes,
     plain,
     reference_line,
+    spaced_markers,
     write_if_nothing,
     write_on_axes,
 )
@@ -86,9 +89,10 @@ def plot_saturation(history: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes
 
     **Returns:** the axes.
     """
+    rows = [(n, k, s) for n, k, s, gate in _rows(history, history.saturated) if not gate]
     return _draw_shares(
-        new_axes(ax),
-        [(n, k, s) for n, k, s, gate in _rows(history, history.saturated) if not gate],
+        new_axes(ax, (5.6, height_for(len(rows)))),
+        rows,
         line_kwargs,
         title="Saturated units",
         ylabel="share of saturated units",
@@ -100,7 +104,8 @@ def plot_gates(history: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     """Draw the mean of each gate over time.
 
     A gate near 0 is closed, near 1 open. A forget (or update) gate that averages f shrinks what the
-    cell carries by about f at each step: 0.5 leaves a thousandth after ten steps.
+    cell carries by about f at each step: 0.5 leaves a thousandth after ten steps. In a stacked cell
+    a color is a gate and a line style is a layer.
 
     **Arguments:**
 
@@ -110,9 +115,10 @@ def plot_gates(history: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
 
     **Returns:** the axes; it says so on the axes when the cell has no gates.
     """
+    rows = [(n, k, m) for n, k, m, gate in _rows(history, history.mean) if gate]
     ax = _draw_shares(
-        new_axes(ax),
-        [(n, k, m) for n, k, m, gate in _rows(history, history.mean) if gate],
+        new_axes(ax, (5.6, height_for(len(rows)))),
+        rows,
         line_kwargs,
         title="Gates",
         ylabel="mean gate value",
@@ -121,6 +127,11 @@ def plot_gates(history: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     if any(history.is_gate):
         reference_line(ax, 0.5)
     return ax
+
+
+def height_for(num_lines: int) -> float:
+    """Return the height in inches at which a legend of so many lines fits beside the axes."""
+    return max(3.9, 1.2 + 0.19 * num_lines)
 
 
 def _index_of(history: Any, name: str | None) -> int:
@@ -150,10 +161,14 @@ def _draw_shares(
 ) -> Axes:
     """Draw series between 0 and 1 against time, directly labeled by their name and kind."""
     undefined = 0
+    kinds = {kind for _, kind, _ in rows}
+    if len(kinds) == 1:  # said once, on the axis
+        ylabel = f"{ylabel} ({next(iter(kinds))})"
+    styles = _styles([name for name, _, _ in rows])
     for index, (name, kind, values) in enumerate(rows):
-        label = plain(name) if kind in name else f"{plain(name)} ({kind})"
+        label = plain(name) if kind in name or len(kinds) == 1 else f"{plain(name)} ({kind})"
         marker = {"marker": "o", "markersize": 4} if values.size == 1 else {}
-        options = line_options(index, line_kwargs, label=label, **marker)
+        options = line_options(index, line_kwargs, **{**styles[index], **marker}, label=label)
         ax.plot(
             np.arange(1, values.size + 1), np.where(np.isfinite(values), values, np.nan), **options
         )
@@ -176,3 +191,24 @@ def _draw_shares(
     add_legend(ax, "upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, frameon=False)
     ax.spines[["left", "bottom"]].set_color(GRAY)
     return ax
+
+
+def _styles(names: list[str]) -> list[dict[str, Any]]:
+    """Return the looks of lines called "layer.part": color and marker per part, style per layer.
+
+    Without layers, or with more of them than styles, the lines keep their default looks.
+    """
+    places = [tuple(name.rpartition(".")[::2]) for name in names]
+    layers = list(dict.fromkeys(layer for layer, _ in places))
+    parts = list(dict.fromkeys(part for _, part in places))
+    is_grid = len(set(places)) == len(places) and 1 < len(layers) <= len(LINE_STYLES)
+    if not is_grid or len(parts) > len(COLORS):
+        return [{} for _ in names]
+    return [
+        {
+            "color": COLORS[parts.index(part)],
+            "linestyle": LINE_STYLES[layers.index(layer)],
+            **spaced_markers(parts.index(part)),
+        }
+        for layer, part in places
+    ]

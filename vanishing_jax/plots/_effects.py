@@ -20,26 +20,36 @@ from ._style import (
     write_on_axes,
 )
 
+MOST = 12  # rows that stay readable in one panel of the summary
 _STYLE = {"cause": (COLORS[1], "s"), "remedy": (COLORS[0], "o")}
+_KEY = {"cause": "squares: thought experiment", "remedy": "dots: can be built"}
 
 
-def plot_effects(diagnosis: Any, *, ax: Any = None, **errorbar_kwargs: Any) -> Axes:
+def plot_effects(
+    diagnosis: Any, *, most: int = MOST, ax: Any = None, **errorbar_kwargs: Any
+) -> Axes:
     """Draw the rate re-measured after each intervention, with its error bar and horizon.
 
     Sorted by how close to 0 each one comes: 0 is a gradient carried back unchanged. The dashed line
     is the rate as diagnosed; an intervention whose bar clears it toward 0 matters, one on the line
-    does not. What is switched off to find a cause (squares) is no proposal, a remedy (dots) is. On
-    the right, the horizon of each; ≈ is extrapolated beyond the data.
+    does not. Squares are thought experiments that find a cause, dots are changes that one can
+    build. On the right, the horizon of each; ≈ is extrapolated beyond the data.
 
     **Arguments:**
 
     - `diagnosis`: a `Diagnosis`.
+    - `most`: how many interventions to show, those closest to 0; a note counts the others.
     - `ax`: axes to draw on; None makes a figure as tall as the list.
     - `errorbar_kwargs`: passed on to `Axes.errorbar`.
 
     **Returns:** the axes, in nats per step.
+
+    **Raises:** `ValueError` when `most` is below 1.
     """
-    effects = sorted(diagnosis.effects, key=_distance)
+    if most < 1:
+        raise ValueError(f"expected at least 1 intervention to show; got most={most}.")
+    effects = sorted(diagnosis.effects, key=_distance)[:most]
+    num_more = len(diagnosis.effects) - len(effects)
     ax = new_axes(ax, (5.6, max(2.6, 1.4 + 0.42 * len(effects))))
     rates = np.array([effect.rate for effect in effects], float)
     floor = _place(rates, diagnosis.rate)
@@ -48,13 +58,13 @@ def plot_effects(diagnosis: Any, *, ax: Any = None, **errorbar_kwargs: Any) -> A
     ax.axvline(0.0, color=GRAY, linewidth=1.0, zorder=1)
     if np.isfinite(diagnosis.rate):
         _mark_baseline(ax, diagnosis)
-    notes = ["squares: cause removed", "dots: remedy", "dashed: as diagnosed"]
+    kinds = {effect.kind for effect in effects}
+    notes = ["dashed: as diagnosed"]
+    notes += [note for kind, note in _KEY.items() if kind in kinds]
+    notes += [f"{num_more} more measured"] if num_more else []
     if not effects:
-        notes = ["dashed: as diagnosed"]
         write_on_axes(ax, "no intervention was measured")
-    ax.set_yticks(
-        range(len(effects)), [_wrap(e.name, 24 if len(effects) <= 8 else 30) for e in effects]
-    )
+    ax.set_yticks(range(len(effects)), [_name(e.name, len(effects)) for e in effects])
     ax.set_ylim(max(len(effects), 1) - 0.4, -1.2 if effects else -0.6)
     finish(
         ax,
@@ -110,5 +120,8 @@ def _write_beside(ax: Axes, row: Number, text: str) -> None:
     ax.annotate(text, (1.02, row), xycoords=place, va="center", fontsize="small", color=GRAY)
 
 
-def _wrap(name: str, width: int) -> str:
-    return "\n".join(textwrap.wrap(plain(name), width)) or " "
+def _name(name: str, num_rows: int) -> str:
+    """Return a row's name: over two lines where rows are tall, else cut to one."""
+    if num_rows <= 8:
+        return "\n".join(textwrap.wrap(plain(name), 24)) or " "
+    return plain(name, 36) or " "

@@ -197,7 +197,7 @@ def _draw_ridge(
         x = np.repeat(edges, 2)
         y = base + 0.8 * np.r_[0, np.repeat(counts / counts.max(), 2), 0]
         ax.fill_between(x, base, y, color=color, alpha=0.3, linewidth=0)
-        ax.plot(x, y, **line_options(index, line_kwargs, linestyle="-", linewidth=1.3))
+        ax.plot(x, y, **line_options(index, line_kwargs, linestyle="-", linewidth=1.3, marker=""))
         ax.scatter(finite, np.full(finite.size, base - 0.06), marker="|", s=16, color=color, lw=0.7)
     num_zeros = int(np.isneginf(values).sum())
     if num_zeros:

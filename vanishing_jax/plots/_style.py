@@ -17,9 +17,11 @@ else:  # matplotlib is imported by the first plot, not by `import vanishing_jax`
     Number: TypeAlias = float | int | np.floating | np.integer
 
 # Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow: too faint
-# on white. The line style of the same index repeats what the color says.
+# on white. The line style of the same index repeats what the color says; from the eighth line on,
+# each color comes again with the next style, and with a marker.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+LINE_STYLES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (8, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GRAY = "#5f6670"
 SEQUENTIAL = "viridis"
 SIGNED = "RdBu_r"
@@ -47,14 +49,14 @@ def to_log10(natural_logs: Any) -> np.ndarray:
     return np.asarray(natural_logs, float) / np.log(10.0)
 
 
-def plain(label: Any) -> str:
+def plain(label: Any, most: int = _MAX_LABEL) -> str:
     """Return a user's label such that matplotlib draws it as it is.
 
     A `$` would start a formula, a leading underscore would hide the label from the legend, and an
     endless label would push the axes out of the figure.
     """
     text = " ".join(str(label).split())
-    text = text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
     return (" " + text if text.startswith("_") else text).replace("$", r"\$")
 
 
@@ -64,16 +66,26 @@ def as_labeled(results: Any) -> dict[str, Any]:
 
 
 def line_options(index: int, line_kwargs: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
-    """Return the keywords of line number `index`; the caller's own win, under any alias."""
+    """Return the keywords of line number `index`; the caller's own win, under any alias.
+
+    Color and line style together are distinct for the first 49 lines.
+    """
     from matplotlib import cbook
     from matplotlib.lines import Line2D
 
+    turn = index // len(COLORS)
     style: dict[str, Any] = {
         "color": COLORS[index % len(COLORS)],
-        "linestyle": LINE_STYLES[index % len(LINE_STYLES)],
+        "linestyle": LINE_STYLES[(index + turn) % len(LINE_STYLES)],
         "linewidth": 1.8,
+        **(spaced_markers(turn - 1) if turn else {}),
     }
     return {**style, **defaults, **cbook.normalize_kwargs(dict(line_kwargs), Line2D)}
+
+
+def spaced_markers(index: int) -> dict[str, Any]:
+    """Return the keywords of a line's markers, few enough to leave the line visible."""
+    return {"marker": MARKERS[index % len(MARKERS)], "markersize": 4.5, "markevery": 0.15}
 
 
 def floor_of(*values: np.ndarray, gap: float = 0.08) -> float:
@@ -139,8 +151,11 @@ def draw_log_lines(
         finite = np.isfinite(y)
         beside = np.r_[False, finite[:-1]] | np.r_[finite[1:], False]
         alone = np.flatnonzero(finite & ~beside).tolist()
-        dots = {"marker": "o", "markevery": alone, "markersize": 4} if alone else {}
-        (line,) = ax.plot(x, np.where(finite, y, np.nan), **{**dots, **options})
+        if alone:
+            # A line with markers of its own gets them all, for spaced ones may miss this point.
+            dots = {"marker": "o", "markevery": alone, "markersize": 4}
+            options = {**options, "markevery": None} if "marker" in options else {**dots, **options}
+        (line,) = ax.plot(x, np.where(finite, y, np.nan), **options)
         zeros += floor_zeros(ax, x, y, floor, line.get_color())
         undefined += count_undefined(y)
     write_if_nothing(ax, *[y for _, y, _ in lines])
@@ -257,7 +272,7 @@ def integer_ticks(ax: Axes, axis: str = "x", nbins: int = 7) -> None:
 def add_legend(ax: Axes, corner: Any, **kwargs: Any) -> None:
     """Add a legend in a fixed corner ("best" searches all points and is slow)."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc=corner, fontsize="small", framealpha=0.9, handlelength=2.6, **kwargs)
+        ax.legend(loc=corner, fontsize="small", framealpha=0.9, handlelength=3.2, **kwargs)
 
 
 def cell_edges(centers: Any) -> np.ndarray:
@@ -281,14 +296,22 @@ def horizon_text(horizon: Number, is_extrapolated: bool = False) -> str:
 
 
 def short_horizon(horizon: Number, is_extrapolated: bool = False) -> str:
-    """Return a horizon for a column of steps: "14", "≈ 210" when extrapolated, "never"."""
+    """Return a horizon in whole steps for a column: "14", "≈ 210" (extrapolated), "never"."""
     if np.isnan(horizon):
         return "not measured"
     if np.isposinf(horizon):
         return "never"
-    number = f"{horizon:.3g}" if horizon < 100 else f"{horizon:.0f}"
-    number = f"{horizon:.1e}" if horizon >= 1e6 else number
+    number = f"{horizon:.1e}" if horizon >= 1e6 else f"{horizon:.0f}"
     return f"≈ {number}" if is_extrapolated else number
+
+
+def zero_share_text(share: Number) -> str:
+    """Return the share of sequences whose gradient reaches exactly 0, in words."""
+    if share >= 1:
+        return "gradient exactly 0 in every sequence"
+    percent = 100 * share
+    decimals = 0 if 1 <= percent <= 99 else 1
+    return f"gradient exactly 0 in {percent:.{decimals}f} % of the sequences"
 
 
 def rate_text(rate: Number, error: Number | None = None) -> str:

@@ -23,6 +23,7 @@ from ._style import (
     sequence_lines,
     set_decades,
     to_log10,
+    zero_share_text,
 )
 
 
@@ -30,8 +31,8 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
     """Draw the gradient relative to the loss step against the lag, each sequence and their mean.
 
     A straight fall is vanishing at a fixed rate, a straight rise is exploding, a line that stays
-    near 1 is healthy. The horizon is the lag at which the mean reaches 0.001. Wide scatter between
-    the sequences says that the data decide, not the weights alone.
+    near 1 is healthy. The horizon is the lag at which the median sequence reaches 0.001. Wide
+    scatter between the sequences says that the data decide, not the weights alone.
 
     **Arguments:**
 
@@ -52,7 +53,7 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
     for index, one in enumerate(labeled.values()):
         _mark_horizon(ax, index, one)
     if not isinstance(diagnosis, Mapping):
-        notes = [_horizon_note(diagnosis), *notes]
+        notes = [*_own_notes(diagnosis), *notes]
     finish(
         ax,
         title="Gradient carried back through time",
@@ -63,6 +64,9 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
     set_decades(ax, [y for _, y, _ in lines])
     integer_ticks(ax)
     light_grid(ax)
+    if len(labeled) > 6:  # more than a corner holds
+        add_legend(ax, "upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, frameon=False)
+        return ax
     falls = _falls(lines)
     # A little above the floor, where exact zeros and, in mild cases, the dotted line lie.
     place: dict[str, Any] = {"bbox_to_anchor": (0.0, 0.07)} if falls else {}
@@ -74,24 +78,32 @@ def _lines_of(index: int, name: str, diagnosis: Any, line_kwargs: dict[str, Any]
     lags = np.asarray(diagnosis.lags)
     log10 = to_log10(diagnosis.log_transport).reshape(-1, lags.size)
     partial = ", where not exactly 0" if np.isneginf(log10).any() else ""
-    measured = int(np.isfinite(log10).any(axis=1).sum())
-    count = f"{measured} of {len(log10)}" if measured < len(log10) else f"{measured}"
-    own = "the sequence" if len(log10) == 1 else f"mean of {count} sequences{partial}"
+    own = "one sequence" if len(log10) == 1 else f"{_mean_of(log10)} sequences{partial}"
     options = line_options(index, line_kwargs, linewidth=2.2, zorder=4, label=name or own)
     return sequence_lines(lags, log10, options, None if name else "one sequence")
+
+
+def _mean_of(log10: np.ndarray) -> str:
+    total, measured = len(log10), int(np.isfinite(log10).any(axis=1).sum())
+    if measured == total:
+        return f"mean of {total}"
+    return f"one of {total}" if measured == 1 else f"mean of {measured} of {total}"
 
 
 def _mark_horizon(ax: Axes, index: int, diagnosis: Any) -> None:
     last = max((int(lag) for lag in diagnosis.lags), default=0)
     if 0 <= diagnosis.horizon <= last and not diagnosis.horizon_is_extrapolated:
-        options = line_options(index, {}, linewidth=1.2, alpha=0.9, linestyle=(0, (4, 2)))
+        options = line_options(
+            index, {}, linewidth=1.2, alpha=0.9, linestyle=(0, (4, 2)), marker=""
+        )
         ax.axvline(diagnosis.horizon, zorder=1, **options)
         ax.plot([diagnosis.horizon], [HORIZON_LEVEL], marker="D", color=GRAY, ms=5, zorder=5)
 
 
-def _horizon_note(diagnosis: Any) -> str:
+def _own_notes(diagnosis: Any) -> list[str]:
     text = horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)
-    return f"horizon (at 0.001, dotted): {text}"
+    notes = [f"horizon (at 0.001, dotted): {text}"]
+    return [*notes, zero_share_text(diagnosis.zero_share)] if diagnosis.zero_share > 0 else notes
 
 
 def _falls(lines: list) -> bool:

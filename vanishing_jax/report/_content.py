@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plots._style import Number, horizon_text, rate_text
+from ..plots._style import Number, horizon_text, rate_text, zero_share_text
 from ._figures import OVERLAY, FigureSpec, draw_png, figures_of, slugs
 
 _SYMBOLS = {"healthy": "✓", "vanishing": "↓", "exploding": "↑", "inconclusive": "?"}
@@ -62,16 +62,45 @@ def _section(label: str, slug: str, diagnosis: Any) -> dict[str, Any]:
         "recommendations": [_effect(effect) for effect in diagnosis.recommendations],
         "others": _other_effects(diagnosis),
         "skipped": list(diagnosis.skipped.items()),
+        **_words(diagnosis),
         "figures": [_figure(spec, diagnosis, label) for spec in figures_of(diagnosis)],
     }
 
 
+def _words(diagnosis: Any) -> dict[str, str]:
+    """Return what the tables of changes say: a network that works needs no causes or remedies."""
+    if diagnosis.verdict == "healthy":
+        return {
+            "try_heading": "What each change would do",
+            "no_remedy": "Nothing needs mending.",
+            "no_cause": "",
+            "others_caption": "Rate and horizon after each change, measured on the same data.",
+        }
+    if diagnosis.verdict == "inconclusive":
+        return {
+            "try_heading": "What each change would do",
+            "no_remedy": "The verdict is open, so no change is proposed and no cause is named.",
+            "no_cause": "",
+            "others_caption": "Rate and horizon after each change, measured on the same data.",
+        }
+    kinds = {effect.kind for effect in diagnosis.effects}
+    return {
+        "try_heading": "What to try",
+        "no_remedy": "No remedy that was measured helps."
+        if "remedy" in kinds
+        else "No remedy was measured.",
+        "no_cause": "No single cause was found." if kinds else "No intervention was measured.",
+        "others_caption": "Also measured, on the same data.",
+    }
+
+
 def _data_size(diagnosis: Any) -> str:
-    sequences = (
-        "1 sequence" if diagnosis.num_sequences == 1 else f"{diagnosis.num_sequences} sequences"
-    )
-    steps = "1 step" if diagnosis.num_steps == 1 else f"{diagnosis.num_steps} steps"
-    return f"{sequences} of {steps}"
+    sequences = _count(diagnosis.num_sequences, "sequence")
+    return f"{sequences} of {_count(diagnosis.num_steps, 'step')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"one {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
@@ -90,9 +119,19 @@ def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
         (
             "horizon",
             horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated),
-            "steps until the gradient falls below 0.001 of its start",
+            "steps until the gradient of the median sequence is below 0.001 of its start",
         ),
     ]
+    if diagnosis.zero_share > 0:
+        rows.append(
+            (
+                "exact zeros",
+                zero_share_text(diagnosis.zero_share),
+                "there, nothing before that step is taught; the rate is that of the others"
+                if np.isfinite(diagnosis.rate)
+                else "there, nothing before that step is taught",
+            )
+        )
     exponents = np.asarray(diagnosis.lyapunov.exponents, float)
     if exponents.size:
         error = float(np.ravel(diagnosis.lyapunov.standard_error)[0])
@@ -108,7 +147,7 @@ def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
         )
     rows.append(("gradient", diagnosis.gradient_source, "what was carried back"))
     rows.append(("data", _data_size(diagnosis), "what the cell was run on"))
-    size = f"{diagnosis.state_size} components"
+    size = _count(diagnosis.state_size, "component")
     rows.append(("state", size, "the whole of what the cell carries from step to step"))
     return rows
 
@@ -172,8 +211,6 @@ def _figure(spec: FigureSpec, data: Any, label: str) -> dict[str, Any]:
 def _overview(labeled: Mapping[str, Any], names: list[str]) -> list[dict[str, str]]:
     rows = []
     for (label, diagnosis), slug in zip(labeled.items(), names, strict=True):
-        first = diagnosis.recommendations[0].name if diagnosis.recommendations else "none measured"
-        first = "nothing needed" if diagnosis.verdict == "healthy" else first
         rows.append(
             {
                 "label": str(label),
@@ -182,10 +219,20 @@ def _overview(labeled: Mapping[str, Any], names: list[str]) -> list[dict[str, st
                 "symbol": _SYMBOLS.get(diagnosis.verdict, "?"),
                 "rate": rate_text(diagnosis.rate, diagnosis.rate_error),
                 "horizon": horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated),
-                "first": first,
+                "first": _try_first(diagnosis),
             }
         )
     return rows
+
+
+def _try_first(diagnosis: Any) -> str:
+    if diagnosis.verdict == "healthy":
+        return "nothing needed"
+    if diagnosis.recommendations:
+        return diagnosis.recommendations[0].name
+    if diagnosis.verdict == "inconclusive":
+        return "nothing yet: the verdict is open"
+    return "nothing measured helps" if diagnosis.effects else "nothing measured"
 
 
 def _user_table(table: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from .. import plots
 from .._files import write_atomically
+from ..plots._activations import height_for
+from ..plots._effects import MOST
 
 _DPI = 160
 
@@ -20,15 +22,15 @@ class FigureSpec(NamedTuple):
     reading: str
     draw: Callable[[Any, Any], Any]
     is_available: Callable[[Any], bool] = lambda diagnosis: True
-    height: float = 3.9
+    height: Callable[[Any], float] = lambda data: 3.9
 
 
 FIGURES = (
     FigureSpec(
         "transport",
         "Gradient carried back through time",
-        "The steeper the fall, the faster the gradient vanishes; where the line crosses 0.001 lies "
-        "the horizon, and a line that stays near 1 is healthy.",
+        "The steeper the fall, the faster the gradient vanishes, and a line that stays near 1 is "
+        "healthy; the horizon is where the median sequence crosses 0.001.",
         lambda d, ax: plots.plot_transport(d, ax=ax),
     ),
     FigureSpec(
@@ -77,10 +79,11 @@ FIGURES = (
     FigureSpec(
         "effects",
         "Rate after each intervention",
-        "What moves the rate from the dashed line toward 0 is a cause or a remedy; what stays on "
-        "the dashed line is neither.",
+        "The dashed line is the network as it is, 0 a gradient carried back unchanged; what stays "
+        "on the dashed line changes nothing.",
         lambda d, ax: plots.plot_effects(d, ax=ax),
         lambda d: bool(d.effects),
+        lambda d: max(3.9, 1.5 + 0.42 * min(len(d.effects), MOST)),
     ),
     FigureSpec(
         "activations",
@@ -97,6 +100,7 @@ FIGURES = (
         "saturation out.",
         lambda d, ax: plots.plot_saturation(d.activations, ax=ax),
         lambda d: not all(d.activations.is_gate),
+        lambda d: height_for(len(d.activations.is_gate) - sum(d.activations.is_gate)),
     ),
     FigureSpec(
         "gates",
@@ -105,13 +109,14 @@ FIGURES = (
         "1 it carries on.",
         lambda d, ax: plots.plot_gates(d.activations, ax=ax),
         lambda d: any(d.activations.is_gate),
+        lambda d: height_for(sum(d.activations.is_gate)),
     ),
 )
 OVERLAY = FigureSpec(
     "comparison",
     "Gradient carried back through time, compared",
-    "The line that stays near 1 the longest reaches furthest back; dashed verticals mark where "
-    "each reaches 0.001.",
+    "The line that stays near 1 the longest reaches furthest back; dashed verticals mark the "
+    "horizons that lie within the data.",
     lambda diagnoses, ax: plots.plot_transport(diagnoses, ax=ax),
 )
 
@@ -126,9 +131,7 @@ def draw_png(spec: FigureSpec, data: Any) -> tuple[bytes, int, int]:
     # Not pyplot: a report written from a thread or a server must not touch its list of figures.
     from matplotlib.figure import Figure
 
-    height = spec.height
-    if spec.name == "effects":
-        height = max(height, 1.5 + 0.42 * len(data.effects))
+    height = spec.height(data)
     figure = Figure(figsize=(5.6, height), layout="constrained")
     spec.draw(data, figure.subplots())
     return _png(figure), round(5.6 * 100), round(height * 100)
@@ -145,32 +148,38 @@ def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     """Write every figure of one or several diagnoses as PNG files; return their paths.
 
     The files are called as their plots (`transport.png`, `spectrum.png`, ..., and `summary.png` for
-    the one-page picture); with several diagnoses, after their labels too (`lstm-transport.png`),
-    and `comparison.png` overlays them. Each file is replaced at once or not at all.
+    the one-page picture). Those of a dict lie in one subfolder per label (`lstm/transport.png`),
+    and with two labels or more `comparison.png` overlays them. Each file is replaced at once or not
+    at all.
 
     **Arguments:**
 
     - `folder`: where to write; made when missing.
     - `diagnoses`: a `Diagnosis`, or a dict from label to `Diagnosis`.
 
-    **Returns:** the paths, in the order of writing.
+    **Returns:** the paths: the comparison first, then each diagnosis, its summary first.
     """
+    folder = Path(folder)
+    if not isinstance(diagnoses, Mapping):
+        return _save_one(folder, diagnoses)
+    paths = []
+    if len(diagnoses) > 1:
+        png, _, _ = draw_png(OVERLAY, diagnoses)
+        paths.append(write_atomically(folder / "comparison.png", png))
+    for slug, diagnosis in zip(slugs(list(diagnoses)), diagnoses.values(), strict=True):
+        paths += _save_one(folder / slug, diagnosis)
+    return paths
+
+
+def _save_one(folder: Path, diagnosis: Any) -> list[Path]:
     from matplotlib.figure import Figure
 
-    folder = Path(folder)
-    labeled = dict(diagnoses) if isinstance(diagnoses, Mapping) else {"": diagnoses}
-    paths = []
-    for slug, diagnosis in zip(slugs(list(labeled)), labeled.values(), strict=True):
-        prefix = f"{slug}-" if isinstance(diagnoses, Mapping) else ""
-        summary = Figure(figsize=(11.5, 8.6), layout="constrained")
-        plots.plot_diagnosis(diagnosis, figure=summary)
-        paths.append(write_atomically(folder / f"{prefix}summary.png", _png(summary)))
-        for spec in figures_of(diagnosis):
-            png, _, _ = draw_png(spec, diagnosis)
-            paths.append(write_atomically(folder / f"{prefix}{spec.name}.png", png))
-    if len(labeled) > 1:
-        png, _, _ = draw_png(OVERLAY, labeled)
-        paths.append(write_atomically(folder / "comparison.png", png))
+    summary = Figure(figsize=(11.5, 8.6), layout="constrained")
+    plots.plot_diagnosis(diagnosis, figure=summary)
+    paths = [write_atomically(folder / "summary.png", _png(summary))]
+    for spec in figures_of(diagnosis):
+        png, _, _ = draw_png(spec, diagnosis)
+        paths.append(write_atomically(folder / f"{spec.name}.png", png))
     return paths
 
 
@@ -179,5 +188,7 @@ def slugs(labels: list[str]) -> list[str]:
     names: list[str] = []
     for number, label in enumerate(labels, start=1):
         name = re.sub(r"[^a-z0-9]+", "-", str(label).lower()).strip("-")[:40] or f"run-{number}"
-        names.append(f"{name}-{number}" if name in names else name)
+        while name in names:
+            name = f"{name}-{number}"
+        names.append(name)
     return names

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .._types import Array
 from ._graded import ZERO, GradedProduct, absorb, identity, pow2, push
@@ -29,7 +29,8 @@ def product_log_singular_values(
 
     The array-level function under `log_singular_values`: for use inside `jit` and `vmap`. It does
     not change precision (float32 Jacobians are processed in float32), checks nothing, and has no
-    reverse-mode derivative.
+    reverse-mode derivative. NaN where the spectrum has more scales than the exponent range has
+    bits: possible from n = 101 on in float32, from n = 901 on in float64.
 
     **Arguments:**
 
@@ -50,17 +51,22 @@ def product_log_singular_values(
     """
     start = identity(jacobians.shape[-1], jacobians.dtype)
     product, _ = jax.lax.scan(lambda p, J: (push(p, J), None), start, jacobians)
-    return log_singular_values_of(product)
+    logs, resolved = log_singular_values_of(product)
+    return jnp.where(resolved, logs, jnp.nan)
 
 
-def log_singular_values_of(product: GradedProduct) -> Float[Array, "state"]:
-    """Return the log singular values of one graded product, descending.
+def log_singular_values_of(
+    product: GradedProduct,
+) -> tuple[Float[Array, "state"], Bool[Array, ""]]:
+    """Return the log singular values of one graded product, descending, and whether they fit.
 
     Three steps: make the frame orthogonal (QR is insensitive to the scale of columns, so nothing is
     lost); sort and transpose by QR until the rows are nearly orthogonal across large gaps (an LR
     step: each pass multiplies the coupling of two rows by the ratio of their scales); then cap the
     gaps so that the matrix fits the exponent range and hand it to LAPACK, which is accurate to a
-    few eps in *every* singular value of a row-graded matrix.
+    few eps in *every* singular value of a row-graded matrix. With more distinct scales than the
+    exponent range has bits (n > 900 in float64, n > 100 in float32) they do not fit: neighbors lose
+    their order and values are off by up to log 2.
     """
     rows = _orthogonal_frame(product)
     # One flip always; more when many rows share the exponent range and gaps are capped tightly.
@@ -68,14 +74,16 @@ def log_singular_values_of(product: GradedProduct) -> Float[Array, "state"]:
     rows = jax.lax.fori_loop(0, flips, lambda _, rows: _flip(rows), rows)
     rows = _sorted(rows)
     dead = rows.exponent == ZERO
-    gap = jnp.minimum(_gaps(rows), _largest_gap(rows))
+    largest = _largest_gap(rows)
+    gap = jnp.minimum(_gaps(rows), largest)
+    resolved = (largest > 0) | jnp.all(_gaps(rows) == 0)
     capped = jnp.concatenate([jnp.zeros(1, jnp.int32), -jnp.cumsum(gap).astype(jnp.int32)])
     capped = capped + _bits(rows) // 2
     dtype = rows.triangle.dtype
     sigma = jnp.linalg.svd(pow2(capped, dtype)[:, None] * rows.triangle, compute_uv=False)
     shift = jnp.where(dead, 0, rows.exponent - capped).astype(dtype)
     logs = jnp.log(jnp.where(dead, 1, sigma)) + shift * jnp.asarray(np.log(2), dtype)
-    return -jnp.sort(-jnp.where(dead, -jnp.inf, logs))
+    return -jnp.sort(-jnp.where(dead, -jnp.inf, logs)), resolved
 
 
 def log_growth_of(product: GradedProduct) -> Float[Array, "state"]:

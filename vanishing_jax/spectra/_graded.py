@@ -13,8 +13,9 @@ orthogonal matrix with a fixed seed: it does what column pivoting would do.
 The factorization is LU with partial pivoting, which keeps small and exactly zero *rows* to full
 relative accuracy (D W: a saturated activation after the weights) where Householder QR loses them.
 Small *columns* (W D: the activation first, and every adjoint chain) mix with large ones before any
-LU sees them; so the transpose of the Jacobian is factored first, J = outer diag(2^u) inner, and the
-three factors are applied in turn. One routine is then right for both orders and both directions.
+LU sees them; so where columns differ in size the transpose of the Jacobian is factored first,
+J = outer diag(2^u) inner, and the three factors are applied in turn. One routine is then right for
+both orders and both directions.
 
 ??? cite "Reference"
     Stewart, G. W. (1997). On graded QR decompositions of products of matrices. ETNA 5, 29-49.
@@ -32,6 +33,9 @@ from .._types import Array
 
 # The exponent of an exact zero. Far below any exponent that occurs, far above int32 overflow.
 ZERO = -(2**29)
+
+# Columns whose largest entries differ by more than this factor are split off before the LU.
+_EVEN_COLUMNS = 64
 
 
 class GradedProduct(NamedTuple):
@@ -55,30 +59,52 @@ def identity(n: int, dtype) -> GradedProduct:
 def push(product: GradedProduct, jacobian: Float[Array, "state state"]) -> GradedProduct:
     """Return the product with one more Jacobian on its left.
 
-    **Cost:** three LU factorizations and four matrix products of size n.
+    **Cost:** one LU and two matrix products of size n when the columns of the Jacobian are of
+    similar size, else three and four (under `vmap` always both).
     """
-    inner, scale, outer = _split_columns(jacobian)
+    size = jnp.max(jnp.abs(jacobian))
+    # The Jacobian's own size goes into the exponents: entries near 1e300 must not overflow.
+    size = jnp.where(size > 0, binary_exponent(size), 0)
+    size = jnp.where(size == ZERO, 0, size)
+    scaled = _scaled(jacobian, -size)
+    vanished = jnp.any((jacobian != 0) & (scaled == 0))  # entries 1e300 apart in one Jacobian
+    jacobian = scaled
+    columns = jnp.max(jnp.abs(jacobian), axis=0)
+    even = jnp.max(columns) <= _EVEN_COLUMNS * jnp.min(columns)
+    product = jax.lax.cond(even, _push_even, _push_uneven, product, jacobian)
+    exponent = jnp.where(product.exponent == ZERO, ZERO, product.exponent + size)
+    growth = jnp.where(vanished, jnp.inf, product.growth)
+    return product._replace(exponent=exponent, growth=growth)
+
+
+def _push_even(product, jacobian):
+    frame, R, growth = _lu(jacobian @ product.frame)
+    exponent, triangle = absorb(R, product.exponent, product.triangle)
+    return GradedProduct(frame, exponent, triangle, product.growth + growth)
+
+
+def _push_uneven(product, jacobian):
+    inner, scale, outer, growth_split = _split_columns(jacobian)
     frame, R, growth_inner = _lu(scale[:, None] * (inner @ product.frame))
     exponent, triangle = absorb(R, product.exponent, product.triangle)
     frame, R, growth_outer = _lu(outer @ frame)
     exponent, triangle = absorb(R, exponent, triangle)
-    growth = product.growth + growth_inner + growth_outer
+    growth = product.growth + growth_split + growth_inner + growth_outer
     return GradedProduct(frame, exponent, triangle, growth)
 
 
 def _split_columns(jacobian):
-    """Return inner, scale, outer with J = outer diag(scale) inner; scale holds powers of two.
+    """Return inner, scale, outer, growth with J = outer diag(scale) inner, powers of two in scale.
 
-    A column of J that depends on the others exactly (a dead unit) gives a scale of exactly 0.
+    A column of J that is exactly 0 (a dead unit) gives a scale of exactly 0.
     """
-    lu, _, perm = lax_linalg.lu(jacobian.T)
-    inner = jnp.zeros_like(lu).at[:, perm].set(_unit_lower(lu).T)
-    U = jnp.triu(lu)
+    lower, U, growth = _lu(jacobian.T)
+    inner = lower.T
     u = binary_exponent(jnp.max(jnp.abs(U), axis=1))
     alive = u != ZERO
-    scale = jnp.where(alive, pow2(u, lu.dtype), 0)
-    inverse = jnp.where(alive, pow2(jnp.where(alive, -u, 0), lu.dtype), 0)
-    return inner, scale, (inverse[:, None] * U).T
+    scale = jnp.where(alive, pow2(u, U.dtype), 0)
+    inverse = jnp.where(alive, pow2(jnp.where(alive, -u, 0), U.dtype), 0)
+    return inner, scale, (inverse[:, None] * U).T, growth
 
 
 def _unit_lower(lu):
@@ -89,13 +115,15 @@ def _lu(A):
     """Return Q, R, growth with A = Q R: Q well conditioned, R upper triangular.
 
     growth = max_j (|L||U|)_jj / |U_jj| says how much cancellation a pivot suffered; it does not
-    change when rows are scaled, so grading alone never alarms.
+    change when rows are scaled, so grading alone never alarms. A zero pivot left by cancellation
+    gives inf; one in a zero row or column gives nothing, for it is exact.
     """
     lu, _, perm = lax_linalg.lu(A)
     L, R = _unit_lower(lu), jnp.triu(lu)
     size = jnp.sum(jnp.abs(L) * jnp.abs(R).T, axis=1)
     pivot = jnp.abs(jnp.diagonal(R))
-    growth = jnp.max(jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), 0))
+    lost = jnp.where(size > 0, jnp.inf, 0).astype(size.dtype)
+    growth = jnp.max(jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost))
     return jnp.zeros_like(L).at[perm].set(L), R, growth
 
 
@@ -126,6 +154,12 @@ def pow2(k, dtype):
     bias = 2 ** (width - 1) - 1
     field = jnp.clip(k, -bias, bias).astype(bits) + jnp.asarray(bias, bits)
     return jax.lax.bitcast_convert_type(field << mantissa, dtype)
+
+
+def _scaled(x, k):
+    # In two halves: 2**k alone may lie outside the normal range.
+    half = k // 2
+    return x * pow2(half, x.dtype) * pow2(k - half, x.dtype)
 
 
 def _format(dtype):

@@ -17,8 +17,8 @@ class LyapunovExponents(eqx.Module):
     """QR growth rates per step, natural log, descending.
 
     - `exponents`: shape (k,); -inf where the chain is rank deficient.
-    - `standard_error`: shape (k,): from the means over up to 20 blocks of steps; NaN below 4 blocks
-      of at least 2 steps.
+    - `standard_error`: shape (k,): from the means over up to 20 blocks of steps of this trajectory,
+      taken as independent; NaN below 4 blocks of at least 2 steps.
     - `sum_rule_residual`: |sum of all exponents - mean log|det J_t||, which is exactly 0 in exact
       arithmetic; NaN when some J_t is singular.
     - `num_steps`: number of Jacobians T.
