@@ -104,12 +104,12 @@ def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndar
             f"expected finite gradients; sequence {row // num_probes} has a NaN at t = {moment}. "
             "Check the loss and the derivatives of the cell there (sqrt or log at 0, 0/0)."
         )
-    last = np.asarray(last)
-    aligned = np.full(log_norm.shape, np.nan)
-    for row, (values, end) in enumerate(zip(log_norm, last, strict=True)):
+    aligned = np.full_like(log_norm, np.nan)
+    for row, (values, end) in enumerate(zip(log_norm, np.asarray(last), strict=True)):
         if np.isfinite(values[end]):
             aligned[row, : end + 1] = values[end::-1] - values[end]
-    return aligned.reshape(-1, num_probes, aligned.shape[1]).mean(axis=1)
+    rows, moments = log_norm.shape
+    return aligned.reshape(rows // num_probes, num_probes, moments).mean(axis=1)
 
 
 def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:

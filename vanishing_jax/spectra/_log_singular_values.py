@@ -197,8 +197,9 @@ def _advance(
     product: GradedProduct, jacobians, origin: int, begin: int, end: int, backward: bool
 ) -> GradedProduct:
     """Push the Jacobians from lag `begin` to lag `end`, counted from index `origin`."""
-    bounds = (np.int32(x) for x in (origin, begin, end))
-    return _advance_jit(product, jacobians, *bounds, backward)
+    # NumPy integers are traced, Python ones would be constants: no compilation for new bounds.
+    where = np.int32(origin), np.int32(begin), np.int32(end)
+    return _advance_jit(product, jacobians, where[0], where[1], where[2], backward)
 
 
 _finish = jax.jit(log_singular_values_of)
