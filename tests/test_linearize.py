@@ -103,6 +103,42 @@ def test_saturated_units_keep_their_derivative_in_any_cell(vj):
     assert total == pytest.approx(3 * (np.log(4) - 2 * 12) + 2, abs=1e-3)
 
 
+def test_saturated_float32_network_in_float64(vj):
+    # Gain 20 in float32: pre-activations beyond 43, where float32 has no derivative left.
+    initializer = jax.nn.initializers.normal(20 / np.sqrt(8))
+    cell = vj.cells.VanillaCell(
+        1, 8, recurrent_initializer=initializer, dtype=jnp.float32, key=jax.random.key(0)
+    )
+    inputs = jax.random.normal(jax.random.key(1), (100, 1), jnp.float32)
+    trajectory = vj.rollout(cell, cell.initial_state(), inputs)
+    chain = vj.linearize(cell, trajectory, precision="float64")
+    assert chain.dtype == np.float64 and isinstance(chain.jacobians, np.ndarray)
+    assert chain.blocks == {"h": slice(0, 8)}
+    states, x, W, U = (
+        np.asarray(a, np.float64)
+        for a in (trajectory.states[:-1], inputs, cell.weight_hh, cell.weight_xh)
+    )
+    e = np.exp(-2 * np.abs(states @ W.T + x @ U.T))
+    assert e.min() < 1e-38
+    expected = np.linalg.slogdet(W).logabsdet / 8 + np.mean(np.log(4 * e / (1 + e) ** 2))
+    found = vj.log_singular_values(chain).log_singular_values
+    assert np.isfinite(found).all() and np.mean(found) / 100 == pytest.approx(expected, rel=1e-12)
+    plain = vj.linearize(cell, trajectory)
+    np.testing.assert_allclose(plain.jacobians, chain.jacobians, rtol=1e-3, atol=1e-37)
+    assert chain.mv(np.ones(8), window=(0, 1)).shape == (8,)
+
+
+def test_cell_with_a_dtype_of_its_own_is_not_widened(vj):
+    cell = vj.FunctionCell(lambda p, s, x: (s * jnp.float32(0.5)).astype(jnp.float32), None)
+    trajectory = vj.rollout(cell, jnp.ones(2, jnp.float32), jnp.zeros((9, 2), jnp.float32))
+    with jax.numpy_dtype_promotion("standard"):
+        with pytest.raises(ValueError, match="must return its state's structure"):
+            vj.linearize(cell, trajectory, precision="float64")
+        inputs = jnp.zeros((4, 9, 2), jnp.float32)
+        d = vj.diagnose(cell, inputs, state0=jnp.ones(2, jnp.float32), batched=True)
+    assert d.spectrum.dtype == "float32" and d.rate == pytest.approx(np.log(0.5), abs=1e-6)
+
+
 def test_memory_is_estimated_before_it_is_allocated(vj):
     n, steps = 2000, 10_000
     cell = vj.FunctionCell(lambda w, h, x: w * h, jnp.asarray(0.5))

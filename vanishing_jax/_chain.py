@@ -76,6 +76,8 @@ class JacobianChain(eqx.Module):
     ):
         if jacobians is None and linearization is None:
             raise TypeError("expected jacobians of shape (time, state, state); got None.")
+        if isinstance(jacobians, list | tuple):
+            jacobians = np.asarray(jacobians)
         if jacobians is not None:
             shape = jnp.shape(jacobians)
             if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
@@ -207,7 +209,7 @@ class JacobianChain(eqx.Module):
                 f"expected a vector of shape ({self.state_size},); got {vector.shape}. Ravel a "
                 "state in the order of chain.blocks, or use jax.vmap for several vectors."
             )
-        return vector.astype(self.dtype)
+        return vector.astype(jax.dtypes.canonicalize_dtype(self.dtype))
 
     def __repr__(self) -> str:
         kind = "dense" if self.is_dense else "streamed"

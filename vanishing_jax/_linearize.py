@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_at
 from ._checks import check_step
@@ -23,6 +25,7 @@ def linearize(
     blocks: tuple[str, ...] | None = None,
     dense: bool | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    precision: Literal["float64"] | None = None,
 ) -> JacobianChain:
     """Return the exact Jacobians J_t = ds_t/ds_{t-1} of `cell` along `trajectory`, t = 1..T.
 
@@ -44,15 +47,21 @@ def linearize(
       own names, else their paths.
     - `dense`: True stores the Jacobians, False streams them; None stores them when they fit.
     - `memory_limit`: bytes that the stored Jacobians may take.
+    - `precision`: `"float64"` evaluates the Jacobians in float64 at the given states whatever the
+      x64 flag, and stores them as NumPy arrays; for cells whose code fixes no dtype. None keeps the
+      state's dtype.
 
     **Returns:** a `JacobianChain`.
 
     **Raises:** `MemoryError`, before anything is allocated, for `dense=True` beyond the limit;
-    `ValueError` for wrong names or a cell whose state changes structure.
+    `ValueError` for wrong names, a cell whose state changes structure, or one that does not compute
+    in float64 when asked to.
 
     **Cost:** T n evaluations of one step's tangent; T n^2 numbers when dense, n^2 when streamed.
 
-    **Validity:** float32 keeps a saturated tanh derivative down to |x| = 43, float64 to 354.
+    **Validity:** float32 keeps a saturated tanh derivative down to |x| = 43, float64 to 354;
+    beyond, it is exactly 0 and so are singular values. `precision="float64"` helps a saturated
+    float32 network.
 
     **Example:**
 
@@ -64,6 +73,11 @@ def linearize(
     """
     if mode not in ("fwd", "rev"):
         raise ValueError(f"expected mode 'fwd' or 'rev'; got {mode!r}.")
+    if precision is not None:
+        if precision != "float64":
+            raise ValueError(f"expected precision 'float64' or None; got {precision!r}.")
+        options = {"mode": mode, "blocks": blocks, "dense": True, "memory_limit": memory_limit}
+        return _in_float64(as_cell(cell), trajectory, options)
     cell = as_cell(cell)
     if not isinstance(trajectory, Trajectory):
         raise TypeError(
@@ -87,6 +101,23 @@ def linearize(
     steps = jnp.arange(1, trajectory.num_steps + 1)
     jacobians = jacobians_at(linearization, steps)
     return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
+
+
+def _in_float64(cell, trajectory, options) -> JacobianChain:
+    """Return the stored chain, computed with weights, states and inputs widened."""
+
+    def widen(leaf):
+        if not eqx.is_inexact_array(leaf):
+            return leaf
+        kind = np.complex128 if jnp.iscomplexobj(leaf) else np.float64
+        return jnp.asarray(np.asarray(leaf).astype(kind))
+
+    with jax.enable_x64(True):
+        wide = linearize(*jax.tree.map(widen, (cell, trajectory)), **options)
+        jacobians = np.asarray(wide.jacobians)
+    # NumPy, because a float64 JAX array turns into float32 in the next operation outside.
+    sizes = {name: part.stop - part.start for name, part in wide.blocks.items()}
+    return JacobianChain(jacobians, blocks=sizes)
 
 
 def _named_sizes(layout, names):

@@ -118,7 +118,7 @@ def diagnose(
     reach = int(np.median(last))
     verdict, reason = _judgement.verdict(base, reach)
 
-    chain = linearize(cell, jax.tree.map(lambda leaf: leaf[0], trajectories))
+    chain = _chain(cell, jax.tree.map(lambda leaf: leaf[0], trajectories))
     spectrum, survivors, condition = _spectrum(chain)
     return Diagnosis(
         verdict=verdict,
@@ -259,6 +259,14 @@ def _effects(subject, batch):
             continue
         effects.append(Effect(*intervention[:5], *rate))
     return effects, skipped
+
+
+def _chain(cell, trajectory) -> JacobianChain:
+    """Return the chain in float64 where the cell allows it: saturation must not pass for 0."""
+    try:
+        return linearize(cell, trajectory, precision="float64")
+    except (ValueError, TypeError, MemoryError):  # a cell with a dtype of its own, or a large state
+        return linearize(cell, trajectory)
 
 
 def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[int, float]]:

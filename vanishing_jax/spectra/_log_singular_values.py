@@ -113,8 +113,9 @@ def log_singular_values(
     Gaussian chains and grading over six decades on both sides, in both directions
     (`tests/spectra/test_log_singular_values.py`). Products of defective matrices lose digits that
     `error_bound` does not see: a Jordan block of size 8 repeated 500 times may be off by 1e-2.
-    Subnormal entries count as zero. More than 900 different scales (n > 900) give an infinite
-    bound.
+    Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
+    see `linearize(..., precision="float64")`. More than 900 different scales (n > 900) give an
+    infinite bound.
 
     **Example:**
 
