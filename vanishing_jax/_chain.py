@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from ._activations import stable_derivatives
 from ._rollout import Trajectory
+from ._scaling import normalized
 from ._tree import StateLayout
 from ._types import Array, ArrayLike
 from .cells import AbstractCell
@@ -245,15 +246,9 @@ def _push(chain, vector, s, t, transpose: bool):
     def body(i, carry):
         vector, exponent = carry
         index = t - i if transpose else s + 1 + i
-        return _normalized(_apply(chain, index, vector, transpose), exponent)
+        return normalized(_apply(chain, index, vector, transpose), exponent)
 
-    return jax.lax.fori_loop(0, t - s, body, _normalized(vector, jnp.zeros((), jnp.int32)))
-
-
-def _normalized(vector, exponent):
-    """Return the same vector * 2**exponent with its largest entry in [1/2, 1)."""
-    shift = jnp.where(jnp.any(vector != 0), jnp.frexp(jnp.max(jnp.abs(vector)))[1], 0)
-    return jnp.ldexp(vector, -shift), exponent + shift.astype(jnp.int32)
+    return jax.lax.fori_loop(0, t - s, body, normalized(vector, jnp.zeros((), jnp.int32)))
 
 
 def _apply(chain, t, vector, transpose):

@@ -56,7 +56,11 @@ def rollout(cell, state0: PyTree, inputs: PyTree) -> Trajectory:
     >>> vj.rollout(halve, jnp.array([1.0]), jnp.zeros((3, 1))).states[:, 0]
     Array([1.   , 0.5  , 0.25 , 0.125], dtype=...)
     """
-    cell, state0, inputs = prepare(cell, state0, inputs)
+    cell = as_cell(cell)
+    state0, inputs = as_arrays(state0, "state0"), as_arrays(inputs, "inputs")
+    num_steps(inputs)
+    state_layout(state0)
+    check_step(cell, state0, jax.tree.map(lambda x: x[0], inputs))
     return Trajectory(_states(cell, state0, inputs), inputs)
 
 
@@ -69,13 +73,3 @@ def _states(cell, state0, inputs):
     _, states = jax.lax.scan(step, state0, inputs)
     first = jax.tree.map(lambda leaf: leaf[None], state0)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, states)
-
-
-def prepare(cell, state0: PyTree, inputs: PyTree):
-    """Return (cell, state0, inputs) normalized and checked: what every public entry does first."""
-    cell = as_cell(cell)
-    state0, inputs = as_arrays(state0, "state0"), as_arrays(inputs, "inputs")
-    num_steps(inputs)
-    state_layout(state0)
-    check_step(cell, state0, jax.tree.map(lambda x: x[0], inputs))
-    return cell, state0, inputs

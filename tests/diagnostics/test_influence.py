@@ -26,6 +26,13 @@ def test_agrees_with_the_spectrum_of_each_window(vj, family):
                 np.testing.assert_allclose(found.log_norm[i, j], expected, atol=1e-10)
 
 
+def test_nan_is_not_taken_for_zero(vj):
+    jacobians = np.ones((3, 1, 1))
+    jacobians[1] = np.nan
+    found = vj.diagnostics.influence_map(vj.JacobianChain(jacobians))
+    assert np.isnan(found.log_norm[3, 0]) and found.log_norm[1, 0] == 0
+
+
 def test_exact_zero_and_limits(vj):
     found = vj.diagnostics.influence_map(vj.JacobianChain(np.zeros((2, 3, 3))))
     assert found.times.tolist() == [0, 1, 2]

@@ -59,16 +59,15 @@ def diagnose(
 ) -> Diagnosis:
     """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, why.
 
-    The gradient of the loss at the last step that has one is carried back through the
-    exact Jacobians; its average growth per step is the *rate*, and the number of steps until it
-    falls below 1e-3 of its start in the median sequence the *horizon*. The verdict compares the
-    growth over the whole sequence, with its 95 % interval over the batch, to a factor of 1e-3 and
-    1e3: *vanishing* or
-    *exploding* if the interval lies beyond, *healthy* if it lies between, *inconclusive* otherwise
-    (also for fewer than 8 steps, too few sequences for an interval, a gradient that is exactly 0
-    in some sequences only, or one that dips below 1e-3 and recovers). For sequences of different
-    length, "whole" is the median. Each cause is an intervention re-measured on the same sequences,
-    not a rule of thumb; so is each recommendation.
+    The gradient of the loss at the last step that has one is carried back through the exact
+    Jacobians; its average growth per step is the *rate*, and the number of steps until it falls
+    below 1e-3 of its start in the median sequence the *horizon*. The verdict compares the growth
+    over the whole sequence, with its 95 % interval over the batch, to a factor of 1e-3 and 1e3:
+    *vanishing* or *exploding* if the interval lies beyond, *healthy* if it lies between,
+    *inconclusive* otherwise (also for fewer than 8 steps, too few sequences for an interval, a
+    gradient that is exactly 0 in some sequences only, or one that dips below 1e-3 and recovers).
+    For sequences of different length, "whole" is the median. Each cause is an intervention
+    re-measured on the same sequences, not a rule of thumb; so is each recommendation.
 
     **Arguments:**
 

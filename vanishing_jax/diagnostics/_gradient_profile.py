@@ -13,6 +13,7 @@ from jaxtyping import Float
 from .._activations import stable_derivatives
 from .._checks import NonFiniteError, check_loss
 from .._rollout import Trajectory, rollout
+from .._scaling import log_scaled, normalized
 from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell
@@ -127,10 +128,10 @@ def adjoint_profile(
             layout, parameters, static, state, input, transform, vector
         )
         contribution = _log_norm(to_parameters, exponent).astype(vector.dtype)
-        carry = _rescaled(*_add(to_state, exponent, direct))
+        carry = normalized(*_add(to_state, exponent, direct))
         return carry, (_log_norm(carry[0], carry[1]), contribution)
 
-    last = _rescaled(local[-1], jnp.zeros((), jnp.int32))
+    last = normalized(local[-1], jnp.zeros((), jnp.int32))
     steps = (before, trajectory.inputs, local[:-1])
     _, (norms, contributions) = jax.lax.scan(backward, last, steps, reverse=True)
     log_norm = jnp.concatenate([norms, _log_norm(*last)[None]])
@@ -150,7 +151,7 @@ def _pullback(layout: StateLayout, parameters, static, state, input, transform, 
 
 def _add(vector, exponent, direct):
     """Return (u, e) with u 2^e = vector 2^exponent + direct, at the larger of the two scales."""
-    direct, other = _rescaled(direct, jnp.zeros((), jnp.int32))
+    direct, other = normalized(direct, jnp.zeros((), jnp.int32))
     has_vector, has_direct = jnp.any(vector != 0), jnp.any(direct != 0)
     high = jnp.where(
         has_vector & has_direct,
@@ -166,14 +167,6 @@ def _scaled(vector, shift, nonzero):
     return jnp.ldexp(vector, jnp.where(nonzero, jnp.clip(shift, -2000, 0), 0))
 
 
-def _rescaled(vector, exponent):
-    """Return the same vector with its largest entry in [1/2, 1) and the exponent to match."""
-    size = jnp.max(jnp.abs(vector))
-    usable = (size > 0) & jnp.isfinite(size)
-    shift = jnp.where(usable, jnp.frexp(jnp.where(usable, size, 1))[1], 0).astype(jnp.int32)
-    return jnp.ldexp(vector, -shift), exponent + shift
-
-
 def _log_norm(tree, exponent):
     """Return log ||tree|| + exponent log 2 without squaring anything tiny."""
     leaves = [jnp.abs(leaf).reshape(-1) for leaf in jax.tree.leaves(tree)]
@@ -181,9 +174,6 @@ def _log_norm(tree, exponent):
         return jnp.asarray(-jnp.inf, jnp.result_type(float))
     flat = jnp.concatenate([leaf.astype(leaves[0].dtype) for leaf in leaves])
     size = jnp.max(flat)
-    safe = jnp.where(size == 0, 1, size)
-    total = jnp.sum((flat / safe) ** 2)
-    scale = exponent.astype(flat.dtype) * jnp.asarray(np.log(2), flat.dtype)
-    logs = jnp.log(safe) + 0.5 * jnp.log(jnp.where(size == 0, 1, total)) + scale
-    # Only an exact zero is -inf: a NaN must stay one, `size > 0` would hide it.
-    return jnp.where(size == 0, -jnp.inf, logs)
+    zero = size == 0
+    total = jnp.sum((flat / jnp.where(zero, 1, size)) ** 2)
+    return log_scaled(size, exponent) + 0.5 * jnp.log(jnp.where(zero, 1, total))

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
+from .._scaling import log_scaled, normalized
 
 
 class InfluenceMap(eqx.Module):
@@ -72,24 +73,16 @@ def _piece(chain, s, t):
 @jax.jit
 def _extend(product, jacobians):
     def body(product, J):
-        return _scaled(J @ product[0], product[1]), None
+        return normalized(J @ product[0], product[1]), None
 
     return jax.lax.scan(body, product, jacobians)[0]
 
 
 @jax.jit
 def _multiply(left, right):
-    return _scaled(left[0] @ right[0], left[1] + right[1])
-
-
-def _scaled(matrix, exponent):
-    size = jnp.max(jnp.abs(matrix))
-    shift = jnp.where(size > 0, jnp.frexp(jnp.where(size > 0, size, 1))[1], 0).astype(jnp.int32)
-    return jnp.ldexp(matrix, -shift), exponent + shift
+    return normalized(left[0] @ right[0], left[1] + right[1])
 
 
 @jax.jit
 def _log_norm(matrix, exponent):
-    sigma = jnp.linalg.norm(matrix, ord=2)
-    logs = jnp.log(jnp.where(sigma > 0, sigma, 1)) + exponent.astype(sigma.dtype) * np.log(2)
-    return jnp.where(sigma > 0, logs, -jnp.inf)
+    return log_scaled(jnp.linalg.norm(matrix, ord=2), exponent)
