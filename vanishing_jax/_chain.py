@@ -246,19 +246,36 @@ def _push(chain, vector, s, t, transpose: bool):
     def body(i, carry):
         vector, exponent = carry
         index = t - i if transpose else s + 1 + i
-        return normalized(_apply(chain, index, vector, transpose), exponent)
+        return normalized(apply_jacobian(chain, index, vector, transpose=transpose), exponent)
 
     return jax.lax.fori_loop(0, t - s, body, normalized(vector, jnp.zeros((), jnp.int32)))
 
 
-def _apply(chain, t, vector, transpose):
+def apply_jacobian(
+    chain: JacobianChain,
+    t,
+    block: Float[Array, "state *columns"],
+    *,
+    transpose: bool = False,
+) -> Float[Array, "state *columns"]:
+    """Return J_t B, or J_t^T B, for one vector or for the columns of a block; t may be traced.
+
+    A streamed chain is linearized once and the columns are pushed by jvp (pulled back by vjp): no
+    Jacobian is formed. The block has the chain's dtype.
+    """
     if chain.linearization is None:
         J = jax.lax.dynamic_index_in_dim(jnp.asarray(chain.jacobians), t - 1, keepdims=False)
-        return J.T @ vector if transpose else J @ vector
+        return J.T @ block if transpose else J @ block
     state, step = chain.linearization.at(t)
     if transpose:
-        return jax.vjp(step, state)[1](vector)[0]
-    return jax.jvp(step, (state,), (vector,))[1]
+        pull = jax.vjp(step, state)[1]
+
+        def apply(column):
+            return pull(column)[0]
+
+    else:
+        apply = jax.linearize(step, state)[1]
+    return apply(block) if block.ndim == 1 else jax.vmap(apply, in_axes=1, out_axes=1)(block)
 
 
 def _unscale(vector, exponent):
