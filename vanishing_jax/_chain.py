@@ -31,6 +31,7 @@ class Linearization(eqx.Module):
     trajectory: Trajectory
     layout: StateLayout = eqx.field(static=True)
     mode: Literal["fwd", "rev"] = eqx.field(static=True)
+    x64: bool = eqx.field(static=True)  # whether the cell is traced with 64-bit types
 
     def at(self, t):
         """Return s_{t-1} as a vector and the map from it to s_t as a vector (t from 1; traced)."""
@@ -41,7 +42,10 @@ class Linearization(eqx.Module):
         state, input = jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
 
         def step(vector):
-            return self.layout.ravel(self.cell(self.layout.unravel(vector, state), input))
+            # As the user traces it, also from inside the float64 arithmetic of the spectra: a
+            # jnp.zeros(n) in the cell must not turn into float64 there.
+            with jax.enable_x64(self.x64):
+                return self.layout.ravel(self.cell(self.layout.unravel(vector, state), input))
 
         return self.layout.ravel(state), stable_derivatives(step)
 
@@ -99,6 +103,13 @@ class JacobianChain(eqx.Module):
             return self.linearization.layout.size
         assert self._jacobians is not None
         return self._jacobians.shape[-1]
+
+    @property
+    def batch_size(self) -> int | None:
+        """Number of sequences in a batched chain, None for a single one."""
+        if self._jacobians is not None:
+            return self._jacobians.shape[0] if self._jacobians.ndim == 4 else None
+        return None
 
     @property
     def num_steps(self) -> int:

@@ -88,7 +88,8 @@ def linearize(
     check_step(cell, first, jax.tree.map(lambda leaf: leaf[0], trajectory.inputs))
     layout = state_layout(first)
     sizes = _named_sizes(layout, blocks or cell.state_names)
-    linearization = Linearization(cell, trajectory, layout, mode)
+    x64 = bool(jax.config.jax_enable_x64)
+    linearization = Linearization(cell, trajectory, layout, mode, x64)
     needed = dense_bytes(trajectory.num_steps, layout.size, layout.dtype)
     if dense and needed > memory_limit:
         raise MemoryError(

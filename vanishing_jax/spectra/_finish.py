@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._types import Array
-from ._graded import ZERO, GradedProduct, absorb, identity, pow2, push
+from ._bits import ZERO, pow2
+from ._graded import GradedProduct, absorb, scaled_rows
 
 # LAPACK's singular values (dqds) square the entries: half of the exponent range may be used.
 _EXPONENT_BITS = {"float64": 900, "float32": 100}
@@ -21,54 +22,30 @@ class _Rows(NamedTuple):
     triangle: Float[Array, "state state"]
 
 
-@jax.jit
-def product_log_singular_values(
-    jacobians: Float[Array, "time state state"],
-) -> Float[Array, "state"]:
-    """Return the log singular values of J_T ... J_1, in the arithmetic of the Jacobians' own dtype.
-
-    The array-level function under `log_singular_values`: for use inside `jit` and `vmap`. It does
-    not change precision (float32 Jacobians are processed in float32), checks nothing, and has no
-    reverse-mode derivative. NaN where the spectrum has more scales than the exponent range has
-    bits: possible from n = 101 on in float32, from n = 901 on in float64.
-
-    **Arguments:**
-
-    - `jacobians`: J_1, ..., J_T, shape (time, state, state). With T = 0 the product is the
-      identity.
-
-    **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
-
-    **Cost:** O(T n^3) time, O(n^2) memory beyond the Jacobians.
-
-    **Example:**
-
-    >>> import jax.numpy as jnp
-    >>> from vanishing_jax import spectra
-    >>> J = jnp.stack([jnp.diag(jnp.array([0.5, 1e-3]))] * 1000)
-    >>> print(spectra.product_log_singular_values(J).round())
-    [ -693. -6908.]
-    """
-    start = identity(jacobians.shape[-1], jacobians.dtype)
-    product, _ = jax.lax.scan(lambda p, J: (push(p, J), None), start, jacobians)
-    logs, resolved = log_singular_values_of(product)
-    return jnp.where(resolved, logs, jnp.nan)
-
-
 def log_singular_values_of(
     product: GradedProduct,
 ) -> tuple[Float[Array, "state"], Bool[Array, ""]]:
     """Return the log singular values of one graded product, descending, and whether they fit.
 
-    Three steps: make the frame orthogonal (QR is insensitive to the scale of columns, so nothing is
-    lost); sort and transpose by QR until the rows are nearly orthogonal across large gaps (an LR
-    step: each pass multiplies the coupling of two rows by the ratio of their scales); then cap the
-    gaps so that the matrix fits the exponent range and hand it to LAPACK, which is accurate to a
+    The frame is made orthogonal first: QR is insensitive to the scale of columns, so nothing is
+    lost.
+    """
+    return log_singular_values_of_rows(*_orthogonal_frame(product))
+
+
+def log_singular_values_of_rows(
+    exponent: Int[Array, "state"], triangle: Float[Array, "state state"]
+) -> tuple[Float[Array, "state"], Bool[Array, ""]]:
+    """Return the log singular values of diag(2^exponent) triangle, and whether they fit.
+
+    The rows of the triangle are scaled into [1, 2). Two steps: sort and transpose by QR until the
+    rows are nearly orthogonal across large gaps (an LR step: each pass multiplies the coupling of
+    two rows by the ratio of their scales); then cap the gaps so that the matrix fits the exponent range and hand it to LAPACK, which is accurate to a
     few eps in *every* singular value of a row-graded matrix. With more distinct scales than the
     exponent range has bits (n > 900 in float64, n > 100 in float32) they do not fit: neighbors lose
     their order and values are off by up to log 2.
     """
-    rows = _orthogonal_frame(product)
+    rows = _Rows(exponent, triangle)
     # One flip always; more when many rows share the exponent range and gaps are capped tightly.
     flips = 1 + 25 // jnp.maximum(_largest_gap(rows), 1)
     rows = jax.lax.fori_loop(0, flips, lambda _, rows: _flip(rows), rows)
@@ -92,17 +69,18 @@ def log_growth_of(product: GradedProduct) -> Float[Array, "state"]:
     The diagonal of an orthogonal-triangular factorization is unique, so these are the sums of
     logs that a QR factorization at every step would have accumulated.
     """
-    rows = _orthogonal_frame(product)
-    diagonal = jnp.abs(jnp.diagonal(rows.triangle))
-    dead = (rows.exponent == ZERO) | (diagonal == 0)
+    R = jnp.linalg.qr(product.frame.T, mode="r")
+    W = product.triangle
+    diagonal = jnp.abs(jnp.diagonal(R) * (W if W.ndim == 1 else jnp.diagonal(W)))
+    dead = (product.exponent == ZERO) | (diagonal == 0)
     dtype = diagonal.dtype
-    scale = jnp.where(dead, 0, rows.exponent).astype(dtype) * jnp.asarray(np.log(2), dtype)
+    scale = jnp.where(dead, 0, product.exponent).astype(dtype) * jnp.asarray(np.log(2), dtype)
     return jnp.where(dead, -jnp.inf, jnp.log(jnp.where(dead, 1, diagonal)) + scale)
 
 
 def _orthogonal_frame(product):
-    R = jnp.linalg.qr(product.frame, mode="r")
-    return _Rows(*absorb(R, product.exponent, product.triangle))
+    R = jnp.linalg.qr(product.frame.T, mode="r")
+    return _Rows(*absorb(R, *scaled_rows(product)))
 
 
 def _sorted(rows):

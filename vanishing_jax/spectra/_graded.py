@@ -1,21 +1,20 @@
 """The graded product: J_t ... J_1 kept as Q diag(2^e) W, with integer exponents e.
 
 Forming a product of T Jacobians loses every singular value below eps times the largest one, and
-soon all of them. Here each step is factored and its scale goes into an int32 exponent per row, so
-that nothing is rounded away whatever the range: the invariant
+soon all of them. Here the product is factored as it grows and its scale goes into an int32 exponent
+per row, so that nothing is rounded away whatever the range: the invariant
 
     J_t ... J_1 Q_0 = Q_t diag(2^e_t) W_t
 
-holds to backward error eps, with Q_t well conditioned (not orthogonal), W_t upper triangular
-with rows scaled into [1, 2), and a row that is exactly zero marked by e = ZERO. Q_0 is a random
-orthogonal matrix with a fixed seed: it does what column pivoting would do.
+holds to backward error eps, with Q_t well conditioned (not orthogonal) and W_t upper triangular. A
+row that is exactly zero is marked by e = ZERO. Q_0 is a random orthogonal matrix with a fixed seed:
+it does what column pivoting would do.
 
-The factorization is LU with partial pivoting, which keeps small and exactly zero *rows* to full
-relative accuracy (D W: a saturated activation after the weights) where Householder QR loses them.
-Small *columns* (W D: the activation first, and every adjoint chain) mix with large ones before any
-LU sees them; so where columns differ in size the transpose of the Jacobian is factored first,
-J = outer diag(2^u) inner, and the three factors are applied in turn. One routine is then right for
-both orders and both directions.
+`multiply` takes J_t Q_t (or several steps' worth, J_{t+k} ... J_{t+1} Q_t) and factors it. That is
+accurate as long as the growth of the factorization is small. It is not where *columns* of J differ
+much in size (W D: the activation first, and every adjoint chain of a saturated network), because
+they are mixed with large ones before any factorization sees them. `multiply_exactly` factors the
+transpose of such a Jacobian first, J = outer diag(2^u) inner, and applies the three factors in turn.
 
 ??? cite "Reference"
     Stewart, G. W. (1997). On graded QR decompositions of products of matrices. ETNA 5, 29-49.
@@ -30,67 +29,158 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._types import Array
+from ._bits import ZERO as ZERO
+from ._bits import binary_exponent as binary_exponent
+from ._bits import pow2 as pow2
+from ._bits import times_pow2
+from ._factorization import Factors
 
-# The exponent of an exact zero. Far below any exponent that occurs, far above int32 overflow.
-ZERO = -(2**29)
+# Rows of W that differ by more than this power of two are combined with exponents entry by entry.
+_WIDE = 600
 
-# Columns whose largest entries differ by more than this factor are split off before the LU.
-_EVEN_COLUMNS = 64
+# From this size on the zero half of a triangle is worth a second, smaller matrix product.
+_SPLIT_FROM = 64
 
 
 class GradedProduct(NamedTuple):
-    """A product of Jacobians as `frame @ diag(2**exponent) @ triangle @ start.T`."""
+    """A product of Jacobians as Q diag(2^exponent) W Q_0^T.
+
+    - `frame`: rows are the columns of Q.
+    - `exponent`: the integers e.
+    - `triangle`: W^T (lower triangular), its columns of any size within the normal range; or only
+      the diagonal of W, shape (state,), which is all that QR growth needs.
+    - `growth`: per column of the frame, the sum of squares of the growth of all factorizations so
+      far, each weighted with the number of steps it took.
+    """
 
     frame: Float[Array, "state state"]
     exponent: Int[Array, "state"]
-    triangle: Float[Array, "state state"]
-    growth: Float[Array, ""]  # sum over steps of the factorizations' element growth
+    triangle: Float[Array, "state *columns"]
+    growth: Float[Array, "state"]
 
 
-def identity(n: int, dtype) -> GradedProduct:
+def identity(n: int, dtype, *, diagonal_only: bool = False) -> GradedProduct:
     """Return the empty product: the frame is the random orthogonal start."""
-    normal = np.random.default_rng(0).standard_normal((n, n))
-    frame = jnp.asarray(np.linalg.qr(normal)[0], dtype)
-    return GradedProduct(
-        frame, jnp.zeros(n, jnp.int32), jnp.eye(n, dtype=dtype), jnp.zeros((), dtype)
-    )
+    frame = jnp.asarray(start_frame(n).T, dtype)
+    triangle = jnp.ones(n, dtype) if diagonal_only else jnp.eye(n, dtype=dtype)
+    return GradedProduct(frame, jnp.zeros(n, jnp.int32), triangle, jnp.zeros(n, dtype))
 
 
-def push(product: GradedProduct, jacobian: Float[Array, "state state"]) -> GradedProduct:
-    """Return the product with one more Jacobian on its left.
+def start_frame(n: int) -> Float[np.ndarray, "state state"]:
+    """Return Q_0: orthogonal, random, the same in every run."""
+    return np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
 
-    **Cost:** one LU and two matrix products of size n when the columns of the Jacobian are of
-    similar size, else three and four (under `vmap` always both).
+
+def multiply(product: GradedProduct, factors: Factors, steps) -> GradedProduct:
+    """Return the product advanced by the given factorization of `steps` Jacobians times its frame.
+
+    **Cost:** one matrix product of triangles.
+    """
+    exponent, triangle = _absorb_lower(factors.lower, product.exponent, product.triangle)
+    growth = product.growth + jnp.square(factors.growth) * steps
+    return GradedProduct(factors.frame, exponent, triangle, growth)
+
+
+def multiply_exactly(
+    product: GradedProduct, jacobian: Float[Array, "state state"]
+) -> GradedProduct:
+    """Return the product with one more Jacobian on its left, whatever the grading of its columns.
+
+    **Cost:** three LU factorizations and four matrix products of size n.
     """
     size = jnp.max(jnp.abs(jacobian))
     # The Jacobian's own size goes into the exponents: entries near 1e300 must not overflow.
     size = jnp.where(size > 0, binary_exponent(size), 0)
     size = jnp.where(size == ZERO, 0, size)
-    scaled = _scaled(jacobian, -size)
+    scaled = times_pow2(jacobian, -size)
     vanished = jnp.any((jacobian != 0) & (scaled == 0))  # entries 1e300 apart in one Jacobian
-    jacobian = scaled
-    columns = jnp.max(jnp.abs(jacobian), axis=0)
-    even = jnp.max(columns) <= _EVEN_COLUMNS * jnp.min(columns)
-    product = jax.lax.cond(even, _push_even, _push_uneven, product, jacobian)
-    exponent = jnp.where(product.exponent == ZERO, ZERO, product.exponent + size)
-    growth = jnp.where(vanished, jnp.inf, product.growth)
-    return product._replace(exponent=exponent, growth=growth)
-
-
-def _push_even(product, jacobian):
-    frame, R, growth = _lu(jacobian @ product.frame)
-    exponent, triangle = absorb(R, product.exponent, product.triangle)
-    return GradedProduct(frame, exponent, triangle, product.growth + growth)
-
-
-def _push_uneven(product, jacobian):
-    inner, scale, outer, growth_split = _split_columns(jacobian)
-    frame, R, growth_inner = _lu(scale[:, None] * (inner @ product.frame))
-    exponent, triangle = absorb(R, product.exponent, product.triangle)
+    inner, scale, outer, split = _split_columns(scaled)
+    exponent, triangle = scaled_rows(product)
+    frame, R, growth_inner = _lu(scale[:, None] * (inner @ product.frame.T))
+    exponent, triangle = absorb(R, exponent, triangle)
     frame, R, growth_outer = _lu(outer @ frame)
     exponent, triangle = absorb(R, exponent, triangle)
-    growth = product.growth + growth_split + growth_inner + growth_outer
-    return GradedProduct(frame, exponent, triangle, growth)
+    exponent = jnp.where(exponent == ZERO, ZERO, exponent + size)
+    lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
+    growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
+    return GradedProduct(frame.T, exponent, triangle.T, product.growth + growth)
+
+
+def scaled_rows(
+    product: GradedProduct,
+) -> tuple[Int[Array, "state"], Float[Array, "state *columns"]]:
+    """Return (e, W) of the product with each row of W scaled into [1, 2), as `absorb` has it."""
+    return _normalized_rows(product.exponent, product.triangle.T)
+
+
+def _normalized_rows(exponent, W):
+    k = binary_exponent(jnp.max(jnp.abs(W), axis=1) if W.ndim == 2 else W)
+    dead = (exponent == ZERO) | (k == ZERO)
+    k = jnp.where(dead, 0, k)
+    scale = jnp.where(dead, 0, pow2(-k, W.dtype))
+    W = W * (scale[:, None] if W.ndim == 2 else scale)
+    return jnp.where(dead, ZERO, exponent + k), W
+
+
+def absorb(R, exponent, triangle):
+    """Return (e', W') with diag(2^e') W' = R diag(2^e) W; each row of W' is scaled into [1, 2).
+
+    Right for every R and every range of exponents; expects rows of W scaled like those it returns.
+    W may be its diagonal alone.
+    """
+    if triangle.ndim == 1:
+        return _normalized_rows(exponent, jnp.diagonal(R) * triangle)
+    size = binary_exponent(R)
+    alive = (size != ZERO) & (exponent != ZERO)[None, :]
+    reach = jnp.where(alive, size + exponent[None, :], ZERO)
+    a = jnp.max(reach, axis=1)
+    shift = jnp.where(alive, exponent[None, :] - a[:, None], 0)
+    W = jnp.where(alive, R * pow2(shift, R.dtype), 0) @ triangle
+    return _normalized_rows(jnp.where(a == ZERO, ZERO, a), W)
+
+
+def _absorb_lower(lower, exponent, triangle):
+    """Return (e', W'^T) for R^T in the lower triangle of `lower`: `absorb`, with fewer passes.
+
+    Row i of the result is scaled by the largest 2^e_k of the rows k >= i that can enter it, whether
+    they do or not. That is as good unless a later row is very much larger: then `absorb` is taken.
+    """
+    if triangle.ndim == 1:
+        return _normalized_rows(exponent, jnp.diagonal(lower) * triangle)
+    k = binary_exponent(jnp.max(jnp.abs(triangle), axis=0))
+    dead = (k == ZERO) | (exponent == ZERO)
+    true = jnp.where(dead, ZERO, exponent + k)
+    a = jax.lax.cummax(true, reverse=True)
+    wide = jnp.any(~dead & (a - true > _WIDE))
+
+    def narrow():
+        nothing = a == ZERO
+        scale = jnp.where(nothing, 0, a)
+        shift = jnp.where(dead[:, None], 2 * -1023, exponent[:, None] - scale[None, :])
+        C = jnp.where(_below_or_on_diagonal(lower), lower * pow2(shift, lower.dtype), 0)
+        return jnp.where(nothing, ZERO, scale), _lower_product(triangle, C)
+
+    def entry_by_entry():
+        rows = _normalized_rows(exponent, triangle.T)
+        e, W = absorb(jnp.tril(lower).T, *rows)
+        return e, W.T
+
+    return jax.lax.cond(wide, entry_by_entry, narrow)
+
+
+def _below_or_on_diagonal(x):
+    i, j = (jax.lax.broadcasted_iota(jnp.int32, x.shape, axis) for axis in (0, 1))
+    return j <= i
+
+
+def _lower_product(A, B):
+    """Return A B of two lower triangular matrices."""
+    n = A.shape[0]
+    if n < _SPLIT_FROM:
+        return A @ B
+    half = n // 2
+    right = jnp.pad(A[half:, half:] @ B[half:, half:], ((half, 0), (0, 0)))
+    return jnp.concatenate([A @ B[:, :half], right], axis=1)
 
 
 def _split_columns(jacobian):
@@ -107,64 +197,17 @@ def _split_columns(jacobian):
     return inner, scale, (inverse[:, None] * U).T, growth
 
 
-def _unit_lower(lu):
-    return jnp.tril(lu, -1) + jnp.eye(lu.shape[0], dtype=lu.dtype)
-
-
 def _lu(A):
     """Return Q, R, growth with A = Q R: Q well conditioned, R upper triangular.
 
-    growth = max_j (|L||U|)_jj / |U_jj| says how much cancellation a pivot suffered; it does not
-    change when rows are scaled, so grading alone never alarms. A zero pivot left by cancellation
-    gives inf; one in a zero row or column gives nothing, for it is exact.
+    growth_j = (|L||U|)_jj / |U_jj| says how much cancellation a pivot suffered; it does not change
+    when rows are scaled, so grading alone never alarms. A zero pivot left by cancellation gives inf;
+    one in a zero row or column gives nothing, for it is exact.
     """
     lu, _, perm = lax_linalg.lu(A)
-    L, R = _unit_lower(lu), jnp.triu(lu)
+    L, R = jnp.tril(lu, -1) + jnp.eye(lu.shape[0], dtype=lu.dtype), jnp.triu(lu)
     size = jnp.sum(jnp.abs(L) * jnp.abs(R).T, axis=1)
     pivot = jnp.abs(jnp.diagonal(R))
     lost = jnp.where(size > 0, jnp.inf, 0).astype(size.dtype)
-    growth = jnp.max(jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost))
+    growth = jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost)
     return jnp.zeros_like(L).at[perm].set(L), R, growth
-
-
-def absorb(R, exponent, triangle):
-    """Return (e', W') with diag(2^e') W' = R diag(2^e) W; each row of W' is scaled into [1, 2)."""
-    size = binary_exponent(R)
-    alive = (size != ZERO) & (exponent != ZERO)[None, :]
-    reach = jnp.where(alive, size + exponent[None, :], ZERO)
-    a = jnp.max(reach, axis=1)
-    shift = jnp.where(alive, exponent[None, :] - a[:, None], 0)
-    W = jnp.where(alive, R * pow2(shift, R.dtype), 0) @ triangle
-    k = binary_exponent(jnp.max(jnp.abs(W), axis=1))
-    dead = (a == ZERO) | (k == ZERO)
-    k = jnp.where(dead, 0, k)
-    return jnp.where(dead, ZERO, a + k), jnp.where(dead[:, None], 0, W * pow2(-k, W.dtype)[:, None])
-
-
-def binary_exponent(x):
-    """Return floor(log2 |x|), ZERO for zero and subnormals."""
-    bits, width, mantissa = _format(x.dtype)
-    field = (jax.lax.bitcast_convert_type(x, bits) >> mantissa) & (2**width - 1)
-    return jnp.where(field == 0, ZERO, field.astype(jnp.int32) - (2 ** (width - 1) - 1))
-
-
-def pow2(k, dtype):
-    """Return 2.0**k exactly; 0 below the normal range."""
-    bits, width, mantissa = _format(dtype)
-    bias = 2 ** (width - 1) - 1
-    field = jnp.clip(k, -bias, bias).astype(bits) + jnp.asarray(bias, bits)
-    return jax.lax.bitcast_convert_type(field << mantissa, dtype)
-
-
-def _scaled(x, k):
-    # In two halves: 2**k alone may lie outside the normal range.
-    half = k // 2
-    return x * pow2(half, x.dtype) * pow2(k - half, x.dtype)
-
-
-def _format(dtype):
-    if dtype == jnp.float64:
-        return jnp.int64, 11, 52
-    if dtype == jnp.float32:
-        return jnp.int32, 8, 23
-    raise TypeError(f"expected float32 or float64 Jacobians; got {dtype}. Convert them first.")

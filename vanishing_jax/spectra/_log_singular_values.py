@@ -1,21 +1,15 @@
 """The finite-time singular-value spectrum of products of Jacobians."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from .._checks import NonFiniteError
-from ._finish import log_singular_values_of
-from ._graded import GradedProduct, identity, push
-
-Direction = Literal["forward", "backward"]
+from ._error_bound import allowed_growth, error_bound
+from ._source import Direction
+from ._walk import walk_chain
 
 
 class Spectrum(eqx.Module):
@@ -136,101 +130,24 @@ def log_singular_values(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
-    logs, bounds = [], []
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        for product in walk(chain, s, t, record_lags, direction):
-            values, resolved = (np.asarray(x) for x in _finish(product))
-            growth = float(product.growth) if resolved else np.inf
-            logs.append(values[:k])
-            bounds.append(_error_bound(values, growth)[:k])
+    limit = allowed_growth(tolerance, n, t - s)
+    walked = walk_chain(
+        chain, s, t, record_lags, direction, quantity="singular values", limit=limit
+    )
+    bounds = error_bound(walked.logs, walked.growth, walked.resolved)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
-    shape = slice(None) if every is not None or lags is not None else 0
+    single = every is None and lags is None
+    record = (..., 0, slice(k)) if single else (..., slice(None), slice(k))
     return Spectrum(
-        np.stack(logs)[shape],
-        np.stack(bounds)[shape],
-        windows[shape],
+        walked.logs[record],
+        bounds[record],
+        windows[0] if single else windows,
         direction,
         str(chain.dtype),
         "float64",
         tolerance,
     )
-
-
-def walk(chain: JacobianChain, s: int, t: int, lags, direction: Direction = "forward"):
-    """Yield the graded product at each of the ascending `lags` of the window (s, t).
-
-    To be consumed inside `jax.enable_x64(True)`.
-    """
-    backward = direction == "backward"
-    product = identity(chain.state_size, jnp.float64)
-    done = 0
-    pending = [int(lag) for lag in lags]
-    while pending and pending[0] == done:
-        yield product
-        pending.pop(0)
-    for a, b in chain.segments(s, t, backward=backward):
-        # A dense chain goes in whole, so that another window is no other shape to compile for.
-        base, jacobians = (0, chain.jacobians) if chain.is_dense else (a, chain.segment(a, b))
-        jacobians = _as_float64(jacobians, base, a, b)
-        end = done + (b - a)
-        origin = b + done if backward else a - done  # the step before (after) the segment's first
-        while done < end and pending:
-            lag = min(pending[0], end)
-            product = _advance(product, jacobians, origin - base, done, lag, backward)
-            done = lag
-            while pending and pending[0] == done:
-                yield product
-                pending.pop(0)
-
-
-@eqx.filter_jit
-def _advance_jit(product, jacobians, origin, begin, end, backward: bool):
-    def body(lag, product):
-        index = origin - 1 - lag if backward else origin + lag
-        J = jax.lax.dynamic_index_in_dim(jacobians, index, keepdims=False)
-        return push(product, J.T if backward else J)
-
-    return jax.lax.fori_loop(begin, end, body, product)
-
-
-def _advance(
-    product: GradedProduct, jacobians, origin: int, begin: int, end: int, backward: bool
-) -> GradedProduct:
-    """Push the Jacobians from lag `begin` to lag `end`, counted from index `origin`."""
-    # NumPy integers are traced, Python ones would be constants: no compilation for new bounds.
-    where = np.int32(origin), np.int32(begin), np.int32(end)
-    return _advance_jit(product, jacobians, where[0], where[1], where[2], backward)
-
-
-_finish = jax.jit(log_singular_values_of)
-
-
-def _as_float64(jacobians, base: int, s: int, t: int):
-    """Return the Jacobians J_{base+1}, ... as float64; only those of the window (s, t) count."""
-    if isinstance(jacobians, Tracer):
-        raise TypeError(
-            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
-            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
-        )
-    array = np.asarray(jacobians).astype(np.float64)
-    bad = ~np.isfinite(array[s - base : t - base]).all(axis=(1, 2))
-    if bad.any():
-        raise NonFiniteError(
-            f"expected finite Jacobians; J_t has a NaN or infinite entry first at t = "
-            f"{s + 1 + int(np.argmax(bad))}, and at {int(bad.sum())} of the steps {s + 1}..{t}. "
-            "Check the states of the trajectory there."
-        )
-    return jnp.asarray(array)
-
-
-def _error_bound(logs, growth: float):
-    """Return the estimate from LU growth over the run, rounding of the logs, LAPACK's share."""
-    eps = np.finfo(np.float64).eps
-    size = np.where(np.isfinite(logs), np.abs(logs), 0)
-    bound = 8 * np.sqrt(len(logs)) * eps * growth + 4 * eps * size + 3e-13
-    # An exact zero is exact as long as no pivot was lost to cancellation.
-    return np.where(np.isneginf(logs), 0.0 if growth * eps < 1e-6 else np.inf, bound)
 
 
 def _record_lags(length: int, every, lags):

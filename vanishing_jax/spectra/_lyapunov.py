@@ -1,13 +1,12 @@
 """Lyapunov exponents: QR growth rates of a chain of Jacobians."""
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from .._chain import JacobianChain
-from ._finish import log_growth_of
-from ._log_singular_values import walk
+from ._error_bound import allowed_growth
+from ._walk import walk_chain
 
 # Blocks over which the standard error is taken: enough for a variance, long enough to decorrelate.
 _BLOCKS = 20
@@ -82,8 +81,8 @@ def lyapunov_exponents(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // 2)) + 1).astype(int))[1:]
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        growth = np.stack([np.asarray(_growth(p)) for p in walk(chain, 0, steps, edges)])
+    limit = allowed_growth(tolerance, n, steps)
+    growth = walk_chain(chain, 0, steps, edges, "forward", quantity="growth", limit=limit).logs
     rates = growth[-1] / steps
     residual = (
         abs(float(np.sum(rates)) - _mean_log_det(chain)) if np.isfinite(rates).all() else np.nan
@@ -93,9 +92,6 @@ def lyapunov_exponents(
     order = np.argsort(-rates, kind="stable")[:k]
     error = _standard_error(growth, edges)
     return LyapunovExponents(rates[order], error[order], float(residual), steps)
-
-
-_growth = jax.jit(log_growth_of)
 
 
 def _mean_log_det(chain):

@@ -1,0 +1,193 @@
+"""The walk along a chain: as many steps per factorization as the tolerance allows.
+
+A factorization costs several times what a step costs, and a product of a few Jacobians can be
+factored at once as long as rounding, amplified by the growth of that factorization, stays within
+the tolerance. How many depends on the chain and changes along it, so the interval is controlled
+like the step size of an ODE solver: a factorization whose growth is too large is rejected and
+repeated over fewer steps. A single step that grows too much is multiplied exactly (`_graded`).
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from .._types import Array
+from ._factorization import cholesky, factor
+from ._finish import log_growth_of, log_singular_values_of
+from ._graded import GradedProduct, identity, multiply, multiply_exactly
+from ._source import Source
+
+# More steps are never taken at once: each adds its own rounding, and little is left to gain.
+MAX_INTERVAL = 64
+
+# Growth of a single step from which the exact multiplication pays: rounding by 1e-12.
+_EXACT_FROM = 2.0**12
+
+# Factorizations for which the interval stays below the one rejected last.
+_HOLD = 32
+
+# The entries of A, row by row, must stay inside this range for steps to be taken together.
+_LARGEST, _SMALLEST = 2.0**400, 2.0**-400
+
+Quantity = Literal["singular values", "growth"]
+Method = Literal["lu", "cholesky"]
+
+
+class Walk(NamedTuple):
+    """Where the walk is, and how it fared.
+
+    `lag`: steps taken; `interval`: steps to try next, at most `cap` for the next `hold` times;
+    `factorizations`, `rejections`, `exact_steps`: counts; `failed`: a Jacobian is not finite.
+    """
+
+    product: GradedProduct
+    lag: Int[Array, ""]
+    interval: Int[Array, ""]
+    cap: Int[Array, ""]
+    hold: Int[Array, ""]
+    factorizations: Int[Array, ""]
+    rejections: Int[Array, ""]
+    exact_steps: Int[Array, ""]
+    failed: Bool[Array, ""]
+
+
+class Records(NamedTuple):
+    """The logs wanted at each recorded lag, what was lost until then, and whether the logs fit."""
+
+    logs: Float[Array, "record *batch state"]
+    growth: Float[Array, "record *batch state"]
+    resolved: Bool[Array, "record *batch"]
+
+
+def start(n: int, dtype, *, quantity: Quantity, batch: int | None = None) -> Walk:
+    """Return the walk at lag 0, of one chain or of a batch that walks in step."""
+    product = identity(n, dtype, diagonal_only=quantity == "growth")
+    if batch is not None:
+        product = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), product)
+    zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
+    cap = jnp.full((), MAX_INTERVAL, jnp.int32)
+    return Walk(product, zero, one, cap, zero, zero, zero, zero, jnp.zeros((), bool))
+
+
+@eqx.filter_jit
+def run(
+    walk: Walk,
+    source: Source,
+    targets: Int[Array, "record"],
+    wanted: Bool[Array, "record"],
+    count: Int[Array, ""],
+    limit: Float[Array, ""],
+    *,
+    quantity: Quantity,
+    method: Method = "lu",
+) -> tuple[Walk, Records]:
+    """Walk to each of the first `count` targets in turn and record where `wanted`.
+
+    `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
+    every step on its own.
+    """
+    batch = walk.product.frame.shape[:-2]
+    num_records, n, dtype = len(targets), walk.product.frame.shape[-1], walk.product.frame.dtype
+    finish = _over(batch, _finish(quantity))
+    empty = Records(
+        jnp.full((num_records, *batch, n), jnp.nan, dtype),
+        jnp.full((num_records, *batch, n), jnp.nan, dtype),
+        jnp.zeros((num_records, *batch), bool),
+    )
+
+    def visit(r, carry):
+        walk, records = carry
+        walk = _advance(walk, source, targets[r], limit, method)
+
+        def record():
+            logs, resolved = finish(walk.product)
+            here = Records(logs, walk.product.growth, resolved)
+            return jax.tree.map(lambda all, one: all.at[r].set(one), records, here)
+
+        return walk, jax.lax.cond(wanted[r], record, lambda: records)
+
+    return jax.lax.fori_loop(0, count, visit, (walk, empty))
+
+
+def _finish(quantity):
+    if quantity == "singular values":
+        return log_singular_values_of
+    return lambda product: (log_growth_of(product), jnp.ones((), bool))
+
+
+def _over(batch, function, in_axes: Any = 0):
+    return jax.vmap(function, in_axes=in_axes) if batch else function
+
+
+def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
+    """Walk to lag `end`."""
+    batch = walk.product.frame.shape[:-2]
+
+    def factorize(rows, allowed):
+        if method == "lu":
+            return _over(batch, factor)(rows)
+        fast = _over(batch, cholesky)(rows)
+        fine = jnp.max(fast.growth) <= allowed
+        return jax.lax.cond(fine, lambda: fast, lambda: _over(batch, factor)(rows))
+
+    def body(walk):
+        product = walk.product
+        steps = jnp.minimum(walk.interval, end - walk.lag)
+        rows = jax.lax.fori_loop(
+            0, steps, lambda i, rows: source.push(walk.lag + i, rows), product.frame
+        )
+        size = jnp.max(jnp.abs(rows), axis=-2)
+        single = steps == 1
+        weight = steps.astype(limit.dtype)
+        allowed = jnp.where(single, _EXACT_FROM, limit / jnp.sqrt(weight))
+        factors = factorize(rows, allowed)
+        growth = jnp.max(factors.growth)
+        # A row that vanishes over several steps may have done so by underflow: it is looked at
+        # step by step, where a zero is a zero.
+        above = size > _SMALLEST
+        inside = jnp.all(size < _LARGEST) & jnp.where(single, jnp.any(above), jnp.all(above))
+        fine = (growth <= allowed) & inside  # False for NaN
+
+        def accept():
+            taken = _over(batch, multiply, (0, 0, None))(product, factors, weight)
+            return walk._replace(product=taken, lag=walk.lag + steps)
+
+        def retry():
+            return walk._replace(rejections=walk.rejections + 1)
+
+        def exactly():
+            J = source.jacobian(walk.lag, product.frame.dtype)
+            failed = ~jnp.all(jnp.isfinite(J))
+            return walk._replace(
+                product=_over(batch, multiply_exactly)(product, J),
+                lag=jnp.where(failed, walk.lag, walk.lag + 1),
+                exact_steps=walk.exact_steps + 1,
+                failed=failed,
+            )
+
+        choice = jnp.where(fine, 0, jnp.where(single, 2, 1))
+        new = jax.lax.switch(choice, (accept, retry, exactly))
+        new = new._replace(factorizations=walk.factorizations + 1)
+        return _adapt(new, walk.interval, steps, growth, limit / jnp.sqrt(weight), fine)
+
+    return jax.lax.while_loop(lambda walk: (walk.lag < end) & ~walk.failed, body, walk)
+
+
+def _adapt(walk, interval, steps, growth, allowed, fine):
+    """Return the walk with the interval to try next, from the growth over `steps`."""
+    tried = steps.astype(allowed.dtype)
+    room = jnp.log2(jnp.maximum(allowed, 1))
+    bits = jnp.clip(jnp.log2(growth), 1, 1e3)
+    bits = jnp.where(jnp.isnan(bits), 1e3, bits)
+    # Growth is exponential in the number of steps; one bit of safety keeps rejections rare.
+    longer = tried + jnp.clip(jnp.floor((room - 1 - bits) * tried / bits), -tried, tried)
+    shorter = jnp.minimum(jnp.floor(0.9 * tried * jnp.minimum(room / bits, 1)), tried - 1)
+    # The last steps before a record say nothing about longer intervals.
+    next = jnp.where(fine, jnp.where(steps < interval, interval.astype(tried.dtype), longer), shorter)
+    next = jnp.clip(next, 1, MAX_INTERVAL).astype(jnp.int32)
+    cap = jnp.where(fine, jnp.where(walk.hold > 0, walk.cap, MAX_INTERVAL), next)
+    hold = jnp.where(fine, jnp.maximum(walk.hold - 1, 0), _HOLD)
+    return walk._replace(interval=jnp.minimum(next, cap), cap=cap, hold=hold)
