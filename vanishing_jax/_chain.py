@@ -111,6 +111,13 @@ class JacobianChain(eqx.Module):
             return self._jacobians.shape[0] if self._jacobians.ndim == 4 else None
         return None
 
+    def __getitem__(self, index: int) -> "JacobianChain":
+        """Return one chain of a batched one, dense."""
+        if self.batch_size is None:
+            raise TypeError("expected a batched chain; got a single one. Its Jacobians: .jacobians")
+        sizes = {name: stop - start for name, start, stop in self._blocks}
+        return JacobianChain(self.jacobians[index], blocks=sizes)
+
     @property
     def num_steps(self) -> int:
         """Number of steps T."""

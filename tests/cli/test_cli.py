@@ -116,19 +116,6 @@ def test_unknown_arguments_exit_with_usage(capsys):
     capsys.readouterr()
 
 
-def test_selftest(capsys):
-    assert call("selftest") == 0
-    assert "5 of 5 checks hold" in capsys.readouterr().out
-
-
-def test_selftest_notices_a_wrong_spectrum(monkeypatch, capsys):
-    import vanishing_jax.cli._selftest as selftest
-
-    monkeypatch.setattr(selftest, "ginibre_exponents", lambda n, *, variance: np.zeros(n))
-    assert call("selftest") == 1
-    assert "FAILED" in capsys.readouterr().out
-
-
 def test_help_is_quick_and_imports_nothing_heavy():
     code = f"import sys; sys.argv = ['vanishing-jax', '--help']\ntry:\n    {CALL}\nfinally:\n    "
     code = (

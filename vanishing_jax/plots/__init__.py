@@ -14,6 +14,7 @@ from ._eigenvalues import plot_eigenvalues as plot_eigenvalues
 from ._gradient_profile import plot_gradient_profile as plot_gradient_profile
 from ._influence import plot_influence as plot_influence
 from ._lyapunov import plot_lyapunov as plot_lyapunov
+from ._norm_triangle import plot_norm_triangle as plot_norm_triangle
 from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density
 from ._transport import plot_transport as plot_transport

@@ -1,7 +1,21 @@
 """Spectra of products of Jacobians."""
 
+from ._covariant import CovariantVectors as CovariantVectors
+from ._covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
+from ._dimension import entropy_rate as entropy_rate
+from ._dimension import entropy_rate_error as entropy_rate_error
+from ._dimension import kaplan_yorke_dimension as kaplan_yorke_dimension
+from ._dimension import kaplan_yorke_error as kaplan_yorke_error
+from ._leading import leading_singular_values as leading_singular_values
+from ._leading import trailing_singular_values as trailing_singular_values
 from ._log_singular_values import Spectrum as Spectrum
 from ._log_singular_values import log_singular_values as log_singular_values
 from ._lyapunov import LyapunovExponents as LyapunovExponents
 from ._lyapunov import lyapunov_exponents as lyapunov_exponents
+from ._norm_triangle import NormTriangle as NormTriangle
+from ._norm_triangle import spectral_norm_triangle as spectral_norm_triangle
+from ._partial_spectrum import PartialSpectrum as PartialSpectrum
+from ._partial_spectrum import input_loadings as input_loadings
 from ._product import product_log_singular_values as product_log_singular_values
+from ._surviving import SurvivingDirections as SurvivingDirections
+from ._surviving import surviving_directions as surviving_directions

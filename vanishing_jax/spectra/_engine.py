@@ -186,7 +186,9 @@ def _adapt(walk, interval, steps, growth, allowed, fine):
     longer = tried + jnp.clip(jnp.floor((room - 1 - bits) * tried / bits), -tried, tried)
     shorter = jnp.minimum(jnp.floor(0.9 * tried * jnp.minimum(room / bits, 1)), tried - 1)
     # The last steps before a record say nothing about longer intervals.
-    next = jnp.where(fine, jnp.where(steps < interval, interval.astype(tried.dtype), longer), shorter)
+    next = jnp.where(
+        fine, jnp.where(steps < interval, interval.astype(tried.dtype), longer), shorter
+    )
     next = jnp.clip(next, 1, MAX_INTERVAL).astype(jnp.int32)
     cap = jnp.where(fine, jnp.where(walk.hold > 0, walk.cap, MAX_INTERVAL), next)
     hold = jnp.where(fine, jnp.maximum(walk.hold - 1, 0), _HOLD)

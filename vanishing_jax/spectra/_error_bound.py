@@ -5,22 +5,34 @@ from jaxtyping import Bool, Float
 
 _EPS = np.finfo(np.float64).eps
 
-_SAFETY = 8.0
+# Rounding errors of single factorizations add up like independent ones. Over 4,000 spectra of 28
+# families (n 4 to 16, T 16 to 200, factored at every step and as seldom as 1e-4 allows) the error
+# reached 27 eps times the growth, with a median below 1; chains of repeated defective matrices, whose
+# errors amplify each other over many steps, exceed it.
+_SAFETY = 32.0
 
 
-def allowed_growth(tolerance: float | None, n: int, steps: int) -> float:
-    """Return the growth per step that keeps `error_bound` within the tolerance; 0 without one."""
+def allowed_growth(tolerance: float | None, steps: int) -> float:
+    """Return the growth per factorization, over the root of its steps, that keeps the tolerance.
+
+    0 without one: every step is factored on its own.
+    """
     if tolerance is None:
         return 0.0
     return tolerance / (_SAFETY * _EPS * np.sqrt(max(steps, 1)))
 
 
 def error_bound(
-    logs: Float[np.ndarray, "*record state"],
-    growth: Float[np.ndarray, "*record state"],
-    resolved: Bool[np.ndarray, "*record"],
-) -> Float[np.ndarray, "*record state"]:
-    """Return the bound."""
+    logs: Float[np.ndarray, "*shape state"],
+    growth: Float[np.ndarray, "*shape state"],
+    resolved: Bool[np.ndarray, "*shape"],
+) -> Float[np.ndarray, "*shape state"]:
+    """Return the bound on each log, from the growth of the factorizations of the run.
+
+    Three parts: rounding amplified by every factorization, added up as independent errors; the
+    rounding of the logs themselves; LAPACK's share at the end. inf where the record could not be
+    resolved, and for zeros that may be due to cancellation.
+    """
     worst = np.sqrt(np.max(growth, axis=-1, keepdims=True))
     size = np.where(np.isfinite(logs), np.abs(logs), 0)
     bound = _SAFETY * _EPS * worst + 4 * _EPS * size + 3e-13

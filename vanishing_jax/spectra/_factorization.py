@@ -24,16 +24,19 @@ from jaxtyping import Float, Int
 
 from .._types import Array
 
-
 _KERNEL = "lapack_dgetrf_ffi"
+
+# Rows whose largest entries differ by more than this factor get the costlier measure of growth.
+_UNEVEN_ROWS = 2.0**10
 
 
 class Factors(NamedTuple):
     """A = Q R: rows of `frame` are the columns of Q; `lower` holds R^T (read the triangle only).
 
-    `growth` (state,) is, for each column j, the largest entry in the row of its pivot over the
-    pivot: how many times the rounding of A is amplified in R_jj. Scaling a row of A changes nothing.
-    inf where a pivot was lost to cancellation; 1 for a pivot of 0 in a row of zeros, which is exact.
+    `growth` (state,) is, for each column j, the largest entry in the row of its pivot (where rows
+    are very uneven: or what elimination met there, (|L||R|)_jj, if that is larger) over the pivot:
+    how many times rounding is amplified in R_jj. Scaling a row of A changes nothing. inf where a
+    pivot was lost to cancellation; 1 for a pivot of 0 in a row of zeros, which is exact.
     """
 
     frame: Float[Array, "state state"]
@@ -51,7 +54,16 @@ def factor(rows: Float[Array, "state state"]) -> Factors:
     i, j = (jax.lax.broadcasted_iota(jnp.int32, (n, n), axis) for axis in (0, 1))
     one, zero = jnp.ones((), lu.dtype), jnp.zeros((), lu.dtype)
     frame = jnp.where(j > i, lu, jnp.where(i == j, one, zero))[:, place]
-    return Factors(frame, lu, _growth(size[order], jnp.diagonal(lu)))
+    size = size[order]
+
+    def met():
+        met = jnp.where(j <= i, jnp.abs(lu * jnp.where(i == j, one, lu.T)), 0)
+        return jnp.maximum(size, jnp.sum(met, axis=1))
+
+    # With rows of very different size a small row may grow on the way far beyond what it was.
+    smallest = jnp.min(jnp.where(size > 0, size, jnp.inf))
+    size = jax.lax.cond(jnp.max(size) > _UNEVEN_ROWS * smallest, met, lambda: size)
+    return Factors(frame, lu, _growth(size, jnp.diagonal(lu)))
 
 
 def cholesky(rows: Float[Array, "state state"]) -> Factors:

@@ -200,14 +200,16 @@ def _split_columns(jacobian):
 def _lu(A):
     """Return Q, R, growth with A = Q R: Q well conditioned, R upper triangular.
 
-    growth_j = (|L||U|)_jj / |U_jj| says how much cancellation a pivot suffered; it does not change
-    when rows are scaled, so grading alone never alarms. A zero pivot left by cancellation gives inf;
-    one in a zero row or column gives nothing, for it is exact.
+    growth_j is the largest entry of the pivot's row of A, or (|L||U|)_jj if that is larger, over
+    the pivot: it does not change when rows are scaled, so grading alone never alarms. A zero pivot
+    left by cancellation gives inf; one in a row of zeros, or found as 0 by elimination with zeros
+    only, gives nothing, for it is exact.
     """
     lu, _, perm = lax_linalg.lu(A)
     L, R = jnp.tril(lu, -1) + jnp.eye(lu.shape[0], dtype=lu.dtype), jnp.triu(lu)
-    size = jnp.sum(jnp.abs(L) * jnp.abs(R).T, axis=1)
+    met = jnp.sum(jnp.abs(L) * jnp.abs(R).T, axis=1)
+    size = jnp.maximum(met, jnp.max(jnp.abs(A), axis=1)[perm])
     pivot = jnp.abs(jnp.diagonal(R))
-    lost = jnp.where(size > 0, jnp.inf, 0).astype(size.dtype)
+    lost = jnp.where(met > 0, jnp.inf, 0).astype(size.dtype)
     growth = jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost)
     return jnp.zeros_like(L).at[perm].set(L), R, growth

@@ -15,20 +15,20 @@ from ._walk import walk_chain
 class Spectrum(eqx.Module):
     """Log singular values of one or several products of Jacobians.
 
-    - `log_singular_values`: natural logs, descending, shape (state,) or (record, state); -inf for a
-      singular value that is exactly zero.
-    - `error_bound`: estimate of the absolute error of each log (the relative error of the singular
+    - `log_singular_values`: natural logs, descending, shape (state,) or (record, state), after a
+      batch axis if the chain has one; -inf for a singular value that is exactly zero.
+    - `error_bound`: bound on the absolute error of each log (the relative error of the singular
       value) made by the arithmetic on the Jacobians given; it does not know how exact those are.
-      It adds up what each factorization lost; it cannot see factors that cancel each other over
-      many steps (Jordan blocks). inf where the computation lost its footing.
+      It adds up what each factorization lost; it cannot see errors that amplify each other over
+      many steps (repeated Jordan blocks). inf where the computation lost its footing.
     - `windows`: the pairs (s, t) of the products J_t ... J_{s+1}, shape (2,) or (record, 2).
     - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
     - `tolerance`: what the caller asked for, or None.
     """
 
-    log_singular_values: Float[np.ndarray, "*record state"]
-    error_bound: Float[np.ndarray, "*record state"]
+    log_singular_values: Float[np.ndarray, "*shape state"]
+    error_bound: Float[np.ndarray, "*shape state"]
     windows: Int[np.ndarray, "*record 2"]
     direction: Direction
     dtype: str
@@ -46,10 +46,10 @@ class Spectrum(eqx.Module):
         return self.tolerance is None or bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
-        logs = np.atleast_2d(self.log_singular_values)
+        logs = self.log_singular_values.reshape(-1, self.log_singular_values.shape[-1])
         largest, smallest = logs[-1, 0], logs[-1, -1]
         where = tuple(np.atleast_2d(self.windows)[-1].tolist())
-        records = f"{len(logs)} windows, last " if self.log_singular_values.ndim == 2 else "window "
+        records = f"{len(logs)} spectra, last window " if len(logs) > 1 else "window "
         bound = float(np.max(self.error_bound, initial=0))
         missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
         zeros = int(np.sum(np.isneginf(logs[-1])))
@@ -82,7 +82,8 @@ def log_singular_values(
 
     **Arguments:**
 
-    - `chain`: from `linearize`, or `JacobianChain(array)`.
+    - `chain`: from `linearize`, or `JacobianChain(array)`; a batch from `eqx.filter_vmap`, whose
+      batch axis comes first in the result.
     - `window`: (s, t) for J_t ... J_{s+1}; default the whole chain.
     - `every`: record a spectrum at each `every`-th lag, and at the last; default only the last.
     - `lags`: record at these lags instead, ascending, each from 0 to t - s.
@@ -90,8 +91,9 @@ def log_singular_values(
       influences); `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t
       sees).
     - `k`: return the k leading ones only.
-    - `tolerance`: largest acceptable error bound, in nats; `Spectrum.meets_tolerance` says if it
-      was met.
+    - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
+      far as it allows, which is faster; by default every step is factored, which is as accurate as
+      the arithmetic allows. `Spectrum.meets_tolerance` says if the bound was met in the end.
 
     **Returns:** a `Spectrum` holding NumPy arrays.
 
@@ -99,8 +101,10 @@ def log_singular_values(
     bad window, lag or k; `TypeError` under `jit` or `vmap` (use
     `spectra.product_log_singular_values` there).
 
-    **Cost:** three LU factorizations per step plus one SVD per record, O((T + records) n^3); O(n^2)
-    memory beyond the Jacobians.
+    **Cost:** one LU factorization and one triangular product per step (three and four where the
+    columns of a Jacobian are very uneven; one for several steps with a `tolerance`) plus one SVD
+    per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians. A progress bar appears
+    when it takes more than two seconds. Another T compiles again only in another power of two.
 
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
@@ -130,7 +134,7 @@ def log_singular_values(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
-    limit = allowed_growth(tolerance, n, t - s)
+    limit = allowed_growth(tolerance, t - s)
     walked = walk_chain(
         chain, s, t, record_lags, direction, quantity="singular values", limit=limit
     )

@@ -91,9 +91,7 @@ def walk_chain(
 
 def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
     backward = direction == "backward"
-    walk = _engine.start(
-        chain.state_size, jnp.float64, quantity=quantity, batch=chain.batch_size
-    )
+    walk = _engine.start(chain.state_size, jnp.float64, quantity=quantity, batch=chain.batch_size)
     records: list[Any] = []
     for begin, end in _stretches(chain, t - s):
         here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
