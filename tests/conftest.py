@@ -38,3 +38,12 @@ def _close_figures():
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With the x64 flag off, leave out what was computed in float64 whatever the flag."""
+    if jax.config.jax_enable_x64:
+        return
+    again = [item for item in items if item.get_closest_marker("float64_anyway")]
+    config.hook.pytest_deselected(items=again)
+    items[:] = [item for item in items if item not in again]

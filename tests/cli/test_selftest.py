@@ -4,6 +4,8 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.float64_anyway
+
 NUM_CHECKS = 27
 
 

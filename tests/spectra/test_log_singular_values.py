@@ -19,6 +19,7 @@ def spectrum(vj, jacobians, **options):
     return vj.log_singular_values(vj.JacobianChain(jacobians), **options)
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("family", helpers.FAMILIES)
 def test_agrees_with_exact_product(vj, family, direction):
@@ -34,6 +35,7 @@ def test_agrees_with_exact_product(vj, family, direction):
         np.testing.assert_array_less(error, result.error_bound[finite])
 
 
+@pytest.mark.float64_anyway
 def test_error_bound_sees_nearly_singular_factors(vj):
     rng = np.random.default_rng(5)
     u = rng.standard_normal((20, 6))
@@ -46,6 +48,7 @@ def test_error_bound_sees_nearly_singular_factors(vj):
         np.testing.assert_array_less(np.abs(result.log_singular_values - exact), result.error_bound)
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e308])
 def test_entries_at_the_edge_of_the_range(vj, size):
     jacobians = size * np.stack([[[1.0, 1.0], [1.0, -1.0]]] * 3)
@@ -91,6 +94,7 @@ def test_new_values_windows_and_lengths_do_not_compile_again(vj, monkeypatch):
     assert not traced
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize("tolerance", [1e-9, 1e-6, 1e-3])
 @pytest.mark.parametrize("family", ["tanh, gain 0.5", "tanh, gain 3", "ginibre", "relu first"])
 def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
@@ -159,18 +163,26 @@ def test_a_batch_is_its_sequences(vj, monkeypatch):
     np.testing.assert_allclose(one_by_one.log_singular_values, singles, atol=1e-10)
 
 
+@pytest.mark.float64_anyway
 def test_error_bound_over_random_chains(vj):
     rng = np.random.default_rng(5)
+    families = [name for name in helpers.FAMILIES if name not in ("jordan", "orthogonal")]
     ratios = []
-    for _ in range(40):
-        gain = rng.uniform(0.5, 10)
-        jacobians = helpers.tanh_chain(rng, 4, 12, gain)
-        result = spectrum(vj, jacobians)
-        exact = helpers.exact_log_singular_values(jacobians, 500)
-        ratios.append(np.abs(result.log_singular_values - exact) / result.error_bound)
+    for i in range(5 * len(families)):
+        jacobians = helpers.FAMILIES[families[i % len(families)]](rng, 4, 12)
+        exact = helpers.exact_log_singular_values(jacobians, 800)
+        finite = np.isfinite(exact)
+        for options in ({}, {"tolerance": 1e-8}, {"tolerance": 1e-5, "direction": "backward"}):
+            result = spectrum(vj, jacobians, **options)
+            found = result.log_singular_values
+            np.testing.assert_array_equal(np.isfinite(found), finite)
+            error = np.abs(found[finite] - exact[finite])
+            ratios += list(error / result.error_bound[finite])
     assert np.max(ratios) <= 1
+    assert np.median(ratios) >= 1e-3  # nor is it vacuous
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.slow
 def test_tanh_network_of_32_units_over_300_steps(vj):
     cell, trajectory = _trained_like(vj, vj.cells.VanillaCell(2, 32, key=jax.random.key(0)), 300)
@@ -181,6 +193,7 @@ def test_tanh_network_of_32_units_over_300_steps(vj):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-8)
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.slow
 def test_lstm_with_state_of_64(vj):
     cell, trajectory = _trained_like(vj, vj.cells.LSTMCell(2, 32, key=jax.random.key(0)), 60)
@@ -253,17 +266,20 @@ def test_every_and_lags_record_the_windows_they_name(vj):
             np.testing.assert_allclose(row, single, atol=1e-10)
 
 
+@pytest.mark.float64_anyway
 def test_diagonal_chain_over_twenty_thousand_nats(vj):
     steps, w = 1000, np.array([np.exp(10.0), 1.0, 0.5, np.exp(-10.0)])
     found = spectrum(vj, np.stack([np.diag(w)] * steps))
     np.testing.assert_allclose(found.log_singular_values, steps * np.log(w), rtol=1e-14, atol=1e-10)
 
 
+@pytest.mark.float64_anyway
 def test_orthogonal_chain_keeps_every_direction(vj):
     jacobians = helpers.orthogonal_chain(np.random.default_rng(0), 8, 500)
     np.testing.assert_allclose(spectrum(vj, jacobians).log_singular_values, 0, atol=1e-12)
 
 
+@pytest.mark.float64_anyway
 def test_rotated_powers_where_the_formed_product_fails(vj):
     angle = np.pi / 6
     R = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -275,6 +291,7 @@ def test_rotated_powers_where_the_formed_product_fails(vj):
     assert not np.exp(exact[1] - 30) < formed[1] < np.exp(exact[1] + 30)
 
 
+@pytest.mark.float64_anyway
 def test_smallest_chains(vj):
     assert spectrum(vj, np.full((1, 1, 1), -3.0)).log_singular_values == pytest.approx(np.log(3))
     empty = spectrum(vj, np.zeros((0, 2, 2)))
@@ -282,6 +299,7 @@ def test_smallest_chains(vj):
     assert np.isneginf(spectrum(vj, np.zeros((3, 2, 2))).log_singular_values).all()
 
 
+@pytest.mark.float64_anyway
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
 def test_sum_rule_and_scaling(seed, scale):
@@ -296,6 +314,7 @@ def test_sum_rule_and_scaling(seed, scale):
     assert np.all(np.diff(result.log_singular_values) <= 0)
 
 
+@pytest.mark.float64_anyway
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_permuting_units_changes_nothing(seed):

@@ -5,10 +5,10 @@ from jaxtyping import Bool, Float
 
 _EPS = np.finfo(np.float64).eps
 
-# Rounding errors of single factorizations add up like independent ones. Over 4,000 spectra of 28
-# families (n 4 to 16, T 16 to 200, factored at every step and as seldom as 1e-4 allows) the error
-# reached 27 eps times the growth, with a median below 1; chains of repeated defective matrices, whose
-# errors amplify each other over many steps, exceed it.
+# Rounding errors of single factorizations add up like independent ones: as the root of the sum of
+# squares. The factor leaves room for what the growth does not see (the worst of the random chains
+# in the tests needs a good half of it); chains of repeated defective matrices, whose errors amplify
+# each other over many steps, exceed any such bound.
 _SAFETY = 32.0
 
 

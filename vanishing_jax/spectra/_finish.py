@@ -40,10 +40,11 @@ def log_singular_values_of_rows(
 
     The rows of the triangle are scaled into [1, 2). Two steps: sort and transpose by QR until the
     rows are nearly orthogonal across large gaps (an LR step: each pass multiplies the coupling of
-    two rows by the ratio of their scales); then cap the gaps so that the matrix fits the exponent range and hand it to LAPACK, which is accurate to a
-    few eps in *every* singular value of a row-graded matrix. With more distinct scales than the
-    exponent range has bits (n > 900 in float64, n > 100 in float32) they do not fit: neighbors lose
-    their order and values are off by up to log 2.
+    two rows by the ratio of their scales); then cap the gaps so that the matrix fits the exponent
+    range and hand it to LAPACK, which is accurate to a few eps in *every* singular value of a
+    row-graded matrix. With more distinct scales than the exponent range has bits (n > 900 in
+    float64, n > 100 in float32) they do not fit: neighbors lose their order and values are off by
+    up to log 2.
     """
     rows = _Rows(exponent, triangle)
     # One flip always; more when many rows share the exponent range and gaps are capped tightly.

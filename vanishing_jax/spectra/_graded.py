@@ -14,7 +14,7 @@ it does what column pivoting would do.
 accurate as long as the growth of the factorization is small. It is not where *columns* of J differ
 much in size (W D: the activation first, and every adjoint chain of a saturated network), because
 they are mixed with large ones before any factorization sees them. `multiply_exactly` factors the
-transpose of such a Jacobian first, J = outer diag(2^u) inner, and applies the three factors in turn.
+transpose of such a Jacobian first, J = outer diag(2^u) inner, and applies the three in turn.
 
 ??? cite "Reference"
     Stewart, G. W. (1997). On graded QR decompositions of products of matrices. ETNA 5, 29-49.

@@ -72,8 +72,8 @@ def lyapunov_exponents(
     **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3).
 
     **Validity:** the interval between factorizations is controlled by the rounding each one
-    amplifies, so it cannot silently be too long. Tested against a Householder QR loop in high precision and the exact law of Ginibre
-    products.
+    amplifies, so it cannot silently be too long. Tested against a Householder QR loop in high
+    precision and the exact law of Ginibre products.
 
     **Example:**
 

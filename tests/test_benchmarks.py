@@ -1,0 +1,206 @@
+"""The benchmarks run at toy size, and what they compare with is right."""
+
+import importlib
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from . import helpers
+
+FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import one of the benchmark scripts, which are no package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+# --- exact references -------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["as installed", "without python-flint"])
+def exact(load, request, monkeypatch):
+    module = load("_exact")
+    if request.param == "without python-flint":
+        monkeypatch.setattr(module, "flint", None)
+    return module
+
+
+def test_exact_reference_on_closed_forms(exact):
+    # Rotations by quarter turns are exact in floats: the product is 2^-60 times a known diagonal.
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    stretch = np.diag([2.0**-1, 2.0**-1023])
+    logs = exact.exact_log_singular_values(np.stack([stretch, turn] * 4))
+    np.testing.assert_allclose(logs, np.log(2) * np.full(2, -2 * 1024), rtol=1e-15)
+    logs = exact.exact_log_singular_values(np.stack([stretch] * 4))
+    np.testing.assert_allclose(logs, np.log(2) * np.array([-4, -4 * 1023]), rtol=1e-15)
+
+
+@pytest.mark.parametrize("family", ["tanh, gain 12", "relu", "relu first", "jordan", "orthogonal"])
+def test_exact_reference_agrees_with_high_precision(exact, family):
+    jacobians = helpers.FAMILIES[family](np.random.default_rng(0), 4, 12)
+    expected = helpers.exact_log_singular_values(jacobians, 900)
+    found = exact.exact_log_singular_values(jacobians)
+    assert np.array_equal(np.isneginf(found), np.isneginf(expected))
+    finite = np.isfinite(expected)
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-15, atol=1e-15)
+
+
+def test_exact_lags_share_their_factors(exact):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(1), 3, 9)
+    at = list(exact.exact_log_singular_values_at(jacobians, [0, 4, 9]))
+    assert np.array_equal(at[0], np.zeros(3))
+    for lag, logs in zip([4, 9], at[1:], strict=True):
+        assert np.array_equal(logs, exact.exact_log_singular_values(jacobians[:lag]))
+
+
+def test_exact_growth_is_that_of_a_qr_loop(exact):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(2), 4, 15)
+    start = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))[0]
+    Q, total = start, np.zeros(4)
+    for J in jacobians:
+        Q, R = np.linalg.qr(J @ Q)
+        total += np.log(np.abs(np.diagonal(R)))
+    np.testing.assert_allclose(exact.exact_log_growth(jacobians, start), total, atol=1e-12)
+    jacobians[3, :, 1] = jacobians[3, :, 0]  # one more dependent column: rank 3
+    growth = exact.exact_log_growth(jacobians, start)
+    assert np.isneginf(growth).tolist() == [False, False, False, True]
+
+
+def test_exact_determinants(exact):
+    jacobians = np.stack([[[0.0, 3.0], [5.0, 1e-300]], np.ones((2, 2)), 1e-200 * np.eye(2)])
+    expected = [np.log(15), -np.inf, 2 * np.log(1e-200)]
+    np.testing.assert_allclose(exact.exact_log_determinants(jacobians), expected, rtol=1e-15)
+
+
+# --- chains -----------------------------------------------------------------------------------
+
+
+def test_every_family_gives_a_chain(load):
+    chains = load("_chains")
+    for name, family in chains.FAMILIES.items():
+        chain = family(np.random.default_rng(0), 4, 5)
+        assert chain.shape == (5, 4, 4) and np.isfinite(chain).all(), name
+    assert set(chains.FAMILIES) > chains.ILL_CONDITIONED
+    with pytest.raises(ValueError, match="even state size"):
+        chains.lstm_network(np.random.default_rng(0), 5, 2)
+
+
+def test_jacobians_written_by_hand_are_derivatives(load):
+    chains, rng = load("_chains"), np.random.default_rng(4)
+    h = 3
+    W, drive = rng.standard_normal((4, h, h)), rng.standard_normal((4, h))
+
+    def lstm(state):
+        return chains.lstm_step(W, W @ state[:h] + drive, state[h:])
+
+    def gru(state):
+        return chains.gru_step(W[:3], drive[:3], state)
+
+    for step, n in ((lstm, 2 * h), (gru, h)):
+        state = rng.standard_normal(n)
+        shifts = 1e-6 * np.eye(n)
+        ends = [np.concatenate([np.ravel(x) for x in step(state + s)[1:]]) for s in shifts]
+        starts = [np.concatenate([np.ravel(x) for x in step(state - s)[1:]]) for s in shifts]
+        derivative = (np.array(ends) - np.array(starts)).T / 2e-6
+        np.testing.assert_allclose(step(state)[0], derivative, atol=1e-8)
+
+
+# --- timing -----------------------------------------------------------------------------------
+
+
+def test_alternatives_are_timed_in_turn(load):
+    timing, now, calls = load("_timing"), [0.0], []
+
+    def alternative(name, seconds):
+        def call():
+            calls.append(name)
+            now[0] += seconds
+
+        return call
+
+    functions = {"slow": alternative("slow", 3.0), "fast": alternative("fast", 1.0)}
+    found = timing.measure(functions, rounds=4, read=lambda: now[0])
+    assert calls[4:] == ["slow", "fast", "fast", "slow"] * 2
+    ratio = timing.ratio(found["slow"], found["fast"])
+    assert ratio == {"median": 3.0, "quartiles": [3.0, 3.0]}
+    assert found["slow"].summary()["seconds_median"] == 3.0
+
+
+def test_record_names_no_path_and_is_plain_json(load, tmp_path, monkeypatch):
+    timing = load("_timing")
+    script = str(tmp_path / "somewhere" / "bench_spectrum.py")
+    monkeypatch.setattr("sys.argv", [script, "--out", str(tmp_path / "x.json"), "--quick"])
+    rows = [{"value": np.float64(np.inf), "list": np.arange(2), "nothing": None}]
+    timing.write(tmp_path / "x.json", "spectrum", {}, rows=rows)
+    text = (tmp_path / "x.json").read_text()
+    record = json.loads(text)
+    assert record["command"] == "python benchmarks/bench_spectrum.py --quick"
+    assert record["rows"] == [{"value": "inf", "list": [0, 1], "nothing": None}]
+    assert str(tmp_path) not in text
+
+
+# --- scripts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_speed_and_accuracy_run_at_toy_size_and_make_a_page(load, tmp_path):
+    results = tmp_path / "results"
+    out = ["--quick", "--rounds", "2", "--out"]
+    speed = load("bench_spectrum")
+    sizes = ["--only", "every lag", "--sizes", "4"]
+    assert speed.main([*out, str(results / "spectrum.json"), *sizes]) == 0
+    rows = json.loads((results / "spectrum.json").read_text())["rows"]
+    checked = [row["check"] for row in rows if row["role"] == "ours" and "error" not in row]
+    assert checked and all(check["passed"] for check in checked)
+
+    accuracy = load("bench_accuracy")
+    few = [
+        "--sizes",
+        "4",
+        "--families",
+        "Ginibre;ReLU",
+        "--chains",
+        "4",
+        "--lags",
+        "10",
+        "--long",
+        "10",
+    ]
+    assert accuracy.main([*out, str(results / "accuracy.json"), *few]) == 0
+    record = json.loads((results / "accuracy.json").read_text())
+    assert max(row["max_error"] for row in record["grid"]) < 1e-6
+    assert all(row["zeros_right"] for row in record["grid"])
+
+    page = tmp_path / "README.md"
+    assert load("make_readme").main(["--results", str(results), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "spectrum at every lag" in text and "Ginibre" in text
+    assert "Not run yet." in text  # the comparison with other tools
+    assert (tmp_path / "figures" / "error_and_bound.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["float32-underflow", "wrong-order"])
+def test_failures_of_others_are_shown_one_by_one(load, capsys, name):
+    assert load("bench_peers").main(["--quick", "--failure", name]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert "error" not in shown
+    assert float(shown["found"]) != pytest.approx(shown["expected"], abs=1e-3)
+    assert float(shown["ours"]) == pytest.approx(shown["expected"], abs=1e-10)
+
+
+def test_a_missing_package_is_a_row_that_says_so(load):
+    peers = load("bench_peers")
+    assert peers.missing("numpy") is None
+    assert "not installed" in peers.missing("no-such-package-anywhere")
+
+
+def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
+    if not (FOLDER / "README.md").exists():
+        pytest.skip("no results yet")
+    page = load("make_readme").page(FOLDER / "results", tmp_path, FOLDER / "ideas.md")
+    assert (FOLDER / "README.md").read_text() == page, "run python benchmarks/make_readme.py"
