@@ -13,7 +13,8 @@ import matplotlib
 import pytest
 
 matplotlib.use("Agg")
-jax.config.update("jax_enable_x64", os.environ.get("VANISHING_JAX_X64", "1") == "1")
+_X64 = os.environ.get("VANISHING_JAX_X64", "1") == "1"
+jax.config.update("jax_enable_x64", _X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -42,7 +43,7 @@ def _close_figures():
 
 def pytest_collection_modifyitems(config, items):
     """With the x64 flag off, leave out what was computed in float64 whatever the flag."""
-    if jax.config.jax_enable_x64:
+    if _X64:
         return
     again = [item for item in items if item.get_closest_marker("float64_anyway")]
     config.hook.pytest_deselected(items=again)

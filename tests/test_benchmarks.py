@@ -134,7 +134,9 @@ def test_alternatives_are_timed_in_turn(load):
 def test_record_names_no_path_and_is_plain_json(load, tmp_path, monkeypatch):
     timing = load("_timing")
     script = str(tmp_path / "somewhere" / "bench_spectrum.py")
-    monkeypatch.setattr("sys.argv", [script, "--out", str(tmp_path / "x.json"), "--quick"])
+    monkeypatch.setattr(
+        "sys.argv", [script, "--out", str(tmp_path / "x.json"), "--quick", f"--cache={tmp_path}"]
+    )
     rows = [{"value": np.float64(np.inf), "list": np.arange(2), "nothing": None}]
     timing.write(tmp_path / "x.json", "spectrum", {}, rows=rows)
     text = (tmp_path / "x.json").read_text()

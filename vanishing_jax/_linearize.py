@@ -88,7 +88,7 @@ def linearize(
     check_step(cell, first, jax.tree.map(lambda leaf: leaf[0], trajectory.inputs))
     layout = state_layout(first)
     sizes = _named_sizes(layout, blocks or cell.state_names)
-    x64 = bool(jax.config.jax_enable_x64)
+    x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     linearization = Linearization(cell, trajectory, layout, mode, x64)
     needed = dense_bytes(trajectory.num_steps, layout.size, layout.dtype)
     if dense and needed > memory_limit:

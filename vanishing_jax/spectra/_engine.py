@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from .._types import Array
+from .._types import Array, ArrayLike
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
@@ -76,10 +76,10 @@ def start(n: int, dtype, *, quantity: Quantity, batch: int | None = None) -> Wal
 def run(
     walk: Walk,
     source: Source,
-    targets: Int[Array, "record"],
-    wanted: Bool[Array, "record"],
-    count: Int[Array, ""],
-    limit: Float[Array, ""],
+    targets: Int[ArrayLike, "record"],
+    wanted: Bool[ArrayLike, "record"],
+    count: Int[ArrayLike, ""],
+    limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
     method: Method = "lu",

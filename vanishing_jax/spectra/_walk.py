@@ -84,9 +84,14 @@ def walk_chain(
             return one(chain)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = list(pool.map(one, (chain[i] for i in range(chain.batch_size))))
-    arrays = (np.stack(column) for column in zip(*(part[:3] for part in parts), strict=True))
-    counts = (sum(column) for column in zip(*(part[3:] for part in parts), strict=True))
-    return Walked(*arrays, *counts)
+    return Walked(
+        np.stack([part.logs for part in parts]),
+        np.stack([part.growth for part in parts]),
+        np.stack([part.resolved for part in parts]),
+        sum(part.factorizations for part in parts),
+        sum(part.rejections for part in parts),
+        sum(part.exact_steps for part in parts),
+    )
 
 
 def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
@@ -106,8 +111,14 @@ def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
     logs, growth, resolved = (
         np.moveaxis(np.concatenate(column), 0, axis) for column in zip(*records, strict=True)
     )
-    counts = (int(x) for x in (walk.factorizations, walk.rejections, walk.exact_steps))
-    return Walked(logs, growth, resolved, *counts)
+    return Walked(
+        logs,
+        growth,
+        resolved,
+        int(walk.factorizations),
+        int(walk.rejections),
+        int(walk.exact_steps),
+    )
 
 
 def _run(walk: Walk, source, lags, end, quantity, limit, method):
@@ -167,7 +178,12 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
 
     batch_axes = 0 if chain.batch_size is None else 1
     if chain._jacobians is not None:
-        return DenseSource(cut(chain._jacobians, batch_axes), origin, length, backward)
+        return DenseSource(
+            jacobians=cut(chain._jacobians, batch_axes),
+            origin=origin,
+            length=length,
+            backward=backward,
+        )
     linearization = chain.linearization
     assert linearization is not None
     dynamic, static = eqx.partition(
@@ -175,7 +191,13 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     )
     states, inputs = eqx.combine(jax.tree.map(lambda leaf: cut(leaf, batch_axes), dynamic), static)
     stretch = eqx.tree_at(lambda at: at.trajectory, linearization, Trajectory(states, inputs))
-    return StreamedSource(stretch, origin, length, backward, chain.batch_size is not None)
+    return StreamedSource(
+        linearization=stretch,
+        origin=origin,
+        length=length,
+        backward=backward,
+        batched=chain.batch_size is not None,
+    )
 
 
 def _is_traced(linearization: Linearization | None) -> bool:
