@@ -1,0 +1,290 @@
+"""Sections of the benchmarks' page, from what the JSON files hold."""
+
+import numpy as np
+from _targets import FORWARD, NAIVE_LAG, by_case, recipe, target_rows
+
+
+def table(headings, rows) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in escaped])
+
+
+def short(value) -> str:
+    """Return a number as text of about three digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 10**6):
+        return str(value)
+    if not np.isfinite(value):
+        return {"inf": "∞", "-inf": "−∞"}.get(repr(float(value)), "NaN")
+    if value and not 1e-2 <= abs(value) < 1e5:
+        return f"{value:.1e}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def with_quartiles(ratio) -> str:
+    """Return "2.10 (2.05–2.14)"."""
+    if not ratio:
+        return "–"
+    low, high = ratio["quartiles"]
+    return f"{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
+
+
+def provenance(result) -> str:
+    """Return where, when and with what a result was measured."""
+    machine, versions = result["machine"], result["versions"]
+    caches = ", ".join(f"{k} {v}" for k, v in machine["caches"].items())
+    names = ", ".join(f"{k} {v}" for k, v in versions.items() if v != "not installed")
+    quick = result["settings"].get("quick")
+    return (
+        ("**Toy sizes (`--quick`): these numbers say nothing.**\n\n" if quick else "")
+        + f"`{result['command']}` at commit {result['commit']}, {result['utc']}.\n"
+        f"Processor: {machine['cpu']}; {machine['cores']} cores; {caches}. {machine['system']}, "
+        f"backend {machine['backend']} ({', '.join(machine['devices'])}).\n{names}."
+    )
+
+
+def speed(result) -> str:
+    """Return the sections about time."""
+    rows = result["rows"]
+    headings = ["what", "n", "against", "wanted", "worst case", "best case", "met"]
+    parts = ["### Targets", table(headings, target_rows(rows))]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        parts += [f"### {group.capitalize()}", _group_table(rows, group)]
+    failed = [r for r in rows if "error" in r]
+    if failed:
+        parts.append("### Not measured")
+        unique = dict.fromkeys((r["method"], r["error"]) for r in failed)
+        parts.append(table(["method", "why"], unique))
+    return "\n\n".join([provenance(result), *parts])
+
+
+def _group_table(rows, group):
+    lines = []
+    for case, methods in by_case(rows).items():
+        if case[0] != group:
+            continue
+        best = recipe(methods) or next(
+            (m for m in (NAIVE_LAG, FORWARD) if "seconds_median" in methods.get(m, {})), None
+        )
+        for method, row in methods.items():
+            if "seconds_median" not in row:
+                continue
+            check = row.get("check", {})
+            quality = check.get("max_error", check.get("relative_error", check.get("sum_rule")))
+            lines.append(
+                [
+                    case[1],
+                    case[2],
+                    case[3],
+                    row["steps"],
+                    f"**{method}**" if row["role"] == "ours" else method,
+                    short(row["microseconds_per_step"]),
+                    with_quartiles(row["ratios"].get(best)),
+                    short(row["first_call_seconds"]),
+                    short(quality)
+                    + (" **above its tolerance**" if row.get("above_tolerance") else ""),
+                ]
+            )
+    headings = ["cell", "n", "batch", "steps", "method", "µs/step", "ratio (quartiles)"]
+    return table([*headings, "first call, s", "check"], lines)
+
+
+def accuracy(result) -> str:
+    """Return the sections about error and bound."""
+    tolerances = list(dict.fromkeys(r["tolerance"] for r in result["by_family"]))
+    names = [f"tolerance {t:g}" if t else "no tolerance" for t in tolerances]
+    lines = []
+    for family in dict.fromkeys(r["family"] for r in result["by_family"]):
+        mine = {r["tolerance"]: r for r in result["by_family"] if r["family"] == family}
+        first = next(iter(mine.values()))
+        lines.append(
+            [family, short(first["lowest_log_sigma"])]
+            + [short(mine[t]["max_error"]) if t in mine else "failed" for t in tolerances]
+            + [
+                short(first["bound_there"]),
+                short(first["median_bound_over_error"]),
+                short(max(float(r["worst_error_over_bound"]) for r in mine.values())),
+                sum(r["violations"] for r in mine.values()),
+                sum(r["broken_promises"] for r in mine.values()),
+                f"{sum(r['zeros_right'] for r in mine.values())} of "
+                f"{sum(r['spectra'] for r in mine.values())}",
+            ]
+        )
+    settings = result["settings"]
+    sizes, lags = (", ".join(map(str, settings[k])) for k in ("sizes", "lags"))
+    headings = ["family", "lowest log σ", *names, "bound there", "bound/error"]
+    headings += ["worst error/bound", "bound < error", "tolerance broken"]
+    slack = [
+        [
+            f"{r['tolerance']:g}" if r["tolerance"] else "none",
+            r["chains"],
+            r["singular_values"],
+            r["violations"],
+            short(r["worst_error_over_bound"]),
+            r["broken_promises"],
+            r["infinite_bounds"],
+            f"{r['zeros_right']} of {r['chains']}",
+            ", ".join(short(q) for q in r["slack_quantiles_5_50_95"]),
+        ]
+        for r in result["slack"]
+    ]
+    single = [
+        [
+            r["family"],
+            short(r["max_error"]),
+            short(r["bound_there"]),
+            f"{r['zeros_found']} of {r['zeros']}",
+            short(r["float32_arithmetic"]),
+        ]
+        for r in result["float32"]
+    ]
+    long = [
+        [
+            r["chain"],
+            r["n"],
+            r["steps"],
+            r["reference"],
+            short(r["log_sigma_1"]),
+            short(r["log_sigma_last"]),
+            short(r["error"]),
+            short(r["relative_error"]),
+            short(r["max_bound"]),
+        ]
+        for r in result["long_runs"]
+    ]
+    first = result["float32"][0]
+    return "\n\n".join(
+        [
+            provenance(result),
+            f"Over n = {sizes}, lags {lags} and both directions: the worst error of any log σ, the "
+            "bound reported there, the median of bound/error, the worst error/bound; how often a "
+            "bound was below its error, over all spectra and tolerances; how often a tolerance was "
+            "reported as met and was not; in how many spectra the exact zeros were found exactly.",
+            table([*headings, "zeros right"], lines),
+            "### The bound over random chains",
+            table(
+                [
+                    "tolerance",
+                    "chains",
+                    "singular values",
+                    "bound < error",
+                    "worst error/bound",
+                    "tolerance broken",
+                    "infinite bounds",
+                    "zeros right",
+                    "bound/error, quantiles 5, 50, 95 %",
+                ],
+                slack,
+            ),
+            "![Error and bound](figures/error_and_bound.png)",
+            f"### float32 Jacobians, n = {first['n']}, {first['steps']} steps",
+            table(
+                ["family", "error", "bound there", "zeros found", "error in float32 arithmetic"],
+                single,
+            ),
+            "### Long runs",
+            table(
+                [
+                    "chain",
+                    "n",
+                    "steps",
+                    "reference",
+                    "log σ₁",
+                    "lowest",
+                    "error",
+                    "relative",
+                    "largest bound",
+                ],
+                long,
+            ),
+        ]
+    )
+
+
+def peers(result) -> str:
+    """Return the sections about other tools."""
+    parts = [provenance(result)]
+    sections = {"accuracy": _peer_accuracy, "cost": _peer_cost, "failures": _failures}
+    for key, section in sections.items():
+        if key in result:
+            parts += [f"### {key.capitalize()}", section(result[key])]
+    return "\n\n".join(parts)
+
+
+def _peer_accuracy(rows):
+    lines = [
+        [
+            r["problem"],
+            r["steps"],
+            r["tool"],
+            r["fed"],
+            *(
+                [r["error"], "", "", ""]
+                if "error" in r
+                else [
+                    short(r.get("own_error")),
+                    short(r["off_from_singular_values"]),
+                    short(r["sum_rule"]),
+                    f"{r['zeros_found']} of {r['zeros']}",
+                ]
+            ),
+        ]
+        for r in rows
+    ]
+    headings = ["problem", "steps", "tool", "fed", "error of what it computes"]
+    headings += ["off from log σ", "sum rule off by", "zeros found"]
+    note = (
+        "In nats over the whole run. What it computes: sums of log |R_ii| against the exact ones "
+        "for the tool's own first frame (for us also the singular values against exact ones). All "
+        "tools are linearized at the same states; those fed the function differentiate it "
+        "themselves, those fed Jacobians get the exact ones.\n\n"
+        "![Accuracy and cost](figures/accuracy_and_cost.png)\n\n"
+    )
+    return note + table(headings, lines)
+
+
+def _peer_cost(rows):
+    lines = [
+        [
+            r["problem"],
+            r["n"],
+            r["steps"],
+            r["tool"],
+            r["fed"],
+            short(r.get("microseconds_per_step")) if "error" not in r else r["error"],
+            short(r.get("first_call_seconds")),
+            with_quartiles(r.get("times_our_spectrum")),
+            with_quartiles(r.get("times_our_exponents")),
+        ]
+        for r in rows
+    ]
+    headings = ["problem", "n", "steps", "tool", "fed", "µs/step", "first call, s"]
+    return table([*headings, "times our spectrum", "times our exponents"], lines)
+
+
+def _failures(rows):
+    lines = []
+    for r in rows:
+        known = ("name", "command", "what", "expected", "found", "ours", "error")
+        more = "; ".join(
+            f"{k.replace('_', ' ')}: {_text(v)}" for k, v in r.items() if k not in known
+        )
+        found = _text(r.get("found")) if "error" not in r else r["error"]
+        values = [_text(r.get("expected")), found, _text(r.get("ours")), more]
+        lines.append([f"`{r['name']}`", r.get("what", ""), *values])
+    note = "Each row: `python benchmarks/bench_peers.py --failure NAME`.\n\n"
+    return note + table(["name", "what", "expected", "found", "ours", "more"], lines)
+
+
+def _text(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
+    return short(value)

@@ -1,0 +1,220 @@
+"""Other tools for Lyapunov exponents, each called the way its documentation says.
+
+All are given the same linearization: `Forced` holds a trajectory, and a step whose *value* does not
+matter but whose derivative at step t is that of the user's function at the stored state. Chaotic
+trajectories of two programs part after some tens of steps; so nothing would be comparable without.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _forced import Forced
+
+import vanishing_jax as vj
+
+
+class Tool(NamedTuple):
+    """A way to get exponents: the package it needs, what it is fed, the call, its first frame."""
+
+    name: str
+    package: str
+    fed: str  # "function" or "Jacobians"
+    make: Callable[[Forced], Callable[[], Any]]
+    start: Callable[[Forced], np.ndarray | None] | None = None
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it returns one more exponent, 0, for the time."""
+        return self.name.startswith(("lyapax", "chaotax"))
+
+
+def _identity(p: Forced):
+    return np.eye(p.size)
+
+
+# --- ours -------------------------------------------------------------------------------------
+
+
+def our_spectrum(p: Forced):
+    """Return the call for (1/T) log sigma_i of the whole product."""
+    chain = _our_chain(p)
+    return lambda: vj.log_singular_values(chain()).log_singular_values / p.num_steps
+
+
+def our_exponents(p: Forced):
+    """Return the call for the QR growth rates."""
+    chain = _our_chain(p)
+    return lambda: vj.lyapunov_exponents(chain()).exponents
+
+
+def our_start(p: Forced):
+    """Return the frame that our exponents start from, or None for a version without it."""
+    try:
+        from vanishing_jax.spectra._graded import start_frame
+    except ImportError:
+        return None
+    return np.asarray(start_frame(p.size))
+
+
+def _our_chain(p: Forced):
+    # One cell for all calls: a new function would be compiled anew.
+    cell = vj.FunctionCell(lambda _, s, x: p.step(s, x), ())
+    trajectory = vj.Trajectory(jnp.asarray(p.states), jnp.asarray(p.inputs))
+    return lambda: vj.linearize(cell, trajectory, dense=False)
+
+
+# --- recipes ----------------------------------------------------------------------------------
+
+
+def jax_recipe(p: Forced):
+    """What users write: jacfwd, QR, sum of logs."""
+    states, inputs = jnp.asarray(p.states[:-1]), jnp.asarray(p.inputs)
+
+    @jax.jit
+    def run(states, inputs):
+        def push(carry, sx):
+            Q, total = carry
+            Q, R = jnp.linalg.qr(jax.jacfwd(p.step)(*sx) @ Q)
+            return (Q, total + jnp.log(jnp.abs(jnp.diagonal(R)))), None
+
+        start = jnp.eye(p.size), jnp.zeros(p.size)
+        return jax.lax.scan(push, start, (states, inputs))[0][1] / p.num_steps
+
+    return lambda: run(states, inputs)
+
+
+def numpy_loop(p: Forced):
+    """The same loop by LAPACK."""
+
+    def call():
+        Q, total = np.eye(p.size), np.zeros(p.size)
+        for J in p.jacobians:
+            Q, R = np.linalg.qr(J @ Q)
+            with np.errstate(divide="ignore"):
+                total += np.log(np.abs(np.diagonal(R)))
+        return total / p.num_steps
+
+    return call
+
+
+def torch_recipe(p: Forced):
+    """The same with torch.func.jacfwd and torch.linalg.qr."""
+    import torch
+
+    torch.set_num_threads(1)
+    if p.make_torch is None:
+        raise NotImplementedError("not written for this problem")
+    states, inputs = torch.tensor(p.states[:-1].copy()), torch.tensor(p.inputs.copy())
+    jacobian = torch.func.jacfwd(p.make_torch(torch))
+
+    def call():
+        Q = torch.eye(p.size, dtype=states.dtype)
+        total = torch.zeros(p.size, dtype=states.dtype)
+        for s, x in zip(states, inputs, strict=True):
+            Q, R = torch.linalg.qr(jacobian(s, x) @ Q)
+            total += R.diagonal().abs().log()
+        return (total / p.num_steps).numpy()
+
+    return call
+
+
+def product_and_svd(p: Forced):
+    """The first script: form the product, then NumPy's SVD; no exponent is a QR growth rate."""
+
+    def call():
+        product = np.eye(p.size)
+        with np.errstate(all="ignore"):
+            for J in p.jacobians:
+                product = J @ product
+            return np.log(np.linalg.svd(product, compute_uv=False)) / p.num_steps
+
+    return call
+
+
+# --- packages ---------------------------------------------------------------------------------
+
+
+def lyapax_tool(p: Forced, renorm_every=1, dtype=None):
+    """lyapax.lyapunov_spectrum under jit."""
+    import lyapax
+
+    step, start = p.extended_step(dtype), p.extended_start(dtype)
+
+    @jax.jit
+    def run(start):
+        result = lyapax.lyapunov_spectrum(step, start, 1.0, p.num_steps, renorm_every=renorm_every)
+        return result.exponents
+
+    return lambda: run(start)
+
+
+def lyapax_start(p: Forced):
+    """The frame that lyapax draws (seed 0)."""
+    normal = jax.random.normal(jax.random.PRNGKey(0), (p.size + 1, p.size + 1), dtype=float)
+    return np.asarray(jnp.linalg.qr(normal)[0])
+
+
+def chaotax_tool(p: Forced, dtype=None):
+    """chaotax.lyapunov_spectrum; it cannot be jitted, so it compiles at every call."""
+    import chaotax
+
+    spectrum = chaotax.lyapunov_spectrum(
+        p.extended_step(dtype), rollout_steps=p.num_steps, warmup_steps=0, discard_steps=0
+    )
+    start, frame = p.extended_start(dtype), jnp.eye(p.size + 1, dtype=dtype)
+    return lambda: spectrum(start, frame)
+
+
+def lyapynov_tool(p: Forced):
+    """lyapynov.LCE of a discrete system with a time-dependent Jacobian."""
+    import lyapynov
+
+    # With one dimension it takes a Jacobian of shape (1,).
+    jacobians = p.jacobians[:, 0] if p.size == 1 else p.jacobians
+
+    def call():
+        system = lyapynov.DiscreteDS(
+            p.states[0], 0, lambda x, t: p.states[t + 1], lambda x, t: jacobians[t]
+        )
+        with np.errstate(divide="ignore"):
+            return lyapynov.LCE(system, p.size, 0, p.num_steps, False)
+
+    return call
+
+
+def clvlib_tool(p: Forced):
+    """clvlib.numpy.lyap_exp with its discrete stepper."""
+    import clvlib.numpy as clv
+
+    time = np.arange(p.num_steps + 1.0)
+
+    def call():
+        with contextlib.redirect_stderr(io.StringIO()), np.errstate(divide="ignore"):
+            return clv.lyap_exp(
+                lambda t, x: p.states[int(t) + 1],
+                lambda t, x: p.jacobians[int(t)],
+                p.states,
+                time,
+                stepper="discrete",
+            )[0]
+
+    return call
+
+
+TOOLS = [
+    Tool("vanishing_jax, spectrum", "vanishing_jax", "function", our_spectrum),
+    Tool("vanishing_jax, exponents", "vanishing_jax", "function", our_exponents, our_start),
+    Tool("JAX recipe (jacfwd, QR)", "jax", "function", jax_recipe, _identity),
+    Tool("PyTorch recipe (jacfwd, QR)", "torch", "function", torch_recipe, _identity),
+    Tool("lyapax", "lyapax", "function", lyapax_tool, lyapax_start),
+    Tool("chaotax", "chaotax", "function", chaotax_tool, lambda p: np.eye(p.size + 1)),
+    Tool("NumPy QR loop", "numpy", "Jacobians", numpy_loop, _identity),
+    Tool("lyapynov", "lyapynov", "Jacobians", lyapynov_tool, _identity),
+    Tool("clvlib", "clvlib", "Jacobians", clvlib_tool, _identity),
+    Tool("product and SVD", "numpy", "Jacobians", product_and_svd),
+]

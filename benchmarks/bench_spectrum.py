@@ -1,0 +1,334 @@
+"""Speed of spectra and exponents of Jacobian chains, against what else one could run.
+
+One process; all alternatives in turn, round by round; CPU time of the process on one core (wall
+time with --both-cores or on an accelerator); the first call apart, since it compiles. Every
+alternative's result is checked before anything is timed. From the cell, the states and the inputs
+to the result, except where a name says that the Jacobians are given.
+
+    python benchmarks/bench_spectrum.py [--quick] [--only every-lag] [--sizes 64,128]
+"""
+
+import argparse
+import functools as ft
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import _alternatives as alt
+import _timing
+import jax
+import numpy as np
+from _exact import References, flint
+from _problems import Problem, problem
+
+import vanishing_jax as vj
+
+GROUPS = ("one trajectory", "batch", "every lag", "gradient")
+CELLS = ("tanh 0.9", "tanh 1.5", "lstm")
+
+
+TOLERANCES = {"1e-10": 1e-10, "1e-6": 1e-6}
+
+
+class Entry(NamedTuple):
+    """One alternative: what it is called, its role, what it returns, and how to make the call."""
+
+    name: str
+    role: str  # "ours", "baseline", "floor" or "peer"
+    returns: str  # "spectrum", "exponents", "spectrum per lag", "gradient", "nothing"
+    make: Callable[[Problem], Callable[[], Any]]
+
+
+# --- which alternatives answer which question -------------------------------------------------
+
+RECIPES = [
+    Entry(
+        "QR recipe, jacfwd in the scan",
+        "baseline",
+        "exponents",
+        ft.partial(alt.qr_exponents, jacobians_first=False),
+    ),
+    Entry(
+        "QR recipe, vmap(jacfwd) first",
+        "baseline",
+        "exponents",
+        ft.partial(alt.qr_exponents, jacobians_first=True),
+    ),
+]
+NUMPY = Entry("NumPy QR loop, Jacobians given", "baseline", "exponents", alt.numpy_exponents)
+FLOOR = Entry("one GEMM per step, Jacobians given", "floor", "nothing", alt.gemm_floor)
+
+ENTRIES = {
+    "one trajectory": [
+        *RECIPES,
+        NUMPY,
+        FLOOR,
+        Entry("lyapax", "peer", "own exponents", alt.lyapax_exponents),
+        Entry("chaotax (compiles at every call)", "peer", "own exponents", alt.chaotax_exponents),
+        Entry("spectrum", "ours", "spectrum", alt.our_spectrum),
+        Entry("spectrum, 1e-10", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-10)),
+        Entry("spectrum, 1e-6", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-6)),
+        Entry(
+            "spectrum, 1e-10, dense",
+            "ours",
+            "spectrum",
+            ft.partial(alt.our_spectrum, tolerance=1e-10, dense=True),
+        ),
+        Entry(
+            "exponents, 1e-10", "ours", "exponents", ft.partial(alt.our_exponents, tolerance=1e-10)
+        ),
+        Entry(
+            "exponents, 1e-6", "ours", "exponents", ft.partial(alt.our_exponents, tolerance=1e-6)
+        ),
+    ],
+    "batch": [
+        *RECIPES,
+        NUMPY,
+        FLOOR,
+        Entry("spectra, 1e-10", "ours", "spectrum", ft.partial(alt.our_batch, tolerance=1e-10)),
+        Entry("spectra, 1e-6", "ours", "spectrum", ft.partial(alt.our_batch, tolerance=1e-6)),
+    ],
+    "every lag": [
+        Entry("product and SVD per lag (wrong)", "baseline", "nothing", alt.product_svd_per_lag),
+        Entry("spectrum at every lag", "ours", "spectrum per lag", alt.our_spectrum_per_lag),
+        Entry(
+            "spectrum at every lag, 1e-10",
+            "ours",
+            "spectrum per lag",
+            ft.partial(alt.our_spectrum_per_lag, tolerance=1e-10),
+        ),
+    ],
+    "gradient": [
+        Entry("forward, Jacobians given", "baseline", "spectrum", alt.our_product),
+        Entry("value and gradient, Jacobians given", "ours", "gradient", alt.our_gradient),
+    ],
+}
+
+# Microseconds per step of the QR recipe, roughly: so that a call takes some tenths of a second.
+_STEP = {16: 14, 32: 40, 64: 160, 128: 820, 256: 4300}
+_SHARE = {"one trajectory": 1.0, "batch": 1.0, "every lag": 0.3, "gradient": 0.3}
+
+
+def num_steps(group: str, n: int, batch: int, seconds: float) -> int:
+    """Return a power of two of steps, at least 32."""
+    step = 1e-6 * (_STEP.get(n) or 5 + 4300 * (n / 256) ** 3)
+    wanted = _SHARE[group] * seconds / (step * batch)
+    return int(2 ** np.clip(np.round(np.log2(wanted)), 5, 13))
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+class Reference:
+    """What is known about a problem's right answers: exact where affordable, else sum rules."""
+
+    def __init__(self, p: Problem, exact: References | None):
+        jacobians = np.asarray(p.jacobians())
+        self.problem = p
+        self.chains = jacobians if p.batch > 1 else jacobians[None]
+        self.log_det = np.linalg.slogdet(self.chains)[1]
+        self.exact = None
+        if exact is not None and flint is not None:
+            self.exact = np.stack([exact.at(chain, [p.steps])[0] for chain in self.chains])
+
+    def check(self, returns: str, value) -> dict[str, Any]:
+        """Return how far `value` is off by each yardstick that applies, and whether it passes."""
+        if returns == "nothing":
+            return {}
+        if returns == "own exponents":  # another trajectory: only roughly comparable
+            found, expected = float(np.sum(value)), float(np.mean(self.log_det))
+            return {"passed": bool(np.isfinite(found)), "sum": found, "sum on ours": expected}
+        if returns == "gradient":
+            return self._check_gradient(value)
+        values = np.asarray(value)
+        if returns == "spectrum per lag":
+            values, log_det = values[None], np.cumsum(self.log_det, axis=1)
+        else:
+            values = values if values.ndim == 2 else values[None]
+            log_det = np.sum(self.log_det, axis=1)
+        factor = self.problem.steps if returns == "exponents" else 1
+        residual = np.abs(np.sum(values, axis=-1) * factor - log_det)
+        scale = np.sum(np.abs(values), axis=-1) * factor
+        found = {"sum_rule": float(np.max(residual)), "sum_rule_scale": float(np.max(scale))}
+        passed = np.all(residual <= 1e-9 * scale + 1e-6)
+        if self.exact is not None and returns in ("spectrum", "spectrum per lag"):
+            last = values[:, -1] if returns == "spectrum per lag" else values
+            found["max_error"] = float(np.max(np.abs(last - self.exact)))
+            passed = passed and found["max_error"] <= 1e-5
+        return {"passed": bool(passed), **found}
+
+    def _check_gradient(self, value):
+        """Compare with the derivative along one direction by central differences."""
+        value, gradient = value
+        direction = np.random.default_rng(1).standard_normal(gradient.shape)
+        weights = np.random.default_rng(0).standard_normal(self.problem.size)
+        step = 1e-7
+        J = self.chains[0]
+        plus, minus = (
+            weights
+            @ vj.log_singular_values(vj.JacobianChain(J + s * direction)).log_singular_values
+            for s in (step, -step)
+        )
+        expected = (plus - minus) / (2 * step)
+        found = float(np.sum(np.asarray(gradient) * direction))
+        error = abs(found - expected) / (abs(expected) + float(np.linalg.norm(gradient)))
+        return {"passed": bool(error < 1e-3), "relative_error": error}
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def run_case(
+    group: str, p: Problem, rounds: int, read, exact: References | None
+) -> list[dict[str, Any]]:
+    """Return one row per alternative: checked, then timed in turn."""
+    reference = Reference(p, exact)
+    rows, calls = [], {}
+    for entry in ENTRIES[group]:
+        row = {
+            "group": group,
+            "cell": p.name,
+            "n": p.size,
+            "batch": p.batch,
+            "steps": p.steps,
+            "method": entry.name,
+            "role": entry.role,
+        }
+        rows.append(row)
+        try:
+            call = entry.make(p)
+            begin = read()
+            value = jax.block_until_ready(call())
+            row["first_call_seconds"] = read() - begin
+            row["check"] = reference.check(entry.returns, value)
+            tolerance = next((t for text, t in TOLERANCES.items() if text in entry.name), np.inf)
+            row["above_tolerance"] = row["check"].get("max_error", 0.0) > tolerance
+            if row["check"].get("passed", True):
+                calls[entry.name] = call
+            else:
+                row["error"] = f"wrong: {row['check']}"
+        except ImportError as error:
+            row["error"] = f"not installed: {error}"
+        except Exception as error:  # a row that says what happened is the result
+            row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    timings = _timing.measure(calls, rounds=rounds, read=read)
+    baselines = [r["method"] for r in rows if r["role"] != "ours" and r["method"] in timings]
+    for row in rows:
+        timing = timings.get(row["method"])
+        if timing is None:
+            continue
+        summary = timing.summary()
+        summary.pop("first_call_seconds")  # the first call of all was before the check
+        row.update(summary)
+        row["microseconds_per_step"] = 1e6 * summary["seconds_median"] / (p.steps * p.batch)
+        row["ratios"] = {name: _timing.ratio(timings[name], timing) for name in baselines}
+    return rows
+
+
+def cases(options) -> list[tuple[str, str, int, int]]:
+    """Return the list of (group, cell, n, batch)."""
+    found = []
+    for group in options.only:
+        for cell in options.cells:
+            if group in ("every lag", "gradient") and cell == "tanh 0.9":
+                continue
+            for n in options.sizes:
+                for batch in options.batches if group == "batch" else [1]:
+                    found.append((group, cell, n, batch))
+    return found
+
+
+def print_case(rows):
+    columns = {
+        "method": "method",
+        "microseconds_per_step": "µs/step",
+        "ratio": "ratio (quartiles)",
+        "first_call_seconds": "first call, s",
+        "note": "check",
+    }
+    first = rows[0]
+    best = fastest_recipe(rows)
+    print(
+        f"\n**{first['group']}**: {first['cell']}, n = {first['n']}, batch {first['batch']}, "
+        f"{first['steps']} steps; ratio = ({best}) / method\n"
+    )
+    shown = []
+    for row in rows:
+        ratio = row.get("ratios", {}).get(best)
+        check = row.get("check", {})
+        shown.append(
+            {
+                **row,
+                "microseconds_per_step": f"{row['microseconds_per_step']:.1f}"
+                if "microseconds_per_step" in row
+                else "",
+                "first_call_seconds": f"{row.get('first_call_seconds', np.nan):.2f}",
+                "ratio": f"{ratio['median']:.2f} ({ratio['quartiles'][0]:.2f}–"
+                f"{ratio['quartiles'][1]:.2f})"
+                if ratio
+                else "",
+                "note": row.get("error")
+                or ", ".join(f"{k} {v:.1e}" for k, v in check.items() if k != "passed"),
+            }
+        )
+    print(_timing.markdown_table(shown, columns), flush=True)
+
+
+def fastest_recipe(rows) -> str | None:
+    """Return the name of the fastest of the baselines that do the whole work themselves."""
+    timed = [
+        r
+        for r in rows
+        if r["role"] == "baseline" and "seconds_median" in r and r["method"] != NUMPY.name
+    ]
+    return min(timed, key=lambda r: r["seconds_median"])["method"] if timed else None
+
+
+QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2)
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    _timing.add_arguments(parser, "spectrum")
+
+    def names(text):
+        return text.split(",")
+
+    def numbers(text):
+        return [int(x) for x in text.split(",")]
+
+    parser.add_argument("--only", type=names, default=list(GROUPS), help="groups to run")
+    parser.add_argument("--cells", type=names, default=list(CELLS))
+    parser.add_argument("--sizes", type=numbers, default=[16, 64, 128, 256])
+    parser.add_argument("--batches", type=numbers, default=[8, 32])
+    parser.add_argument("--seconds", type=float, default=0.25, help="aim for one call")
+    parser.add_argument("--exact-up-to", type=int, default=64, help="size of exact references")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--quick" in arguments:
+        parser.set_defaults(**QUICK)
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None) -> int:
+    options = parse(arguments)
+    with jax.enable_x64(True):
+        read, rows = _timing.clock(options.both_cores), []
+        settings = {k: v for k, v in vars(options).items() if k not in ("out", "cache")}
+        settings["clock"], begin = read.__name__, time.perf_counter()
+        for group, cell, n, batch in cases(options):
+            steps = num_steps(group, n, batch, options.seconds)
+            affordable = n <= options.exact_up_to and n * steps * batch <= 2**18
+            exact = References(options.cache) if affordable else None
+            rows += run_case(group, problem(cell, n, steps, batch), options.rounds, read, exact)
+            print_case([r for r in rows if r["group"] == group][-len(ENTRIES[group]) :])
+            settings["wall_seconds"] = time.perf_counter() - begin
+            # After every case: a run that is cut short has lost only what it had not done.
+            _timing.write(options.out, "spectrum", settings, rows=rows)
+    print(f"\nwrote {options.out}", file=sys.stderr)
+    return int(any(str(row.get("error")).startswith("wrong") for row in rows))
+
+
+if __name__ == "__main__":
+    _timing.use_one_core()
+    sys.exit(main())
