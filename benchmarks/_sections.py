@@ -127,7 +127,7 @@ def accuracy(result) -> str:
             f"{r['tolerance']:g}" if r["tolerance"] else "none",
             r["chains"],
             r["singular_values"],
-            r["violations"],
+            f"{r['violations']} ({r['violations_ill_conditioned']} ill-conditioned)",
             short(r["worst_error_over_bound"]),
             r["broken_promises"],
             r["infinite_bounds"],

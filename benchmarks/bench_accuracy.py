@@ -292,6 +292,9 @@ def slack_statistics(rows) -> list[dict[str, Any]]:
                     (r["worst_error_over_bound"] for r in good), default=0.0
                 ),
                 "violations": sum(r["violations"] for r in good),
+                "violations_ill_conditioned": sum(
+                    r["violations"] for r in good if r["family"] in _chains.ILL_CONDITIONED
+                ),
                 "broken_promises": sum(map(is_broken_promise, good)),
                 "infinite_bounds": sum(not np.isfinite(r["max_bound"]) for r in good),
                 "zeros_right": sum(r["zeros_right"] for r in good),
