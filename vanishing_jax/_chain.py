@@ -33,6 +33,18 @@ class Linearization(eqx.Module):
     mode: Literal["fwd", "rev"] = eqx.field(static=True)
     x64: bool = eqx.field(static=True)  # whether the cell is traced with 64-bit types
 
+    @property
+    def batch_size(self) -> int | None:
+        """Number of sequences, None for a single one (the layout knows one state's shape)."""
+        leaf, spec = jax.tree.leaves(self.trajectory.states)[0], self.layout.leaves[0]
+        return leaf.shape[0] if leaf.ndim > len(spec.shape) + 1 else None
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps T, of each sequence."""
+        leaf, spec = jax.tree.leaves(self.trajectory.states)[0], self.layout.leaves[0]
+        return leaf.shape[leaf.ndim - len(spec.shape) - 1] - 1
+
     def at(self, t):
         """Return s_{t-1} as a vector and the map from it to s_t as a vector (t from 1; traced)."""
 
@@ -109,14 +121,21 @@ class JacobianChain(eqx.Module):
         """Number of sequences in a batched chain, None for a single one."""
         if self._jacobians is not None:
             return self._jacobians.shape[0] if self._jacobians.ndim == 4 else None
-        return None
+        assert self.linearization is not None
+        return self.linearization.batch_size
 
     def __getitem__(self, index: int) -> "JacobianChain":
-        """Return one chain of a batched one, dense."""
+        """Return one chain of a batched one, dense or streamed like it."""
         if self.batch_size is None:
             raise TypeError("expected a batched chain; got a single one. Its Jacobians: .jacobians")
+        if not -self.batch_size <= index < self.batch_size:
+            raise IndexError(f"expected an index below {self.batch_size}; got {index}.")
         sizes = {name: stop - start for name, start, stop in self._blocks}
-        return JacobianChain(self.jacobians[index], blocks=sizes)
+        jacobians, linearization = jax.tree.map(
+            lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf,
+            (self._jacobians, self.linearization),
+        )
+        return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
 
     @property
     def num_steps(self) -> int:
@@ -124,7 +143,7 @@ class JacobianChain(eqx.Module):
         if self._jacobians is not None:
             return self._jacobians.shape[-3]
         assert self.linearization is not None
-        return self.linearization.trajectory.num_steps
+        return self.linearization.num_steps
 
     @property
     def is_dense(self) -> bool:
@@ -152,15 +171,17 @@ class JacobianChain(eqx.Module):
         """
         if self._jacobians is not None:
             return self._jacobians
-        needed = dense_bytes(self.num_steps, self.state_size, self.dtype)
+        steps = self.num_steps * (self.batch_size or 1)
+        needed = dense_bytes(steps, self.state_size, self.dtype)
         raise MemoryError(
-            f"its {self.num_steps} Jacobians of size {self.state_size} are streamed: stored they "
+            f"its {steps} Jacobians of size {self.state_size} are streamed: stored they "
             f"take {gib(needed)}. Use chain.segment(s, t), chain.mv, chain.rmv or the spectra, "
             "which stream; or linearize(..., dense=True, memory_limit=<bytes>)."
         )
 
     def segment(self, s: int, t: int) -> Float[ArrayLike, "time state state"]:
         """Return J_{s+1}, ..., J_t as one array of shape (t - s, state, state)."""
+        self._one_sequence("segment")
         if self._jacobians is not None:
             return self._jacobians[s:t]
         assert self.linearization is not None
@@ -169,12 +190,21 @@ class JacobianChain(eqx.Module):
     def segments(self, s: int, t: int, *, backward: bool = False) -> Iterator[tuple[int, int]]:
         """Yield windows (a, b) that cover (s, t) in pieces small enough to hold in memory.
 
-        Ascending, or from t down when `backward`. One piece when the chain is dense.
+        Ascending, or from t down when `backward`.
         """
-        size = t - s if self.is_dense else max(1, _SEGMENT_BYTES // self._step_bytes())
+        self._one_sequence("segments")
+        size = max(1, _SEGMENT_BYTES // self._step_bytes())
         edges = list(range(s, t, size)) + [t] if t > s else [s]
         pieces = list(zip(edges[:-1], edges[1:], strict=True))
         yield from (reversed(pieces) if backward else pieces)
+
+    def _one_sequence(self, what: str) -> None:
+        """Raise TypeError for a batched chain."""
+        if self.batch_size is not None:
+            raise TypeError(
+                f"expected a chain of one sequence for {what}; got a batch of {self.batch_size}. "
+                "Take one by chain[i]."
+            )
 
     def _step_bytes(self) -> int:
         return dense_bytes(1, self.state_size, self.dtype)
@@ -211,6 +241,7 @@ class JacobianChain(eqx.Module):
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
         """Return (u, e) with J_t ... J_{s+1} v = u * 2**e, beyond the range of floats."""
+        self._one_sequence("mv")
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), False)
 
@@ -218,6 +249,7 @@ class JacobianChain(eqx.Module):
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
         """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
+        self._one_sequence("rmv")
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), True)
 
@@ -233,7 +265,8 @@ class JacobianChain(eqx.Module):
     def __repr__(self) -> str:
         kind = "dense" if self.is_dense else "streamed"
         names = ", ".join(f"{name}: {stop - start}" for name, start, stop in self._blocks)
-        return f"JacobianChain({self.num_steps} steps, {names}, {self.dtype}, {kind})"
+        batch = "" if self.batch_size is None else f"batch of {self.batch_size}, "
+        return f"JacobianChain({batch}{self.num_steps} steps, {names}, {self.dtype}, {kind})"
 
 
 def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int, int]:

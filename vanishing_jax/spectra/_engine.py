@@ -5,9 +5,12 @@ factored at once as long as rounding, amplified by the growth of that factorizat
 the tolerance. How many depends on the chain and changes along it, so the interval is controlled
 like the step size of an ODE solver: a factorization whose growth is too large is rejected and
 repeated over fewer steps. A single step that grows too much is multiplied exactly (`_graded`).
+
+Everything here is written for one chain; a batch is the same under vmap or map (`run_batch`), each
+sequence with its own interval.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +21,7 @@ from .._types import Array, ArrayLike
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
+from ._rarely import rarely
 from ._source import Source
 
 # More steps are never taken at once: each adds its own rounding, and little is left to gain.
@@ -57,16 +61,14 @@ class Walk(NamedTuple):
 class Records(NamedTuple):
     """The logs wanted at each recorded lag, what was lost until then, and whether the logs fit."""
 
-    logs: Float[Array, "record *batch state"]
-    growth: Float[Array, "record *batch state"]
-    resolved: Bool[Array, "record *batch"]
+    logs: Float[Array, "*batch record state"]
+    growth: Float[Array, "*batch record state"]
+    resolved: Bool[Array, "*batch record"]
 
 
-def start(n: int, dtype, *, quantity: Quantity, batch: int | None = None) -> Walk:
-    """Return the walk at lag 0, of one chain or of a batch that walks in step."""
+def start(n: int, dtype, *, quantity: Quantity) -> Walk:
+    """Return the walk at lag 0."""
     product = identity(n, dtype, diagonal_only=quantity == "growth")
-    if batch is not None:
-        product = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), product)
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
     return Walk(product, zero, one, cap, zero, zero, zero, zero, jnp.zeros((), bool))
@@ -89,13 +91,44 @@ def run(
     `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
     every step on its own.
     """
-    batch = walk.product.frame.shape[:-2]
+    return _run(walk, source, targets, wanted, count, limit, quantity, method)
+
+
+@eqx.filter_jit
+def run_batch(
+    walks: Walk,
+    source: Source,
+    targets: Int[ArrayLike, "record"],
+    wanted: Bool[ArrayLike, "record"],
+    count: Int[ArrayLike, ""],
+    limit: Float[ArrayLike, ""],
+    *,
+    quantity: Quantity,
+    together: bool,
+    method: Method = "lu",
+) -> tuple[Walk, Records]:
+    """Run a batch, each sequence with its own interval: `together` (vmap) or one by one (map).
+
+    Every leaf of `walks`, and of the walks and records returned, has a leading batch axis.
+    """
+    own, common = source.split()
+
+    def one(walk, own):
+        source = eqx.combine(own, common)
+        return _run(walk, source, targets, wanted, count, limit, quantity, method)
+
+    if together:
+        return jax.vmap(one)(walks, own)
+    return jax.lax.map(lambda pair: one(*pair), (walks, own))
+
+
+def _run(walk, source, targets, wanted, count, limit, quantity, method):
     num_records, n, dtype = len(targets), walk.product.frame.shape[-1], walk.product.frame.dtype
-    finish = _over(batch, _finish(quantity))
+    finish = _finish(quantity)
     empty = Records(
-        jnp.full((num_records, *batch, n), jnp.nan, dtype),
-        jnp.full((num_records, *batch, n), jnp.nan, dtype),
-        jnp.zeros((num_records, *batch), bool),
+        jnp.full((num_records, n), jnp.nan, dtype),
+        jnp.full((num_records, n), jnp.nan, dtype),
+        jnp.zeros(num_records, bool),
     )
 
     def visit(r, carry):
@@ -118,20 +151,31 @@ def _finish(quantity):
     return lambda product: (log_growth_of(product), jnp.ones((), bool))
 
 
-def _over(batch, function, in_axes: Any = 0):
-    return jax.vmap(function, in_axes=in_axes) if batch else function
-
-
 def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
     """Walk to lag `end`."""
-    batch = walk.product.frame.shape[:-2]
+    arrays, static = eqx.partition(source, eqx.is_array)
 
     def factorize(rows, allowed):
         if method == "lu":
-            return _over(batch, factor)(rows)
-        fast = _over(batch, cholesky)(rows)
+            return factor(rows)
+        fast = cholesky(rows)
         fine = jnp.max(fast.growth) <= allowed
-        return jax.lax.cond(fine, lambda: fast, lambda: _over(batch, factor)(rows))
+        return rarely(~fine, lambda rows, fast: factor(rows), lambda rows, fast: fast, rows, fast)
+
+    def exactly(walk, factors, steps, fine, arrays):
+        del factors, steps, fine
+        J = eqx.combine(arrays, static).jacobian(walk.lag, walk.product.frame.dtype)
+        failed = ~jnp.all(jnp.isfinite(J))
+        return walk._replace(
+            product=multiply_exactly(walk.product, J),
+            lag=jnp.where(failed, walk.lag, walk.lag + 1),
+            exact_steps=walk.exact_steps + 1,
+            failed=failed,
+        )
+
+    def accept_or_retry(walk, factors, steps, fine, arrays):
+        del arrays
+        return jax.lax.cond(fine, _accept, _retry, walk, factors, steps)
 
     def body(walk):
         product = walk.product
@@ -151,29 +195,22 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         inside = jnp.all(size < _LARGEST) & jnp.where(single, jnp.any(above), jnp.all(above))
         fine = (growth <= allowed) & inside  # False for NaN
 
-        def accept():
-            taken = _over(batch, multiply, (0, 0, None))(product, factors, weight)
-            return walk._replace(product=taken, lag=walk.lag + steps)
-
-        def retry():
-            return walk._replace(rejections=walk.rejections + 1)
-
-        def exactly():
-            J = source.jacobian(walk.lag, product.frame.dtype)
-            failed = ~jnp.all(jnp.isfinite(J))
-            return walk._replace(
-                product=_over(batch, multiply_exactly)(product, J),
-                lag=jnp.where(failed, walk.lag, walk.lag + 1),
-                exact_steps=walk.exact_steps + 1,
-                failed=failed,
-            )
-
-        choice = jnp.where(fine, 0, jnp.where(single, 2, 1))
-        new = jax.lax.switch(choice, (accept, retry, exactly))
+        exact = single & ~fine
+        new = rarely(exact, exactly, accept_or_retry, walk, factors, steps, fine, arrays)
         new = new._replace(factorizations=walk.factorizations + 1)
         return _adapt(new, walk.interval, steps, growth, limit / jnp.sqrt(weight), fine)
 
     return jax.lax.while_loop(lambda walk: (walk.lag < end) & ~walk.failed, body, walk)
+
+
+def _accept(walk, factors, steps):
+    taken = multiply(walk.product, factors, steps.astype(factors.growth.dtype))
+    return walk._replace(product=taken, lag=walk.lag + steps)
+
+
+def _retry(walk, factors, steps):
+    del factors, steps
+    return walk._replace(rejections=walk.rejections + 1)
 
 
 def _adapt(walk, interval, steps, growth, allowed, fine):

@@ -20,6 +20,7 @@ transpose of such a Jacobian first, J = outer diag(2^u) inner, and applies the t
     Stewart, G. W. (1997). On graded QR decompositions of products of matrices. ETNA 5, 29-49.
 """
 
+import functools as ft
 from typing import NamedTuple
 
 import jax
@@ -34,6 +35,7 @@ from ._bits import binary_exponent as binary_exponent
 from ._bits import pow2 as pow2
 from ._bits import times_pow2
 from ._factorization import Factors
+from ._rarely import rarely
 
 # Rows of W that differ by more than this power of two are combined with exponents entry by entry.
 _WIDE = 600
@@ -66,9 +68,12 @@ def identity(n: int, dtype, *, diagonal_only: bool = False) -> GradedProduct:
     return GradedProduct(frame, jnp.zeros(n, jnp.int32), triangle, jnp.zeros(n, dtype))
 
 
+@ft.cache
 def start_frame(n: int) -> Float[np.ndarray, "state state"]:
     """Return Q_0: orthogonal, random, the same in every run."""
-    return np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    frame = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    frame.flags.writeable = False  # it is shared from call to call
+    return frame
 
 
 def multiply(product: GradedProduct, factors: Factors, steps) -> GradedProduct:
@@ -153,19 +158,19 @@ def _absorb_lower(lower, exponent, triangle):
     a = jax.lax.cummax(true, reverse=True)
     wide = jnp.any(~dead & (a - true > _WIDE))
 
-    def narrow():
+    def narrow(lower, exponent, triangle, dead, a):
         nothing = a == ZERO
         scale = jnp.where(nothing, 0, a)
         shift = jnp.where(dead[:, None], 2 * -1023, exponent[:, None] - scale[None, :])
         C = jnp.where(_below_or_on_diagonal(lower), lower * pow2(shift, lower.dtype), 0)
         return jnp.where(nothing, ZERO, scale), _lower_product(triangle, C)
 
-    def entry_by_entry():
+    def entry_by_entry(lower, exponent, triangle, dead, a):
         rows = _normalized_rows(exponent, triangle.T)
         e, W = absorb(jnp.tril(lower).T, *rows)
         return e, W.T
 
-    return jax.lax.cond(wide, entry_by_entry, narrow)
+    return rarely(wide, entry_by_entry, narrow, lower, exponent, triangle, dead, a)
 
 
 def _below_or_on_diagonal(x):

@@ -1,5 +1,6 @@
 """The finite-time singular-value spectrum of products of Jacobians."""
 
+import os
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
+from ._checkpoint import Checkpoint
 from ._error_bound import allowed_growth, error_bound
 from ._source import Direction
 from ._walk import walk_chain
@@ -69,6 +71,7 @@ def log_singular_values(
     direction: Direction = "forward",
     k: int | None = None,
     tolerance: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Spectrum:
     """Return the log singular values of products of Jacobians, each to full relative accuracy.
 
@@ -94,11 +97,15 @@ def log_singular_values(
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
       the arithmetic allows. `Spectrum.meets_tolerance` says if the bound was met in the end.
+    - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
+      interrupted. The same call goes on from there, to the same result bit by bit; once finished it
+      returns at once. Delete the file to start anew.
 
     **Returns:** a `Spectrum` holding NumPy arrays.
 
     **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a
-    bad window, lag or k; `TypeError` under `jit` or `vmap` (use
+    bad window, lag or k, and for a checkpoint that is damaged or belongs to another computation;
+    `OverflowError` beyond 1.8e8 nats; `TypeError` under `jit` or `vmap` (use
     `spectra.product_log_singular_values` there).
 
     **Cost:** one LU factorization and one triangular product per step (three and four where the
@@ -136,7 +143,15 @@ def log_singular_values(
     record_lags = _record_lags(t - s, every, lags)
     limit = allowed_growth(tolerance, t - s)
     walked = walk_chain(
-        chain, s, t, record_lags, direction, quantity="singular values", limit=limit
+        chain,
+        s,
+        t,
+        record_lags,
+        direction,
+        quantity="singular values",
+        limit=limit,
+        tolerance=tolerance,
+        checkpoint=Checkpoint(checkpoint),
     )
     bounds = error_bound(walked.logs, walked.growth, walked.resolved)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)

@@ -1,10 +1,13 @@
 """Lyapunov exponents: QR growth rates of a chain of Jacobians."""
 
+import os
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
 from .._chain import JacobianChain
+from ._checkpoint import Checkpoint
 from ._error_bound import allowed_growth, error_bound
 from ._walk import walk_chain
 
@@ -48,7 +51,11 @@ class LyapunovExponents(eqx.Module):
 
 
 def lyapunov_exponents(
-    chain: JacobianChain, *, k: int | None = None, tolerance: float | None = None
+    chain: JacobianChain,
+    *,
+    k: int | None = None,
+    tolerance: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> LyapunovExponents:
     """Return the finite-time Lyapunov exponents (1/T) log |R_ii| of the chain.
 
@@ -64,10 +71,14 @@ def lyapunov_exponents(
     - `tolerance`: largest acceptable error bound of an exponent, in nats per step. Several steps
       are factored at once as far as it allows, which is faster; by default every step is factored.
       `LyapunovExponents.meets_tolerance` says if the bound was met in the end.
+    - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
+      interrupted. The same call goes on from there, to the same result bit by bit; once finished it
+      returns at once. Delete the file to start anew.
 
     **Returns:** `LyapunovExponents`; natural log per step, descending.
 
-    **Raises:** `ValueError` for an empty chain or a bad k; `NonFiniteError` for a NaN Jacobian.
+    **Raises:** `ValueError` for an empty chain, a bad k, or a checkpoint that is damaged or belongs
+    to another computation; `TypeError` for a batch; `NonFiniteError` for a NaN Jacobian.
 
     **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3).
 
@@ -89,21 +100,36 @@ def lyapunov_exponents(
         neural networks. Phys. Rev. Research 5, 043044.
     """
     steps, n = chain.num_steps, chain.state_size
+    if chain.batch_size is not None:
+        raise TypeError(
+            f"expected the chain of one sequence; got a batch of {chain.batch_size}. Write "
+            "[lyapunov_exponents(chain[i]) for i in range(chain.batch_size)]."
+        )
     if steps == 0:
         raise ValueError("expected a chain with at least one step; got an empty one.")
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // 2)) + 1).astype(int))[1:]
     total = None if tolerance is None else tolerance * steps
+    saved = Checkpoint(checkpoint)
     walked = walk_chain(
-        chain, 0, steps, edges, "forward", quantity="growth", limit=allowed_growth(total, steps)
+        chain,
+        0,
+        steps,
+        edges,
+        "forward",
+        quantity="growth",
+        limit=allowed_growth(total, steps),
+        tolerance=tolerance,
+        checkpoint=saved,
     )
     growth = walked.logs
     bound = error_bound(growth, walked.growth, walked.resolved)[-1] / steps
     rates = growth[-1] / steps
-    residual = (
-        abs(float(np.sum(rates)) - _mean_log_det(chain)) if np.isfinite(rates).all() else np.nan
-    )
+    residual = np.nan
+    if np.isfinite(rates).all():
+        mean_log_det = saved.remember("mean log det", lambda: _mean_log_det(chain))
+        residual = abs(float(np.sum(rates)) - mean_log_det)
     order = np.argsort(-rates, kind="stable")[:k]
     error = _standard_error(growth, edges)
     return LyapunovExponents(

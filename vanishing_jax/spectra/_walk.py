@@ -17,8 +17,10 @@ from .._chain import JacobianChain, Linearization
 from .._checks import NonFiniteError
 from .._rollout import Trajectory
 from . import _engine
+from ._bits import ZERO
+from ._checkpoint import Checkpoint, describe_chain, digest
 from ._engine import Method, Quantity, Walk
-from ._source import DenseSource, Direction, StreamedSource
+from ._source import DenseSource, Direction, StreamedSource, is_array
 
 # Work per stretch, in multiplications: a fraction of a second, so that the progress bar moves.
 _STRETCH_WORK = 2e9
@@ -28,9 +30,12 @@ _STRETCH_BYTES = 128 * 2**20
 
 _LONGEST, _SHORTEST = 4096, 16
 
-# From this state size on a batch is walked one by one on the CPU: matrices of several sequences
-# push each other out of the cache, and each sequence keeps its own interval.
-_ONE_BY_ONE_FROM = 48
+# From this state size on the sequences of a batch are walked one by one on a CPU (see
+# `_walks_together`).
+_ONE_BY_ONE_FROM = 40
+
+# Exponents are int32, and differences of two must fit too.
+_LARGEST_EXPONENT = 2**28
 
 
 class Walked(NamedTuple):
@@ -53,12 +58,15 @@ def walk_chain(
     *,
     quantity: Quantity,
     limit: float,
+    tolerance: float | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: bool = True,
     method: Method = "lu",
 ) -> Walked:
     """Walk the window (s, t) and record at the ascending `lags`.
 
-    `limit` is the growth allowed per step: the larger, the fewer factorizations.
+    `limit` is the growth allowed per step: the larger, the fewer factorizations. The `checkpoint`
+    is read first, written after stretches and at the end, and kept when anything is raised.
     """
     if isinstance(chain._jacobians, Tracer) or _is_traced(chain.linearization):
         raise TypeError(
@@ -67,88 +75,210 @@ def walk_chain(
         )
     lags = np.asarray(lags, np.int64)
     cpu = jax.local_devices(backend="cpu")[0]
-    with tqdm(
-        total=(t - s) * (chain.batch_size or 1),
-        unit="step",
-        desc="Spectrum" if quantity == "singular values" else "Lyapunov exponents",
-        delay=2.0,
-        disable=None if progress else True,
-        leave=False,
-    ) as bar:
-
-        def one(part):
-            with jax.enable_x64(True), jax.default_device(cpu):
-                return _walk(part, s, t, lags, direction, quantity, limit, method, bar)
-
-        if chain.batch_size is None or chain.state_size < _ONE_BY_ONE_FROM:
-            return one(chain)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = list(pool.map(one, (chain[i] for i in range(chain.batch_size))))
-    return Walked(
-        np.stack([part.logs for part in parts]),
-        np.stack([part.growth for part in parts]),
-        np.stack([part.resolved for part in parts]),
-        sum(part.factorizations for part in parts),
-        sum(part.rejections for part in parts),
-        sum(part.exact_steps for part in parts),
+    together = _walks_together(chain.state_size, cpu.platform)
+    run = _Run(quantity, float(limit), method, together)
+    checkpoint = Checkpoint(None) if checkpoint is None else checkpoint
+    checkpoint.open(
+        lambda: {
+            "window": str((s, t)),
+            "direction": direction,
+            "lags": f"{len(lags)} up to {lags[-1]}, {digest(lags)}",
+            "tolerance": str(tolerance),
+            "stretch": str(_stretch_length(chain)),
+            **{name: str(value) for name, value in run._asdict().items()},
+            **describe_chain(chain),
+        }
     )
+    with (
+        tqdm(
+            total=(t - s) * (chain.batch_size or 1),
+            unit="step",
+            desc="Spectrum" if quantity == "singular values" else "Lyapunov exponents",
+            delay=2.0,
+            disable=None if progress else True,
+            leave=False,
+        ) as bar,
+        jax.enable_x64(True),
+        jax.default_device(cpu),
+    ):
+        return _walk(chain, s, t, lags, direction == "backward", run, checkpoint, bar)
 
 
-def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
-    backward = direction == "backward"
-    walk = _engine.start(chain.state_size, jnp.float64, quantity=quantity, batch=chain.batch_size)
-    records: list[Any] = []
-    for begin, end in _stretches(chain, t - s):
-        here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
-        a, b = (t - end, t - begin) if backward else (s + begin, s + end)
-        source = _source(chain, a, b, begin, backward)
-        walk, found = _run(walk, source, here, end, quantity, limit, method)
-        if bool(walk.failed):
-            _raise_non_finite(source, int(walk.lag), a, b, backward, s, t)
-        records.append(found)
-        bar.update((end - begin) * (chain.batch_size or 1))
-    axis = 0 if chain.batch_size is None else 1
-    logs, growth, resolved = (
-        np.moveaxis(np.concatenate(column), 0, axis) for column in zip(*records, strict=True)
-    )
-    return Walked(
-        logs,
-        growth,
-        resolved,
-        int(walk.factorizations),
-        int(walk.rejections),
-        int(walk.exact_steps),
-    )
+def _walks_together(n: int, platform: str) -> bool:
+    """Return whether the sequences of a batch advance side by side (vmap) or one by one (map).
+
+    On a CPU side by side wins as long as the cost is that of many small kernels, and loses when the
+    matrices of several sequences push each other out of the cache. One over the other, CPU time on
+    one core, tanh networks to 1e-6, batches of 8 and 32: 2.6 and 3.2 at n = 8, 1.8 and 1.7 at 16,
+    1.1 and 1.0 at 32, 0.93 and 0.84 at 48, 1.1 and 0.64 at 64, 0.93 and 0.58 at 128
+    (`benchmarks/ideas.md`). An accelerator always has them side by side: it waits for kernels.
+    """
+    return platform != "cpu" or n < _ONE_BY_ONE_FROM
 
 
-def _run(walk: Walk, source, lags, end, quantity, limit, method):
+class _Run(NamedTuple):
+    """What stays the same during a walk, apart from the chain."""
+
+    quantity: Quantity
+    limit: float
+    method: Method
+    together: bool
+
+
+def _walk(chain, s, t, lags, backward, run: _Run, checkpoint: Checkpoint, bar) -> Walked:
+    walk, batch = _start(chain, run.quantity), chain.batch_size
+    done, walk, records = _restore(checkpoint, walk)
+    saved = done
+    bar.update(min(done * _stretch_length(chain), t - s) * (batch or 1))
+    with ThreadPoolExecutor(_num_cores()) as pool:
+        try:
+            for begin, end in list(_stretches(chain, t - s))[done:]:
+                here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
+                a, b = (t - end, t - begin) if backward else (s + begin, s + end)
+                source = _source(chain, a, b, begin, backward)
+                new, found = _run(walk, source, here, end, run, pool)
+                _check(new, begin, a, b, backward, s, t)
+                walk, done = new, done + 1
+                records.append(found)
+                bar.update((end - begin) * (batch or 1))
+                if checkpoint.is_due:
+                    checkpoint.save(_packed(done, walk, records, batch))
+                    saved = done
+        finally:  # an interrupt, too, loses no more than the stretch it fell into
+            if done > saved:
+                checkpoint.save(_packed(done, walk, records, batch))
+    logs, growth, resolved = _joined(records, batch)
+    counts = (walk.factorizations, walk.rejections, walk.exact_steps)
+    return Walked(logs, growth, resolved, *(int(np.sum(count)) for count in counts))
+
+
+def _start(chain, quantity) -> Walk:
+    """Return the walk at lag 0; of a batch with a leading axis."""
+    walk = jax.tree.map(np.asarray, _engine.start(chain.state_size, jnp.float64, quantity=quantity))
+    if chain.batch_size is None:
+        return walk
+    return jax.tree.map(lambda leaf: np.repeat(leaf[None], chain.batch_size, axis=0), walk)
+
+
+def _run(walk: Walk, source, lags, end, run: _Run, pool):
     """Run the engine to `end` with records at `lags`; return the walk and the records' arrays."""
     targets = lags if lags.size and lags[-1] == end else np.append(lags, end)
     wanted = np.isin(targets, lags)
-    bucket = _bucket(len(targets), 1)
-    pad = bucket - len(targets)
-    walk, found = _engine.run(
-        walk,
-        source,
+    pad = _bucket(len(targets), 1) - len(targets)
+    arguments = (
         np.pad(targets, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
         np.asarray(len(targets), np.int32),
-        np.asarray(limit, np.float64),
-        quantity=quantity,
-        method=method,
+        np.asarray(run.limit, np.float64),
     )
-    return walk, [np.asarray(x)[: len(targets)][wanted] for x in found]
+    options = {"quantity": run.quantity, "method": run.method}
+    rows = np.flatnonzero(wanted)
+    if np.ndim(walk.lag) == 0:
+        walk, found = _engine.run(walk, source, *arguments, **options)
+        return walk, [np.asarray(x)[rows] for x in found]
+
+    def part(group):
+        mine = walk if group is None else jax.tree.map(lambda leaf: np.asarray(leaf)[group], walk)
+        its = source if group is None else source.take(group)
+        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+            out = _engine.run_batch(mine, its, *arguments, together=run.together, **options)
+            return jax.tree.map(np.asarray, out)
+
+    groups = _groups(len(walk.lag), _num_cores())
+    parts = list(pool.map(part, groups)) if len(groups) > 1 else [part(None)]
+    walk, found = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return walk, [x[:, rows] for x in found]
+
+
+def _num_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _groups(size: int, count: int) -> list[slice]:
+    """Return slices of a batch, one for each core, of as few different sizes as possible."""
+    length = -(-size // count)
+    return [slice(i, min(i + length, size)) for i in range(0, size, length)]
+
+
+def _check(walk: Walk, begin, a, b, backward, s, t) -> None:
+    """Raise where the walk stopped, or where its exponents come close to what int32 holds."""
+    failed, lag = np.atleast_1d(walk.failed), np.atleast_1d(walk.lag)
+    if failed.any():
+        first = int(np.argmax(failed))
+        step = b - (lag[first] - begin) if backward else a + 1 + lag[first] - begin
+        where = f" of sequence {first}" if np.ndim(walk.lag) else ""
+        raise NonFiniteError(
+            f"expected finite Jacobians; J_t{where} has a NaN or infinite entry first at t = {step}"
+            f" ({'from the end' if backward else 'from the start'} of the steps {s + 1}..{t}). "
+            "Check the states of the trajectory there."
+        )
+    exponent = np.asarray(walk.product.exponent)
+    if np.any((np.abs(exponent) > _LARGEST_EXPONENT) & (exponent != ZERO)):
+        raise OverflowError(
+            f"expected log singular values within +-{_LARGEST_EXPONENT * np.log(2):.2g} nats; they "
+            f"leave that range after {lag[0]} steps. Use shorter windows and add up."
+        )
+
+
+# --- records and what a checkpoint holds of a walk ------------------------------------------------
+
+
+def _joined(records, batch):
+    """Return logs, growth and resolved of all stretches."""
+    axis = 0 if batch is None else 1
+    return [np.concatenate(column, axis=axis) for column in zip(*records, strict=True)]
+
+
+def _packed(done, walk, records, batch) -> dict[str, np.ndarray]:
+    """Return the state of a walk by name."""
+    leaves = jax.tree_util.tree_leaves_with_path(walk)
+    named = {"walk." + _name(path): np.asarray(leaf) for path, leaf in leaves}
+    kept = dict(zip(_RECORDS, _joined(records, batch), strict=True))
+    return {"stretches": np.asarray(done), **named, **kept}
+
+
+def _restore(checkpoint: Checkpoint, walk: Walk) -> tuple[int, Walk, list[Any]]:
+    """Return the number of stretches done, the walk and the records; `walk` where none is done."""
+    tensors = checkpoint.tensors
+    if not tensors:
+        return 0, walk, []
+    try:
+        walk = jax.tree_util.tree_map_with_path(
+            lambda path, _: tensors["walk." + _name(path)], walk
+        )
+        return int(tensors["stretches"]), walk, [[tensors[name] for name in _RECORDS]]
+    except KeyError as error:
+        raise ValueError(
+            f"expected a checkpoint; {checkpoint.path} lacks {error}. Delete it, or give another name."
+        ) from error
+
+
+_RECORDS = ("records.logs", "records.growth", "records.resolved")
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+# --- stretches of a chain -------------------------------------------------------------------------
 
 
 def _stretches(chain: JacobianChain, length: int) -> Iterator[tuple[int, int]]:
     """Yield lags (begin, end) that cover the window; at least one pair."""
+    size = _stretch_length(chain)
+    for begin in range(0, max(length, 1), size):
+        yield begin, min(begin + size, length)
+
+
+def _stretch_length(chain: JacobianChain) -> int:
     n, batch = chain.state_size, chain.batch_size or 1
     longest = min(_STRETCH_WORK / n**3 / batch, _LONGEST)
     if chain.is_dense:
         longest = min(longest, _STRETCH_BYTES / (8 * n * n * batch))
-    size = _bucket(max(int(longest), _SHORTEST), _SHORTEST)
-    for begin in range(0, max(length, 1), size):
-        yield begin, min(begin + size, length)
+    return _bucket(max(int(longest), _SHORTEST), _SHORTEST)
 
 
 def _bucket(length: int, smallest: int) -> int:
@@ -168,6 +298,9 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     size = _bucket(b - a, _SHORTEST)
 
     def cut(leaf, axis):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = cut(jax.random.key_data(leaf), axis)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
         # In NumPy: slicing a JAX array would compile for every other length.
         leaf = np.asarray(leaf)
         part = leaf[(slice(None),) * axis + (slice(a, b),)]
@@ -187,28 +320,25 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     linearization = chain.linearization
     assert linearization is not None
     dynamic, static = eqx.partition(
-        (linearization.trajectory.states, linearization.trajectory.inputs), eqx.is_array
+        (linearization.trajectory.states, linearization.trajectory.inputs), is_array
     )
     states, inputs = eqx.combine(jax.tree.map(lambda leaf: cut(leaf, batch_axes), dynamic), static)
-    stretch = eqx.tree_at(lambda at: at.trajectory, linearization, Trajectory(states, inputs))
+    cell = linearization.cell
+    if chain.batch_size is not None:  # eqx.filter_vmap gives NumPy arrays no batch axis
+        cell = jax.tree.map(
+            lambda x: np.repeat(x[None], chain.batch_size, 0) if isinstance(x, np.ndarray) else x,
+            cell,
+        )
+    stretch = eqx.tree_at(
+        lambda at: (at.cell, at.trajectory), linearization, (cell, Trajectory(states, inputs))
+    )
     return StreamedSource(
         linearization=stretch,
         origin=origin,
         length=length,
         backward=backward,
-        batched=chain.batch_size is not None,
     )
 
 
 def _is_traced(linearization: Linearization | None) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization))
-
-
-def _raise_non_finite(source, lag, a, b, backward, s, t):
-    """Raise `NonFiniteError` for the Jacobian at which the walk stopped."""
-    step = b - (lag - int(source.origin)) if backward else a + 1 + lag - int(source.origin)
-    raise NonFiniteError(
-        f"expected finite Jacobians; J_t has a NaN or infinite entry first at t = {step} "
-        f"({'from the end' if backward else 'from the start'} of the steps {s + 1}..{t}). Check "
-        "the states of the trajectory there."
-    )
