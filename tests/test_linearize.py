@@ -172,8 +172,38 @@ def test_batches_by_vmap_and_grad_through_jacobians(vj):
     batch = eqx.filter_vmap(chain)(inputs)
     assert batch.jacobians.shape == (4, 5, 3, 3) and batch.num_steps == 5
     np.testing.assert_allclose(batch.jacobians[1], chain(inputs[1]).jacobians, atol=1e-6)
+    assert repr(batch).startswith("JacobianChain(batch of 4, 5 steps, h: 3, float")
     gradient = jax.grad(lambda x: jnp.sum(chain(x).jacobians ** 2))(inputs[0])
     assert jnp.all(jnp.isfinite(gradient)) and jnp.any(gradient != 0)
+
+
+def test_a_streamed_batch_gives_its_chains_and_refuses_what_needs_one(vj):
+    cell = vj.cells.LSTMCell(1, 2, key=jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (3, 5, 1))
+
+    def chain(x):
+        trajectory = vj.rollout(cell, cell.initial_state(), x)
+        return vj.linearize(cell, trajectory, dense=False)
+
+    batch = eqx.filter_vmap(chain)(inputs)
+    assert (batch.batch_size, batch.num_steps, batch.state_size) == (3, 5, 4)
+    assert repr(batch).startswith("JacobianChain(batch of 3, 5 steps, h: 2, c: 2, float")
+    single = chain(inputs[2])
+    for one in (batch[2], batch[-1]):
+        assert one.batch_size is None and one.num_steps == 5 and one.blocks == single.blocks
+        np.testing.assert_allclose(one.segment(0, 5), single.segment(0, 5), atol=1e-6)
+    with pytest.raises(IndexError, match="below 3; got 3"):
+        batch[3]
+    for what, call in {
+        "mv": lambda: batch.mv(jnp.ones(4)),
+        "rmv": lambda: batch.rmv(jnp.ones(4)),
+        "segment": lambda: batch.segment(0, 2),
+        "segments": lambda: list(batch.segments(0, 2)),
+        "lyapunov_exponents": lambda: vj.lyapunov_exponents(batch),
+        "partial spectra": lambda: vj.spectra.leading_singular_values(batch, 2),
+    }.items():
+        with pytest.raises(TypeError, match=rf"one sequence for {what}; got a batch of 3"):
+            call()
 
 
 def test_vectors_are_carried_beyond_the_floating_range(vj):

@@ -181,7 +181,7 @@ class JacobianChain(eqx.Module):
 
     def segment(self, s: int, t: int) -> Float[ArrayLike, "time state state"]:
         """Return J_{s+1}, ..., J_t as one array of shape (t - s, state, state)."""
-        self._one_sequence("segment")
+        self.check_single("segment")
         if self._jacobians is not None:
             return self._jacobians[s:t]
         assert self.linearization is not None
@@ -192,13 +192,13 @@ class JacobianChain(eqx.Module):
 
         Ascending, or from t down when `backward`.
         """
-        self._one_sequence("segments")
+        self.check_single("segments")
         size = max(1, _SEGMENT_BYTES // self._step_bytes())
         edges = list(range(s, t, size)) + [t] if t > s else [s]
         pieces = list(zip(edges[:-1], edges[1:], strict=True))
         yield from (reversed(pieces) if backward else pieces)
 
-    def _one_sequence(self, what: str) -> None:
+    def check_single(self, what: str) -> None:
         """Raise TypeError for a batched chain."""
         if self.batch_size is not None:
             raise TypeError(
@@ -241,7 +241,7 @@ class JacobianChain(eqx.Module):
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
         """Return (u, e) with J_t ... J_{s+1} v = u * 2**e, beyond the range of floats."""
-        self._one_sequence("mv")
+        self.check_single("mv")
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), False)
 
@@ -249,7 +249,7 @@ class JacobianChain(eqx.Module):
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
         """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
-        self._one_sequence("rmv")
+        self.check_single("rmv")
         s, t = resolve_window(window, self.num_steps)
         return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), True)
 

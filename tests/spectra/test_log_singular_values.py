@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,15 +77,48 @@ def test_more_scales_than_the_exponent_range_is_no_number(vj):
     np.testing.assert_allclose(found, -3 * np.log(2) * np.arange(110.0), atol=1e-9)
 
 
-def test_new_values_windows_and_lengths_do_not_compile_again(vj, monkeypatch):
+@pytest.fixture
+def traced(monkeypatch):
+    """Return a list that grows whenever the engine is traced."""
     from vanishing_jax.spectra import _engine
 
-    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 3, 30)
-    traced = []
-    original = _engine.multiply
+    found, original = [], _engine._advance
     monkeypatch.setattr(
-        _engine, "multiply", lambda *arguments: traced.append(None) or original(*arguments)
+        _engine, "_advance", lambda *arguments: found.append(None) or original(*arguments)
     )
+    return found
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize("together", [True, False])
+def test_streamed_and_batched_chains_do_not_compile_again(vj, monkeypatch, traced, together):
+    from vanishing_jax.spectra import _walk
+
+    def step(W, h, x):
+        return jnp.tanh(W @ h + x)
+
+    def streamed(W, inputs):
+        cell = vj.FunctionCell(step, W)
+        return vj.linearize(cell, vj.rollout(cell, inputs[0], inputs), dense=False)
+
+    monkeypatch.setattr(_walk, "_ONE_BY_ONE_FROM", 64 if together else 0)
+    weights = jax.random.normal(jax.random.key(0), (2, 5, 5))
+    inputs = jax.random.normal(jax.random.key(1), (2, 30, 5))
+    chains = (
+        (lambda k, T: streamed(k * weights[0], inputs[0, :T])),
+        (lambda k, T: eqx.filter_vmap(streamed)(k * weights, inputs[:, :T])),
+    )
+    for chain in chains[0 if together else 1 :]:
+        vj.log_singular_values(chain(0.5, 17))
+        assert traced
+        del traced[:]
+        vj.log_singular_values(chain(2, 29))  # 17 and 29 steps share a power of two
+        vj.log_singular_values(chain(1, 30), window=(3, 24), tolerance=1e-6)
+        assert not traced
+
+
+def test_new_values_windows_and_lengths_do_not_compile_again(vj, traced):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 3, 30)
     spectrum(vj, jacobians[:17])
     assert traced  # the first call traces
     del traced[:]
@@ -146,9 +180,42 @@ def test_long_chains_are_walked_in_stretches(vj, monkeypatch):
             spectrum(vj, bad, direction=direction)
 
 
-def test_a_batch_is_its_sequences(vj, monkeypatch):
-    import equinox as eqx
+@pytest.mark.parametrize(
+    ("direction", "one_by_one_from"), [("forward", 64), ("backward", 0)], ids=["together", "one"]
+)
+def test_a_batch_of_streamed_chains_is_its_sequences(vj, monkeypatch, direction, one_by_one_from):
+    from vanishing_jax.spectra import _walk
 
+    # Some saturate and have shorter intervals than the others.
+    gains = jnp.array([0.4, 4.0, 1.0, 2.0])[:, None, None]
+    weights = gains * jax.random.normal(jax.random.key(0), (4, 3, 3))
+    inputs = jax.random.normal(jax.random.key(1), (4, 30, 3))
+
+    def streamed(W, inputs):
+        cell = vj.FunctionCell(lambda W, h, x: jnp.tanh(W @ h + x), W)
+        return vj.linearize(cell, vj.rollout(cell, inputs[0], inputs), dense=False)
+
+    batch = eqx.filter_vmap(streamed)(weights, inputs)
+    options = {"lags": [9, 28], "direction": direction, "tolerance": 1e-7}
+    monkeypatch.setattr(_walk, "_ONE_BY_ONE_FROM", one_by_one_from)
+    found = vj.log_singular_values(batch, **options)
+    assert found.log_singular_values.shape == (4, 2, 3)
+    for i in range(4):
+        jacobians = np.asarray(batch[i].segment(0, 30), np.float64)
+        for j, lag in enumerate((9, 28)):
+            part = jacobians[:lag] if direction == "forward" else jacobians[30 - lag :]
+            exact = helpers.exact_log_singular_values(part, 200)
+            # A float32 cell gives float32 Jacobians, which another compilation rounds differently.
+            atol = 1e-7 if found.dtype == "float64" else 1e-3
+            np.testing.assert_allclose(found.log_singular_values[i, j], exact, atol=atol)
+    bad = eqx.tree_at(
+        lambda c: c.linearization.trajectory.inputs, batch, inputs.at[1, 20].set(jnp.nan)
+    )
+    with pytest.raises(vj.NonFiniteError, match="of sequence 1 has a NaN .* t = 21"):
+        vj.log_singular_values(bad, **options)
+
+
+def test_a_batch_is_its_sequences(vj, monkeypatch):
     from vanishing_jax.spectra import _walk
 
     rng = np.random.default_rng(0)
@@ -402,3 +469,29 @@ def test_streamed_chain_gives_the_same_spectra(vj):
         atol = 1e-10 if a.dtype == "float64" else 1e-4
         np.testing.assert_allclose(a.log_singular_values, b.log_singular_values, atol=atol)
         np.testing.assert_array_equal(a.windows, b.windows)
+
+
+def test_keys_among_the_inputs_are_streamed(vj):
+    def step(W, h, key):
+        keep = jax.random.bernoulli(key, 0.7, h.shape)
+        return W @ jnp.where(keep, h, 0)
+
+    W = jnp.asarray([[1.0, 0.5], [-0.5, 1.0]])
+    cell, keys = vj.FunctionCell(step, W), jax.random.split(jax.random.key(3), 6)
+    trajectory = vj.rollout(cell, jnp.ones(2), keys)
+    found = vj.log_singular_values(vj.linearize(cell, trajectory, dense=False))
+    jacobians = np.asarray(vj.linearize(cell, trajectory).jacobians, np.float64)
+    exact = helpers.exact_log_singular_values(jacobians, 50)
+    np.testing.assert_allclose(found.log_singular_values, exact, atol=1e-6)
+
+
+@pytest.mark.float64_anyway
+def test_exponents_near_the_end_of_int32_are_refused(vj, monkeypatch):
+    from vanishing_jax.spectra import _walk
+
+    monkeypatch.setattr(_walk, "_LARGEST_EXPONENT", 3000)
+    jacobians = np.stack([np.diag([2.0**90, 2.0**-80])] * 60)
+    found = spectrum(vj, jacobians[:33]).log_singular_values
+    np.testing.assert_allclose(found, np.log(2) * 33 * np.array([90.0, -80.0]), rtol=1e-12)
+    with pytest.raises(OverflowError, match="after 60 steps"):
+        spectrum(vj, jacobians)

@@ -174,6 +174,7 @@ def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, in
             "expected a concrete chain; got a traced one. Partial spectra iterate until they "
             "converge and run outside jit and vmap."
         )
+    chain.check_single("partial spectra")
     n = chain.state_size
     if not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")

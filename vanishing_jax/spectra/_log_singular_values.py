@@ -85,8 +85,8 @@ def log_singular_values(
 
     **Arguments:**
 
-    - `chain`: from `linearize`, or `JacobianChain(array)`; a batch from `eqx.filter_vmap`, whose
-      batch axis comes first in the result.
+    - `chain`: from `linearize`, or `JacobianChain(array)`; a batch, dense or streamed, from
+      `eqx.filter_vmap`, whose batch axis comes first in the result.
     - `window`: (s, t) for J_t ... J_{s+1}; default the whole chain.
     - `every`: record a spectrum at each `every`-th lag, and at the last; default only the last.
     - `lags`: record at these lags instead, ascending, each from 0 to t - s.
@@ -110,8 +110,10 @@ def log_singular_values(
 
     **Cost:** one LU factorization and one triangular product per step (three and four where the
     columns of a Jacobian are very uneven; one for several steps with a `tolerance`) plus one SVD
-    per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians. A progress bar appears
-    when it takes more than two seconds. Another T compiles again only in another power of two.
+    per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians, which may be a
+    `numpy.memmap`. The sequences of a batch advance side by side or one by one, whichever is faster
+    at their size, on all cores. A progress bar appears when it takes more than two seconds. Another
+    T compiles again only in another power of two.
 
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,

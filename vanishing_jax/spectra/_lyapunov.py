@@ -100,11 +100,7 @@ def lyapunov_exponents(
         neural networks. Phys. Rev. Research 5, 043044.
     """
     steps, n = chain.num_steps, chain.state_size
-    if chain.batch_size is not None:
-        raise TypeError(
-            f"expected the chain of one sequence; got a batch of {chain.batch_size}. Write "
-            "[lyapunov_exponents(chain[i]) for i in range(chain.batch_size)]."
-        )
+    chain.check_single("lyapunov_exponents")
     if steps == 0:
         raise ValueError("expected a chain with at least one step; got an empty one.")
     if k is not None and not 1 <= k <= n:

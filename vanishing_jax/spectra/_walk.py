@@ -1,5 +1,6 @@
 """From a chain to records at lags: the chain in stretches, the engine over each, on the host."""
 
+import functools as ft
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -125,39 +126,52 @@ class _Run(NamedTuple):
     together: bool
 
 
+class _State(NamedTuple):
+    """How far a walk has come: stretches done, where it stands, the records of each stretch."""
+
+    stretches: int
+    walk: Walk
+    records: list[Any]
+
+
 def _walk(chain, s, t, lags, backward, run: _Run, checkpoint: Checkpoint, bar) -> Walked:
-    walk, batch = _start(chain, run.quantity), chain.batch_size
-    done, walk, records = _restore(checkpoint, walk)
-    saved = done
-    bar.update(min(done * _stretch_length(chain), t - s) * (batch or 1))
+    batch = chain.batch_size
+    state = saved = _restore(checkpoint, _start(chain, run.quantity))
+    bar.update(min(state.stretches * _stretch_length(chain), t - s) * (batch or 1))
     with ThreadPoolExecutor(_num_cores()) as pool:
         try:
-            for begin, end in list(_stretches(chain, t - s))[done:]:
+            for begin, end in list(_stretches(chain, t - s))[state.stretches :]:
                 here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
                 a, b = (t - end, t - begin) if backward else (s + begin, s + end)
                 source = _source(chain, a, b, begin, backward)
-                new, found = _run(walk, source, here, end, run, pool)
-                _check(new, begin, a, b, backward, s, t)
-                walk, done = new, done + 1
-                records.append(found)
+                walk, found = _run(state.walk, source, here, end, run, pool)
+                _check(walk, begin, a, b, backward, s, t)
+                # One assignment: an interrupt finds all of the old state or all of the new.
+                state = _State(state.stretches + 1, walk, [*state.records, found])
                 bar.update((end - begin) * (batch or 1))
                 if checkpoint.is_due:
-                    checkpoint.save(_packed(done, walk, records, batch))
-                    saved = done
-        finally:  # an interrupt, too, loses no more than the stretch it fell into
-            if done > saved:
-                checkpoint.save(_packed(done, walk, records, batch))
-    logs, growth, resolved = _joined(records, batch)
+                    checkpoint.save(_packed(state, batch))
+                    saved = state
+        finally:  # whatever is raised, no more is lost than the stretch it fell into
+            if state is not saved:
+                checkpoint.save(_packed(state, batch))
+    walk = state.walk
     counts = (walk.factorizations, walk.rejections, walk.exact_steps)
-    return Walked(logs, growth, resolved, *(int(np.sum(count)) for count in counts))
+    return Walked(*_joined(state.records, batch), *(int(np.sum(count)) for count in counts))
 
 
 def _start(chain, quantity) -> Walk:
     """Return the walk at lag 0; of a batch with a leading axis."""
-    walk = jax.tree.map(np.asarray, _engine.start(chain.state_size, jnp.float64, quantity=quantity))
+    walk = _first_walk(chain.state_size, quantity)
     if chain.batch_size is None:
         return walk
     return jax.tree.map(lambda leaf: np.repeat(leaf[None], chain.batch_size, axis=0), walk)
+
+
+@ft.cache
+def _first_walk(n: int, quantity) -> Walk:
+    # Kept, because a dozen small arrays take longer than a short chain.
+    return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
 
 
 def _run(walk: Walk, source, lags, end, run: _Run, pool):
@@ -232,27 +246,28 @@ def _joined(records, batch):
     return [np.concatenate(column, axis=axis) for column in zip(*records, strict=True)]
 
 
-def _packed(done, walk, records, batch) -> dict[str, np.ndarray]:
+def _packed(state: _State, batch) -> dict[str, np.ndarray]:
     """Return the state of a walk by name."""
-    leaves = jax.tree_util.tree_leaves_with_path(walk)
+    leaves = jax.tree_util.tree_leaves_with_path(state.walk)
     named = {"walk." + _name(path): np.asarray(leaf) for path, leaf in leaves}
-    kept = dict(zip(_RECORDS, _joined(records, batch), strict=True))
-    return {"stretches": np.asarray(done), **named, **kept}
+    kept = dict(zip(_RECORDS, _joined(state.records, batch), strict=True))
+    return {"stretches": np.asarray(state.stretches), **named, **kept}
 
 
-def _restore(checkpoint: Checkpoint, walk: Walk) -> tuple[int, Walk, list[Any]]:
-    """Return the number of stretches done, the walk and the records; `walk` where none is done."""
+def _restore(checkpoint: Checkpoint, walk: Walk) -> _State:
+    """Return the state in the checkpoint; `walk`, at lag 0, where there is none."""
     tensors = checkpoint.tensors
     if not tensors:
-        return 0, walk, []
+        return _State(0, walk, [])
     try:
         walk = jax.tree_util.tree_map_with_path(
             lambda path, _: tensors["walk." + _name(path)], walk
         )
-        return int(tensors["stretches"]), walk, [[tensors[name] for name in _RECORDS]]
+        return _State(int(tensors["stretches"]), walk, [[tensors[name] for name in _RECORDS]])
     except KeyError as error:
         raise ValueError(
-            f"expected a checkpoint; {checkpoint.path} lacks {error}. Delete it, or give another name."
+            f"expected a checkpoint; {checkpoint.path} lacks {error}. Delete it to start from the "
+            "beginning, or give another name."
         ) from error
 
 
