@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from ._error_bound import allowed_growth, error_bound
+from ._decoupled import partition, walk
+from ._error_bound import allowed_growth
 from ._source import Direction
-from ._walk import walk_chain
 
 
 class Spectrum(eqx.Module):
@@ -135,16 +135,22 @@ def log_singular_values(
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
     limit = allowed_growth(tolerance, t - s)
-    walked = walk_chain(
-        chain, s, t, record_lags, direction, quantity="singular values", limit=limit
+    logs, bounds = walk(
+        chain,
+        partition(chain, s, t),
+        s,
+        t,
+        record_lags,
+        direction,
+        quantity="singular values",
+        limit=limit,
     )
-    bounds = error_bound(walked.logs, walked.growth, walked.resolved)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
     single = every is None and lags is None
     record = (..., 0, slice(k)) if single else (..., slice(None), slice(k))
     return Spectrum(
-        walked.logs[record],
+        logs[record],
         bounds[record],
         windows[0] if single else windows,
         direction,

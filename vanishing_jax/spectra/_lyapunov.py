@@ -5,8 +5,8 @@ import numpy as np
 from jaxtyping import Float
 
 from .._chain import JacobianChain
-from ._error_bound import allowed_growth, error_bound
-from ._walk import walk_chain
+from ._decoupled import mean_log_det, partition, walk
+from ._error_bound import allowed_growth
 
 # Blocks over which the standard error is taken: enough for a variance, long enough to decorrelate.
 _BLOCKS = 20
@@ -95,29 +95,17 @@ def lyapunov_exponents(
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // 2)) + 1).astype(int))[1:]
     total = None if tolerance is None else tolerance * steps
-    walked = walk_chain(
-        chain, 0, steps, edges, "forward", quantity="growth", limit=allowed_growth(total, steps)
-    )
-    growth = walked.logs
-    bound = error_bound(growth, walked.growth, walked.resolved)[-1] / steps
-    rates = growth[-1] / steps
-    residual = (
-        abs(float(np.sum(rates)) - _mean_log_det(chain)) if np.isfinite(rates).all() else np.nan
-    )
+    groups = partition(chain, 0, steps)
+    limit = allowed_growth(total, steps)
+    growth, bounds = walk(chain, groups, 0, steps, edges, "forward", quantity="growth", limit=limit)
+    bound, rates = bounds[-1] / steps, growth[-1] / steps
+    finite = np.isfinite(rates).all()
+    residual = abs(float(np.sum(rates)) - mean_log_det(chain, groups)) if finite else np.nan
     order = np.argsort(-rates, kind="stable")[:k]
     error = _standard_error(growth, edges)
     return LyapunovExponents(
         rates[order], error[order], bound[order], float(residual), steps, tolerance
     )
-
-
-def _mean_log_det(chain):
-    """Return the mean of log|det J_t|, by an LU of each Jacobian on its own."""
-    total = 0.0
-    for a, b in chain.segments(0, chain.num_steps):
-        jacobians = np.asarray(chain.segment(a, b)).astype(np.float64)
-        total += float(np.sum(np.linalg.slogdet(jacobians).logabsdet))
-    return total / chain.num_steps
 
 
 def _standard_error(growth, edges):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import jax
@@ -60,11 +60,7 @@ def walk_chain(
 
     `limit` is the growth allowed per step: the larger, the fewer factorizations.
     """
-    if isinstance(chain._jacobians, Tracer) or _is_traced(chain.linearization):
-        raise TypeError(
-            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
-            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
-        )
+    refuse_traced(chain)
     lags = np.asarray(lags, np.int64)
     cpu = jax.local_devices(backend="cpu")[0]
     with tqdm(
@@ -101,8 +97,8 @@ def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
     for begin, end in _stretches(chain, t - s):
         here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
         a, b = (t - end, t - begin) if backward else (s + begin, s + end)
-        source = _source(chain, a, b, begin, backward)
-        walk, found = _run(walk, source, here, end, quantity, limit, method)
+        source = source_of(chain, a, b, begin, backward)
+        walk, found = run_stretch(walk, source, here, end, quantity, limit, method)
         if bool(walk.failed):
             _raise_non_finite(source, int(walk.lag), a, b, backward, s, t)
         records.append(found)
@@ -121,11 +117,11 @@ def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
     )
 
 
-def _run(walk: Walk, source, lags, end, quantity, limit, method):
+def run_stretch(walk: Walk, source, lags, end, quantity, limit, method):
     """Run the engine to `end` with records at `lags`; return the walk and the records' arrays."""
     targets = lags if lags.size and lags[-1] == end else np.append(lags, end)
     wanted = np.isin(targets, lags)
-    bucket = _bucket(len(targets), 1)
+    bucket = bucket_size(len(targets), 1)
     pad = bucket - len(targets)
     walk, found = _engine.run(
         walk,
@@ -146,12 +142,12 @@ def _stretches(chain: JacobianChain, length: int) -> Iterator[tuple[int, int]]:
     longest = min(_STRETCH_WORK / n**3 / batch, _LONGEST)
     if chain.is_dense:
         longest = min(longest, _STRETCH_BYTES / (8 * n * n * batch))
-    size = _bucket(max(int(longest), _SHORTEST), _SHORTEST)
+    size = bucket_size(max(int(longest), _SHORTEST), _SHORTEST)
     for begin in range(0, max(length, 1), size):
         yield begin, min(begin + size, length)
 
 
-def _bucket(length: int, smallest: int) -> int:
+def bucket_size(length: int, smallest: int) -> int:
     """Return the smallest power of two times `smallest` that is at least `length`.
 
     Arrays are padded to such lengths, so that another T seldom means another compilation.
@@ -162,10 +158,10 @@ def _bucket(length: int, smallest: int) -> int:
     return size
 
 
-def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
+def source_of(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     """Return the Jacobians J_{a+1}, ..., J_b, padded."""
     length, origin = np.asarray(b - a, np.int32), np.asarray(begin, np.int32)
-    size = _bucket(b - a, _SHORTEST)
+    size = bucket_size(b - a, _SHORTEST)
 
     def cut(leaf, axis):
         # In NumPy: slicing a JAX array would compile for every other length.
@@ -200,6 +196,15 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     )
 
 
+def refuse_traced(chain: JacobianChain) -> None:
+    """Raise `TypeError` for a chain of traced arrays."""
+    if isinstance(chain._jacobians, Tracer) or _is_traced(chain.linearization):
+        raise TypeError(
+            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
+            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
+        )
+
+
 def _is_traced(linearization: Linearization | None) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization))
 
@@ -207,6 +212,11 @@ def _is_traced(linearization: Linearization | None) -> bool:
 def _raise_non_finite(source, lag, a, b, backward, s, t):
     """Raise `NonFiniteError` for the Jacobian at which the walk stopped."""
     step = b - (lag - int(source.origin)) if backward else a + 1 + lag - int(source.origin)
+    raise_non_finite_at(step, backward, s, t)
+
+
+def raise_non_finite_at(step: int, backward: bool, s: int, t: int) -> NoReturn:
+    """Raise `NonFiniteError` for J_step, the first in the direction of the walk."""
     raise NonFiniteError(
         f"expected finite Jacobians; J_t has a NaN or infinite entry first at t = {step} "
         f"({'from the end' if backward else 'from the start'} of the steps {s + 1}..{t}). Check "
