@@ -14,7 +14,7 @@ larger ones go through the engine, all blocks of a size as one batch.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -38,8 +38,8 @@ from ._walk import (
     walk_chain,
 )
 
-Group = Int[np.ndarray, "block size"]
-"""The components of all blocks of one size, one block a row."""
+Group: TypeAlias = np.ndarray
+"""The components of all blocks of one size, shape (block, size)."""
 
 # Steps walked at once: so many, or as many as fit in so many bytes.
 _LONGEST, _SHORTEST = 4096, 16
@@ -297,10 +297,11 @@ def _start(size, count, quantity):
 
 def stretches(
     chain: JacobianChain, groups: list[Group], s: int, t: int, *, backward: bool = False
-) -> Iterator[tuple[int, int, list[Float[np.ndarray, "*batch step block size size"]]]]:
-    """Yield lags (begin, end) that cover the window with the blocks of their Jacobians, by group.
+) -> Iterator[tuple[int, int, list[np.ndarray]]]:
+    """Yield lags (begin, end) that cover the window with the blocks of their Jacobians.
 
-    Float64, in the order of the walk, transposed when `backward`; at least one stretch.
+    One array (*batch, step, block, size, size) for each group: float64, in the order of the walk,
+    transposed when `backward`. At least one stretch.
     """
     widest = max(group.shape[1] for group in groups)
     batch = chain.batch_size or 1
