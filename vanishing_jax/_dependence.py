@@ -116,7 +116,7 @@ def _read_equation(eqn, operands: list[Labels], wanted, pairs: Pairs) -> list[La
         return [operands[0]]  # what is written over depends on nothing: at most too many labels
     rule = _RULES.get(name)
     results = None if rule is None else rule(eqn, operands, wanted, pairs)
-    return _mix(eqn, operands, pairs) if results is None else results
+    return _mix(eqn, operands, pairs) if results is None else list(results)
 
 
 def _shape(var) -> tuple[int, ...]:
@@ -300,7 +300,7 @@ def _how_many(carry):
     return sum(0 if x is None else int(np.sum(x != NONE)) for x in carry)
 
 
-_RULES: dict[str, Callable[..., list[Labels] | None]] = {
+_RULES: dict[str, Callable[..., Sequence[Labels] | None]] = {
     "reshape": _reshape,
     "squeeze": _squeeze,
     "expand_dims": _squeeze,

@@ -7,6 +7,10 @@ n^2 numbers are needed: with the components numbered within their blocks, one ta
 the c-th component of every block gives the c-th columns of all blocks at once (the coloring of
 compressed Jacobians; Curtis, Powell and Reid, 1974).
 
+It is more accurate, too. Rounding in a product of whole Jacobians couples the blocks by eps, and
+where one block grows while another decays, then the other way round, that is enough to change
+singular values by nats: 2 to 4 for Gaussian blocks of size 3 over 400 steps.
+
 Blocks of one component, and of two that turn and scale, are multiplied as numbers (`_moduli`);
 larger ones go through the engine, all blocks of a size as one batch.
 """
@@ -147,14 +151,16 @@ def walk(
         walked = walk_chain(chain, s, t, lags, direction, quantity=quantity, limit=limit)
         return walked.logs, error_bound(walked.logs, walked.growth, walked.resolved)
     pairs = next((len(group) for group in groups if group.shape[1] == 2), 0)
-    turning = np.ones(pairs, bool)
+    turning, found = np.ones(pairs, bool), None
     for attempt in range(_RESTARTS + 1):
-        logs, bounds, still = _walk(
+        found, still = _walk(
             chain, groups, turning, s, t, lags, direction, quantity=quantity, limit=limit
         )
-        if np.array_equal(still, turning):
+        if found is not None:
             break
         turning = still if attempt < _RESTARTS - 1 else np.zeros_like(still)
+    assert found is not None  # with no block taken for a rotation nothing stops the walk
+    logs, bounds = found
     if quantity == "singular values":
         order = np.argsort(-logs, axis=-1, kind="stable")
         logs, bounds = (np.take_along_axis(x, order, axis=-1) for x in (logs, bounds))
@@ -162,7 +168,7 @@ def walk(
 
 
 def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
-    """Return logs, bounds and which of the pairs said to turn do; stop at one that does not."""
+    """Return (logs, bounds), or None as soon as a pair said to turn does not; and which do."""
     batch = () if chain.batch_size is None else (chain.batch_size,)
     parts = _parts(groups, turning, batch, quantity, limit)
     backward = direction == "backward"
@@ -182,7 +188,7 @@ def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
                     every = tuple(range(len(batch) + 1))
                     still = turning & np.all(_moduli.turns(blocks), axis=every)
                     if not np.array_equal(still, turning):
-                        return None, None, still
+                        return None, still
             for i, part in enumerate(parts):
                 blocks = found[part.group][..., part.rows, :, :]
                 parts[i], logs_and_bounds = part.advance(blocks, here, begin, end)
@@ -194,7 +200,7 @@ def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
         places = groups[part.group][part.rows].ravel()
         for whole, column in zip((logs, bounds), zip(*found, strict=True), strict=True):
             whole[..., places] = np.concatenate(column, axis=len(batch))
-    return logs, bounds, turning
+    return (logs, bounds), turning
 
 
 def _check_finite(found, begin, backward, s, t):

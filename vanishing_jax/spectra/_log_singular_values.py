@@ -105,6 +105,9 @@ def log_singular_values(
     columns of a Jacobian are very uneven; one for several steps with a `tolerance`) plus one SVD
     per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians. A progress bar appears
     when it takes more than two seconds. Another T compiles again only in another power of two.
+    Where the state falls apart into blocks that no Jacobian couples (`spectra.decoupled_blocks`),
+    blocks are walked on their own: O(T n) for a diagonal recurrence, real or complex, streamed by
+    one or two tangents a step.
 
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
@@ -112,8 +115,9 @@ def log_singular_values(
     (`tests/spectra/test_log_singular_values.py`). Products of defective matrices lose digits that
     `error_bound` does not see: a Jordan block of size 8 repeated 500 times may be off by 1e-2.
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
-    see `linearize(..., precision="float64")`. More than 900 different scales (n > 900) give an
-    infinite bound.
+    see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
+    and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different scales (n > 900) give
+    an infinite bound.
 
     **Example:**
 

@@ -55,7 +55,10 @@ def lyapunov_exponents(
     R is the triangular factor of J_T ... J_1 Q_0 with a random orthogonal Q_0: the average growth
     per step of nested volumes of the tangent space. They are not the logs of singular values over
     T: both have the same limit, but differ by O(1/T) at every finite T; for the singular values
-    of a finite product use `log_singular_values`. No transient is discarded.
+    of a finite product use `log_singular_values`. No transient is discarded. Where the state falls
+    apart into blocks that no Jacobian couples (`spectra.decoupled_blocks`), Q_0 starts every block
+    on its own, and the rates are those of the blocks, (1/T) sum log|w_t| for a diagonal recurrence:
+    QR growth rates of another start, with the same limit, without the O(1/T) of mixing blocks.
 
     **Arguments:**
 
@@ -69,7 +72,8 @@ def lyapunov_exponents(
 
     **Raises:** `ValueError` for an empty chain or a bad k; `NonFiniteError` for a NaN Jacobian.
 
-    **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3).
+    **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3),
+    or that of the decoupled blocks: O(T n) for a diagonal recurrence.
 
     **Validity:** the interval between factorizations is controlled by the rounding each one
     amplifies, so it cannot silently be too long. Tested against a Householder QR loop in high

@@ -59,8 +59,10 @@ def multiply(
     cuts = np.union1d(records, np.arange(0, steps + 1, _UNSCALED)).astype(np.int64)
     cuts = np.unique(np.append(cuts, steps))
     starts = cuts[:-1]
-    mantissas = np.multiply.reduceat(factors.mantissa, starts, axis=-2) if steps else None
-    exponents = np.add.reduceat(factors.exponent, starts, axis=-2) if steps else None
+    mantissas, exponents = factors.mantissa, factors.exponent
+    if steps:
+        mantissas = np.multiply.reduceat(mantissas, starts, axis=-2)
+        exponents = np.add.reduceat(exponents, starts, axis=-2)
     wanted, found = set(records.tolist()), []
     for i, cut in enumerate(cuts.tolist()):
         if i:
