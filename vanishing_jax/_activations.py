@@ -32,8 +32,10 @@ Returning `NotImplemented` keeps the original computation, its derivative includ
 """
 
 _KIND_OF_PRIMITIVE = {"tanh": "tanh", "logistic": "sigmoid"}
-_INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"})
-_CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
+INLINED_CALLS = frozenset(
+    {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+)
+CUSTOM_CALLS = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
 _DEBUG_INFO = jex.DebugInfo("with_activation_rule", "one equation", None, None)
 
 
@@ -203,10 +205,10 @@ def _evaluate_equation(
     eqn: Any, values: list[Any], rule: Rule, replace_custom: bool
 ) -> Sequence[Any]:
     name = eqn.primitive.name
-    if name in _INLINED:
-        jaxpr, consts = _called_jaxpr(eqn)
+    if name in INLINED_CALLS:
+        jaxpr, consts = called_jaxpr(eqn)
         return _evaluate(jaxpr, consts, values, rule, replace_custom)
-    if (replace_custom or name not in _CUSTOM) and not _is_clamp(eqn):
+    if (replace_custom or name not in CUSTOM_CALLS) and not _is_clamp(eqn):
         recognized = _recognize(eqn)
         if recognized is not None:
             kind, position = recognized
@@ -242,7 +244,7 @@ def _evaluate_as_it_is(eqn: Any, values: list[Any]) -> list[Any]:
     return [by_var.get(var) for var in eqn.outvars]
 
 
-def _called_jaxpr(eqn: Any) -> tuple[Any, Sequence[Any]]:
+def called_jaxpr(eqn: Any) -> tuple[Any, Sequence[Any]]:
     # Depending on the primitive and the JAX version the parameter is closed (carries constants)
     # or open.
     inner = eqn.params["jaxpr"] if "jaxpr" in eqn.params else eqn.params["call_jaxpr"]
@@ -252,7 +254,7 @@ def _called_jaxpr(eqn: Any) -> tuple[Any, Sequence[Any]]:
 def _recognize(eqn: Any) -> tuple[str, int] | None:
     """Return the kind of activation that `eqn` is and which of its operands is activated."""
     name = eqn.primitive.name
-    if name in _CUSTOM:
+    if name in CUSTOM_CALLS:
         return _recognize_call(eqn)
     if name != "max" and name not in _KIND_OF_PRIMITIVE:
         return None
@@ -270,11 +272,11 @@ def _is_clamp(eqn: Any) -> bool:
 
 
 def _recognize_call(eqn: Any) -> tuple[str, int] | None:
-    jaxpr, _ = _called_jaxpr(eqn)
+    jaxpr, _ = called_jaxpr(eqn)
     if len(jaxpr.eqns) != 1:
         return None
     (only,) = jaxpr.eqns
-    inner = _recognize_call(only) if only.primitive.name in _INLINED else _recognize(only)
+    inner = _recognize_call(only) if only.primitive.name in INLINED_CALLS else _recognize(only)
     if inner is None or list(jaxpr.outvars) != list(only.outvars):
         return None
     kind, position = inner

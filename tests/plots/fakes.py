@@ -72,7 +72,6 @@ def lyapunov(n=6, num_steps=16, rate=-0.2):
     return SimpleNamespace(
         exponents=rate - 0.06 * np.arange(n),
         standard_error=np.full(n, 0.02),
-        sum_rule_residual=1e-13,
         num_steps=num_steps,
     )
 

@@ -2,6 +2,7 @@
 
 from ._covariant import CovariantVectors as CovariantVectors
 from ._covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
+from ._decoupled import decoupled_blocks as decoupled_blocks
 from ._dimension import entropy_rate as entropy_rate
 from ._dimension import entropy_rate_error as entropy_rate_error
 from ._dimension import kaplan_yorke_dimension as kaplan_yorke_dimension

@@ -72,14 +72,6 @@ class Checkpoint:
         end = time.monotonic()
         self._next = end + max(_SECONDS, (end - begin) / _SHARE)
 
-    def remember(self, name: str, compute: Callable[[], float]) -> float:
-        """Return the number kept under `name`; computed and kept at the first call."""
-        if name not in self.tensors:
-            value = compute()
-            self.save({**self.tensors, name: np.asarray(value, np.float64)})
-            return value
-        return float(self.tensors[name])
-
 
 def _read(path: Path):
     """Return the configuration and the tensors of a file."""
@@ -113,7 +105,19 @@ def _compare(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:
 # --- what is computed on, by name -----------------------------------------------------------------
 
 
-def describe_chain(chain: JacobianChain) -> dict[str, str]:
+def describe_walk(chain: JacobianChain, s, t, lags, direction, tolerance, **more) -> dict[str, str]:
+    """Return what is computed, by name: the window, its records, the chain, and `more`."""
+    return {
+        "window": str((s, t)),
+        "direction": direction,
+        "lags": f"{len(lags)} up to {lags[-1]}, {digest(lags)}",
+        "tolerance": str(tolerance),
+        **{name: str(value) for name, value in more.items()},
+        **_describe_chain(chain),
+    }
+
+
+def _describe_chain(chain: JacobianChain) -> dict[str, str]:
     """Return what the chain is, by name; arrays by the hash of their bytes."""
     named = {
         "state size": str(chain.state_size),

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
 from ._checkpoint import Checkpoint
-from ._error_bound import allowed_growth, error_bound
+from ._decoupled import partition, walk
+from ._error_bound import allowed_growth
 from ._source import Direction
-from ._walk import walk_chain
 
 
 class Spectrum(eqx.Module):
@@ -113,7 +113,9 @@ def log_singular_values(
     per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians, which may be a
     `numpy.memmap`. The sequences of a batch advance side by side or one by one, whichever is faster
     at their size, on all cores. A progress bar appears when it takes more than two seconds. Another
-    T compiles again only in another power of two.
+    T compiles again only in another power of two. Where the state falls apart into blocks that no
+    Jacobian couples (`spectra.decoupled_blocks`), blocks are walked on their own: O(T n) for a
+    diagonal recurrence, real or complex, streamed by one or two tangents a step.
 
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
@@ -121,8 +123,9 @@ def log_singular_values(
     (`tests/spectra/test_log_singular_values.py`). Products of defective matrices lose digits that
     `error_bound` does not see: a Jordan block of size 8 repeated 500 times may be off by 1e-2.
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
-    see `linearize(..., precision="float64")`. More than 900 different scales (n > 900) give an
-    infinite bound.
+    see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
+    and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different scales
+    (n > 900) give an infinite bound.
 
     **Example:**
 
@@ -144,8 +147,9 @@ def log_singular_values(
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
     limit = allowed_growth(tolerance, t - s)
-    walked = walk_chain(
+    logs, bounds = walk(
         chain,
+        partition(chain, s, t),
         s,
         t,
         record_lags,
@@ -155,13 +159,12 @@ def log_singular_values(
         tolerance=tolerance,
         checkpoint=Checkpoint(checkpoint),
     )
-    bounds = error_bound(walked.logs, walked.growth, walked.resolved)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
     single = every is None and lags is None
     record = (..., 0, slice(k)) if single else (..., slice(None), slice(k))
     return Spectrum(
-        walked.logs[record],
+        logs[record],
         bounds[record],
         windows[0] if single else windows,
         direction,

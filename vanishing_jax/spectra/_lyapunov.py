@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from .._chain import JacobianChain
 from ._checkpoint import Checkpoint
-from ._error_bound import allowed_growth, error_bound
-from ._walk import walk_chain
+from ._decoupled import mean_log_det, partition, walk
+from ._error_bound import allowed_growth
 
 # Blocks over which the standard error is taken: enough for a variance, long enough to decorrelate.
 _BLOCKS = 20
@@ -22,8 +22,6 @@ class LyapunovExponents(eqx.Module):
     - `standard_error`: shape (k,): from the means over up to 20 blocks of steps of this trajectory,
       taken as independent; NaN below 4 blocks of at least 2 steps.
     - `error_bound`: shape (k,): bound on the numerical error of each exponent, nats per step.
-    - `sum_rule_residual`: |sum of all exponents - mean log|det J_t||, which is exactly 0 in exact
-      arithmetic; NaN when some J_t is singular.
     - `num_steps`: number of Jacobians T.
     - `tolerance`: what the caller asked for, or None.
     """
@@ -31,9 +29,22 @@ class LyapunovExponents(eqx.Module):
     exponents: Float[np.ndarray, "state"]
     standard_error: Float[np.ndarray, "state"]
     error_bound: Float[np.ndarray, "state"]
-    sum_rule_residual: float
     num_steps: int
     tolerance: float | None
+    _sum_of_all: float
+    _chain: JacobianChain
+
+    @property
+    def sum_rule_residual(self) -> float:
+        """|sum of all exponents - mean log|det J_t||, 0 in exact arithmetic.
+
+        NaN where some J_t is singular. An independent check of the walk, one LU factorization of
+        every Jacobian: computed when it is asked for, for it takes as long as the walk itself.
+        """
+        if not np.isfinite(self._sum_of_all):
+            return float("nan")
+        groups = partition(self._chain, 0, self.num_steps)
+        return abs(self._sum_of_all - mean_log_det(self._chain, groups))
 
     @property
     def meets_tolerance(self) -> bool:
@@ -45,7 +56,7 @@ class LyapunovExponents(eqx.Module):
         return (
             f"LyapunovExponents({len(self.exponents)} over {self.num_steps} steps: top "
             f"{self.exponents[0]:.6g} ± {self.standard_error[0]:.2g} nats/step, last "
-            f"{self.exponents[-1]:.6g}; sum rule off by {self.sum_rule_residual:.1e}"
+            f"{self.exponents[-1]:.6g}; numerical error <= {np.max(self.error_bound):.1e}"
             f"{missed})"
         )
 
@@ -62,7 +73,10 @@ def lyapunov_exponents(
     R is the triangular factor of J_T ... J_1 Q_0 with a random orthogonal Q_0: the average growth
     per step of nested volumes of the tangent space. They are not the logs of singular values over
     T: both have the same limit, but differ by O(1/T) at every finite T; for the singular values
-    of a finite product use `log_singular_values`. No transient is discarded.
+    of a finite product use `log_singular_values`. No transient is discarded. Where the state falls
+    apart into blocks that no Jacobian couples (`spectra.decoupled_blocks`), Q_0 starts every block
+    on its own, and the rates are those of the blocks, (1/T) sum log|w_t| for a diagonal recurrence:
+    QR growth rates of another start, with the same limit, without the O(1/T) of mixing blocks.
 
     **Arguments:**
 
@@ -80,7 +94,9 @@ def lyapunov_exponents(
     **Raises:** `ValueError` for an empty chain, a bad k, or a checkpoint that is damaged or belongs
     to another computation; `TypeError` for a batch; `NonFiniteError` for a NaN Jacobian.
 
-    **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3).
+    **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3),
+    or that of the decoupled blocks: O(T n) for a diagonal recurrence. `sum_rule_residual` costs one
+    LU factorization per step when it is read.
 
     **Validity:** the interval between factorizations is controlled by the rounding each one
     amplifies, so it cannot silently be too long. Tested against a Householder QR loop in high
@@ -107,9 +123,10 @@ def lyapunov_exponents(
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // 2)) + 1).astype(int))[1:]
     total = None if tolerance is None else tolerance * steps
-    saved = Checkpoint(checkpoint)
-    walked = walk_chain(
+    groups = partition(chain, 0, steps)
+    growth, bounds = walk(
         chain,
+        groups,
         0,
         steps,
         edges,
@@ -117,29 +134,14 @@ def lyapunov_exponents(
         quantity="growth",
         limit=allowed_growth(total, steps),
         tolerance=tolerance,
-        checkpoint=saved,
+        checkpoint=Checkpoint(checkpoint),
     )
-    growth = walked.logs
-    bound = error_bound(growth, walked.growth, walked.resolved)[-1] / steps
-    rates = growth[-1] / steps
-    residual = np.nan
-    if np.isfinite(rates).all():
-        mean_log_det = saved.remember("mean log det", lambda: _mean_log_det(chain))
-        residual = abs(float(np.sum(rates)) - mean_log_det)
+    bound, rates = bounds[-1] / steps, growth[-1] / steps
     order = np.argsort(-rates, kind="stable")[:k]
     error = _standard_error(growth, edges)
     return LyapunovExponents(
-        rates[order], error[order], bound[order], float(residual), steps, tolerance
+        rates[order], error[order], bound[order], steps, tolerance, float(np.sum(rates)), chain
     )
-
-
-def _mean_log_det(chain):
-    """Return the mean of log|det J_t|, by an LU of each Jacobian on its own."""
-    total = 0.0
-    for a, b in chain.segments(0, chain.num_steps):
-        jacobians = np.asarray(chain.segment(a, b)).astype(np.float64)
-        total += float(np.sum(np.linalg.slogdet(jacobians).logabsdet))
-    return total / chain.num_steps
 
 
 def _standard_error(growth, edges):

@@ -4,7 +4,7 @@ import functools as ft
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import jax
@@ -14,14 +14,14 @@ from jax.core import Tracer
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from .._chain import JacobianChain, Linearization
+from .._chain import JacobianChain
 from .._checks import NonFiniteError
 from .._rollout import Trajectory
 from . import _engine
 from ._bits import ZERO
-from ._checkpoint import Checkpoint, describe_chain, digest
+from ._checkpoint import Checkpoint, describe_walk
 from ._engine import Method, Quantity, Walk
-from ._source import DenseSource, Direction, StreamedSource, is_array
+from ._source import DenseSource, Direction, Source, StreamedSource, is_array
 
 # Work per stretch, in multiplications: a fraction of a second, so that the progress bar moves.
 _STRETCH_WORK = 2e9
@@ -32,7 +32,7 @@ _STRETCH_BYTES = 128 * 2**20
 _LONGEST, _SHORTEST = 4096, 16
 
 # From this state size on the sequences of a batch are walked one by one on a CPU (see
-# `_walks_together`).
+# `walks_together`).
 _ONE_BY_ONE_FROM = 40
 
 # Exponents are int32, and differences of two must fit too.
@@ -69,26 +69,17 @@ def walk_chain(
     `limit` is the growth allowed per step: the larger, the fewer factorizations. The `checkpoint`
     is read first, written after stretches and at the end, and kept when anything is raised.
     """
-    if isinstance(chain._jacobians, Tracer) or _is_traced(chain.linearization):
-        raise TypeError(
-            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
-            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
-        )
+    refuse_traced(chain)
     lags = np.asarray(lags, np.int64)
     cpu = jax.local_devices(backend="cpu")[0]
-    together = _walks_together(chain.state_size, cpu.platform)
-    run = _Run(quantity, float(limit), method, together)
+    together = walks_together(chain.state_size, cpu.platform)
+    run = Run(quantity, float(limit), method, together)
     checkpoint = Checkpoint(None) if checkpoint is None else checkpoint
+    stretch = _stretch_length(chain)
     checkpoint.open(
-        lambda: {
-            "window": str((s, t)),
-            "direction": direction,
-            "lags": f"{len(lags)} up to {lags[-1]}, {digest(lags)}",
-            "tolerance": str(tolerance),
-            "stretch": str(_stretch_length(chain)),
-            **{name: str(value) for name, value in run._asdict().items()},
-            **describe_chain(chain),
-        }
+        lambda: describe_walk(
+            chain, s, t, lags, direction, tolerance, stretch=stretch, **run._asdict()
+        )
     )
     with (
         tqdm(
@@ -105,7 +96,7 @@ def walk_chain(
         return _walk(chain, s, t, lags, direction == "backward", run, checkpoint, bar)
 
 
-def _walks_together(n: int, platform: str) -> bool:
+def walks_together(n: int, platform: str) -> bool:
     """Return whether the sequences of a batch advance side by side (vmap) or one by one (map).
 
     On a CPU side by side wins as long as the cost is that of many small kernels, and loses when the
@@ -117,7 +108,7 @@ def _walks_together(n: int, platform: str) -> bool:
     return platform != "cpu" or n < _ONE_BY_ONE_FROM
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """What stays the same during a walk, apart from the chain."""
 
     quantity: Quantity
@@ -134,17 +125,18 @@ class _State(NamedTuple):
     records: list[Any]
 
 
-def _walk(chain, s, t, lags, backward, run: _Run, checkpoint: Checkpoint, bar) -> Walked:
+def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) -> Walked:
     batch = chain.batch_size
-    state = saved = _restore(checkpoint, _start(chain, run.quantity))
+    start = first_walk(chain.state_size, run.quantity, batch)
+    state = saved = _restore(checkpoint, start)
     bar.update(min(state.stretches * _stretch_length(chain), t - s) * (batch or 1))
-    with ThreadPoolExecutor(_num_cores()) as pool:
+    with ThreadPoolExecutor(num_cores()) as pool:
         try:
             for begin, end in list(_stretches(chain, t - s))[state.stretches :]:
                 here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
                 a, b = (t - end, t - begin) if backward else (s + begin, s + end)
-                source = _source(chain, a, b, begin, backward)
-                walk, found = _run(state.walk, source, here, end, run, pool)
+                source = source_of(chain, a, b, begin, backward)
+                walk, found = run_stretch(state.walk, source, here, end, run, pool)
                 _check(walk, begin, a, b, backward, s, t)
                 # One assignment: an interrupt finds all of the old state or all of the new.
                 state = _State(state.stretches + 1, walk, [*state.records, found])
@@ -160,12 +152,12 @@ def _walk(chain, s, t, lags, backward, run: _Run, checkpoint: Checkpoint, bar) -
     return Walked(*_joined(state.records, batch), *(int(np.sum(count)) for count in counts))
 
 
-def _start(chain, quantity) -> Walk:
+def first_walk(n: int, quantity: Quantity, batch: int | None) -> Walk:
     """Return the walk at lag 0; of a batch with a leading axis."""
-    walk = _first_walk(chain.state_size, quantity)
-    if chain.batch_size is None:
+    walk = _first_walk(n, quantity)
+    if batch is None:
         return walk
-    return jax.tree.map(lambda leaf: np.repeat(leaf[None], chain.batch_size, axis=0), walk)
+    return jax.tree.map(lambda leaf: np.repeat(leaf[None], batch, axis=0), walk)
 
 
 @ft.cache
@@ -174,11 +166,11 @@ def _first_walk(n: int, quantity) -> Walk:
     return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
 
 
-def _run(walk: Walk, source, lags, end, run: _Run, pool):
+def run_stretch(walk: Walk, source: Source, lags, end: int, run: Run, pool: ThreadPoolExecutor):
     """Run the engine to `end` with records at `lags`; return the walk and the records' arrays."""
     targets = lags if lags.size and lags[-1] == end else np.append(lags, end)
     wanted = np.isin(targets, lags)
-    pad = _bucket(len(targets), 1) - len(targets)
+    pad = bucket_size(len(targets), 1) - len(targets)
     arguments = (
         np.pad(targets, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
@@ -198,13 +190,13 @@ def _run(walk: Walk, source, lags, end, run: _Run, pool):
             out = _engine.run_batch(mine, its, *arguments, together=run.together, **options)
             return jax.tree.map(np.asarray, out)
 
-    groups = _groups(len(walk.lag), _num_cores())
+    groups = _groups(len(walk.lag), num_cores())
     parts = list(pool.map(part, groups)) if len(groups) > 1 else [part(None)]
     walk, found = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return walk, [x[:, rows] for x in found]
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -223,18 +215,26 @@ def _check(walk: Walk, begin, a, b, backward, s, t) -> None:
     if failed.any():
         first = int(np.argmax(failed))
         step = b - (lag[first] - begin) if backward else a + 1 + lag[first] - begin
-        where = f" of sequence {first}" if np.ndim(walk.lag) else ""
-        raise NonFiniteError(
-            f"expected finite Jacobians; J_t{where} has a NaN or infinite entry first at t = {step}"
-            f" ({'from the end' if backward else 'from the start'} of the steps {s + 1}..{t}). "
-            "Check the states of the trajectory there."
-        )
+        sequence = first if np.ndim(walk.lag) else None
+        raise_non_finite_at(int(step), backward, s, t, sequence)
     exponent = np.asarray(walk.product.exponent)
     if np.any((np.abs(exponent) > _LARGEST_EXPONENT) & (exponent != ZERO)):
         raise OverflowError(
             f"expected log singular values within +-{_LARGEST_EXPONENT * np.log(2):.2g} nats; they "
             f"leave that range after {lag[0]} steps. Use shorter windows and add up."
         )
+
+
+def raise_non_finite_at(
+    step: int, backward: bool, s: int, t: int, sequence: int | None = None
+) -> NoReturn:
+    """Raise `NonFiniteError` for J_step, the first in the direction of the walk."""
+    where = "" if sequence is None else f" of sequence {sequence}"
+    raise NonFiniteError(
+        f"expected finite Jacobians; J_t{where} has a NaN or infinite entry first at t = {step}"
+        f" ({'from the end' if backward else 'from the start'} of the steps {s + 1}..{t}). "
+        "Check the states of the trajectory there."
+    )
 
 
 # --- records and what a checkpoint holds of a walk ------------------------------------------------
@@ -293,10 +293,10 @@ def _stretch_length(chain: JacobianChain) -> int:
     longest = min(_STRETCH_WORK / n**3 / batch, _LONGEST)
     if chain.is_dense:
         longest = min(longest, _STRETCH_BYTES / (8 * n * n * batch))
-    return _bucket(max(int(longest), _SHORTEST), _SHORTEST)
+    return bucket_size(max(int(longest), _SHORTEST), _SHORTEST)
 
 
-def _bucket(length: int, smallest: int) -> int:
+def bucket_size(length: int, smallest: int) -> int:
     """Return the smallest power of two times `smallest` that is at least `length`.
 
     Arrays are padded to such lengths, so that another T seldom means another compilation.
@@ -307,10 +307,10 @@ def _bucket(length: int, smallest: int) -> int:
     return size
 
 
-def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
+def source_of(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     """Return the Jacobians J_{a+1}, ..., J_b, padded."""
     length, origin = np.asarray(b - a, np.int32), np.asarray(begin, np.int32)
-    size = _bucket(b - a, _SHORTEST)
+    size = bucket_size(b - a, _SHORTEST)
 
     def cut(leaf, axis):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -355,5 +355,11 @@ def _source(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     )
 
 
-def _is_traced(linearization: Linearization | None) -> bool:
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization))
+def refuse_traced(chain: JacobianChain) -> None:
+    """Raise `TypeError` for a chain of traced arrays."""
+    leaves = jax.tree.leaves((chain._jacobians, chain.linearization))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        raise TypeError(
+            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
+            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
+        )

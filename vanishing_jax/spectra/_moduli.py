@@ -1,0 +1,89 @@
+"""Products of many numbers, each with its size apart as an integer, and their logs.
+
+Adding up T logs rounds at the size of the sum; multiplying mantissas in [1/2, 1) and adding integer
+exponents does not: the relative error of the product is T roundings, whatever its size.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# So many mantissas in [1/2, 1) multiply without leaving the normal range of float64.
+_UNSCALED = 512
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class Moduli(NamedTuple):
+    """Numbers mantissa * 2^exponent >= 0, and how many roundings of half an eps each took."""
+
+    mantissa: Float[np.ndarray, "*shape"]
+    exponent: Int[np.ndarray, "*shape"]
+    roundings: int = 0
+
+
+def ones(shape: tuple[int, ...]) -> Moduli:
+    """Return ones, the empty products."""
+    return Moduli(np.full(shape, 0.5), np.ones(shape, np.int64))
+
+
+def moduli_of(blocks: Float[np.ndarray, "*shape size size"]) -> Moduli:
+    """Return the one singular value of each block, size 1, or size 2 with `turns` true."""
+    if blocks.shape[-1] == 1:
+        mantissa, exponent = np.frexp(np.abs(blocks[..., 0, 0]))
+        return Moduli(mantissa, exponent.astype(np.int64), 1)
+    a, b = blocks[..., 0, 0], blocks[..., 0, 1]
+    _, shift = np.frexp(np.maximum(np.abs(a), np.abs(b)))
+    mantissa, exponent = np.frexp(np.hypot(np.ldexp(a, -shift), np.ldexp(b, -shift)))
+    return Moduli(mantissa, exponent.astype(np.int64) + shift, 3)  # hypot: below one eps
+
+
+def turns(blocks: Float[np.ndarray, "*shape 2 2"]) -> np.ndarray:
+    """Say of each block whether it is exactly a scaled rotation, [[a, -b], [b, a]].
+
+    Such a block multiplies by the complex number a + i b; so do products of them, and both singular
+    values are the modulus.
+    """
+    return (blocks[..., 0, 0] == blocks[..., 1, 1]) & (blocks[..., 0, 1] == -blocks[..., 1, 0])
+
+
+def multiply(
+    product: Moduli, factors: Moduli, records: Int[np.ndarray, "record"]
+) -> tuple[Moduli, list[Moduli]]:
+    """Return the product times all factors, and what it was after each number of them in `records`.
+
+    Time is the factors' last axis but one; `records` ascends from 0.
+    """
+    steps = factors.mantissa.shape[-2]
+    cuts = np.union1d(records, np.arange(0, steps + 1, _UNSCALED)).astype(np.int64)
+    cuts = np.unique(np.append(cuts, steps))
+    starts = cuts[:-1]
+    mantissas, exponents = factors.mantissa, factors.exponent
+    if steps:
+        mantissas = np.multiply.reduceat(mantissas, starts, axis=-2)
+        exponents = np.add.reduceat(exponents, starts, axis=-2)
+    wanted, found = set(records.tolist()), []
+    for i, cut in enumerate(cuts.tolist()):
+        if i:
+            mantissa, shift = np.frexp(product.mantissa * mantissas[..., i - 1, :])
+            exponent = product.exponent + exponents[..., i - 1, :] + shift
+            roundings = (cut - cuts[i - 1]) * factors.roundings
+            product = Moduli(mantissa, exponent, product.roundings + int(roundings))
+        if cut in wanted:
+            found.append(product)
+    return product, found
+
+
+def logs_of(product: Moduli) -> Float[np.ndarray, "*shape"]:
+    """Return natural logs; -inf for zero only."""
+    zero = product.mantissa == 0
+    logs = np.log(np.where(zero, 1, product.mantissa)) + product.exponent * np.log(2)
+    return np.where(zero, -np.inf, logs)
+
+
+def error_of(product: Moduli) -> Float[np.ndarray, "*shape"]:
+    """Return the bound on the absolute error of each log; 0 for a zero, which is exact."""
+    size = np.abs(product.exponent) * np.log(2) + 1
+    bound = product.roundings * _EPS + 2 * _EPS * size
+    return np.where(product.mantissa == 0, 0.0, bound)
