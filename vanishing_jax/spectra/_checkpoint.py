@@ -14,6 +14,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -144,13 +145,13 @@ def digest(tree) -> str:
     """Return a hash of the arrays of a tree, with their paths, dtypes and shapes."""
     total = hashlib.blake2b(digest_size=8)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         if isinstance(leaf, jax.Array | np.ndarray):
             array = np.asarray(leaf)
             total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
             for part in _pieces(array):
-                total.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+                total.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

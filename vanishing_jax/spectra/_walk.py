@@ -148,8 +148,9 @@ def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) ->
             if state is not saved:
                 checkpoint.save(_packed(state, batch))
     walk = state.walk
-    counts = (walk.factorizations, walk.rejections, walk.exact_steps)
-    return Walked(*_joined(state.records, batch), *(int(np.sum(count)) for count in counts))
+    logs, growth, resolved = _joined(state.records, batch)
+    counts = [int(np.sum(n)) for n in (walk.factorizations, walk.rejections, walk.exact_steps)]
+    return Walked(logs, growth, resolved, *counts)
 
 
 def first_walk(n: int, quantity: Quantity, batch: int | None) -> Walk:
@@ -177,7 +178,7 @@ def run_stretch(walk: Walk, source: Source, lags, end: int, run: Run, pool: Thre
         np.asarray(len(targets), np.int32),
         np.asarray(run.limit, np.float64),
     )
-    options = {"quantity": run.quantity, "method": run.method}
+    options: dict[str, Any] = {"quantity": run.quantity, "method": run.method}
     rows = np.flatnonzero(wanted)
     if np.ndim(walk.lag) == 0:
         walk, found = _engine.run(walk, source, *arguments, **options)
@@ -314,7 +315,7 @@ def source_of(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
 
     def cut(leaf, axis):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = cut(jax.random.key_data(leaf), axis)
+            data = jnp.asarray(cut(jax.random.key_data(leaf), axis))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
         # In NumPy: slicing a JAX array would compile for every other length.
         leaf = np.asarray(leaf)
@@ -339,10 +340,10 @@ def source_of(chain: JacobianChain, a: int, b: int, begin: int, backward: bool):
     )
     states, inputs = eqx.combine(jax.tree.map(lambda leaf: cut(leaf, batch_axes), dynamic), static)
     cell = linearization.cell
-    if chain.batch_size is not None:  # eqx.filter_vmap gives NumPy arrays no batch axis
+    batch = chain.batch_size
+    if batch is not None:  # eqx.filter_vmap gives NumPy arrays no batch axis
         cell = jax.tree.map(
-            lambda x: np.repeat(x[None], chain.batch_size, 0) if isinstance(x, np.ndarray) else x,
-            cell,
+            lambda x: np.repeat(x[None], batch, axis=0) if isinstance(x, np.ndarray) else x, cell
         )
     stretch = eqx.tree_at(
         lambda at: (at.cell, at.trajectory), linearization, (cell, Trajectory(states, inputs))
