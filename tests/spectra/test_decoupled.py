@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +34,7 @@ def block_diagonal(rng, sizes, steps):
     return J[:, order][:, :, order]
 
 
-def whole(chain, lags, direction="forward", quantity="singular values"):
+def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular values"):
     """Return the logs by the general path, whatever the chain."""
     from vanishing_jax.spectra._walk import walk_chain
 
@@ -42,7 +44,10 @@ def whole(chain, lags, direction="forward", quantity="singular values"):
 
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("dense", [True, False])
-def test_powers_of_the_diagonal(vj, dense):
+def test_powers_of_the_diagonal(vj, dense, monkeypatch):
+    from vanishing_jax.spectra import _decoupled
+
+    monkeypatch.setattr(_decoupled, "_LONGEST", 64)  # most stretches without a record
     w, T = np.array([0.5, -0.9, 1.1, 1e-3]), 300
     chain = leaky(vj, w, T, dense=dense)
     assert [b.tolist() for b in vj.spectra.decoupled_blocks(chain)] == [[0], [1], [2], [3]]

@@ -265,7 +265,8 @@ class _Numbers(NamedTuple):
         results = []
         for of in (_moduli.logs_of, _moduli.error_of):
             columns = [np.repeat(of(record), self.size, axis=-1) for record in found]
-            empty = np.zeros((0, *product.mantissa.shape[:-1], 0))
+            *batch, count = product.mantissa.shape
+            empty = np.zeros((0, *batch, count * self.size))
             stacked = np.stack(columns) if columns else empty
             results.append(np.moveaxis(stacked, 0, -2))
         return self._replace(product=product), results

@@ -125,7 +125,7 @@ def log_singular_values(
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
     see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
     and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different scales
-    (n > 900) give an infinite bound.
+    (n > 900) of one block give an infinite bound.
 
     **Example:**
 
