@@ -18,13 +18,19 @@ from .._types import Array, ArrayLike
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
+from ._history import History, add_cut, no_cuts, whole_product
 from ._source import Source
 
 # More steps are never taken at once: each adds its own rounding, and little is left to gain.
 MAX_INTERVAL = 64
 
 # Growth of a single step from which the exact multiplication pays: rounding by 1e-12.
-_EXACT_FROM = 2.0**12
+EXACT_FROM = 2.0**12
+
+# An exact step loses this times n times the root of their number, in units of its growth, by
+# experiment: the conditions of such steps are spread so widely that the worst of k steps is about k
+# times as bad as the usual one, while the sum of squares of their growths knows the usual ones.
+_EXACT_LOSS = 1 / 2
 
 # Factorizations for which the interval stays below the one rejected last.
 _HOLD = 32
@@ -41,6 +47,8 @@ class Walk(NamedTuple):
 
     `lag`: steps taken; `interval`: steps to try next, at most `cap` for the next `hold` times;
     `factorizations`, `rejections`, `exact_steps`: counts; `failed`: a Jacobian is not finite.
+    `history`: the cuts so far; `product` is what was walked since the last one. None where only the
+    diagonal of the triangle is kept, and the product never cut.
     """
 
     product: GradedProduct
@@ -52,6 +60,7 @@ class Walk(NamedTuple):
     rejections: Int[Array, ""]
     exact_steps: Int[Array, ""]
     failed: Bool[Array, ""]
+    history: History | None
 
 
 class Records(NamedTuple):
@@ -62,14 +71,24 @@ class Records(NamedTuple):
     resolved: Bool[Array, "record *batch"]
 
 
+@eqx.filter_jit
+def finish_records(products: GradedProduct, *, quantity: Quantity) -> Records:
+    """Return the records of products that `run` left unfinished."""
+    finish = _over(products.frame.shape[1:-2], _finish(quantity))
+    logs, resolved = jax.lax.map(finish, products)
+    return Records(logs, products.growth, resolved)
+
+
 def start(n: int, dtype, *, quantity: Quantity, batch: int | None = None) -> Walk:
     """Return the walk at lag 0, of one chain or of a batch that walks in step."""
     product = identity(n, dtype, diagonal_only=quantity == "growth")
+    history = no_cuts(n, dtype, batch) if quantity == "singular values" else None
     if batch is not None:
         product = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), product)
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
-    return Walk(product, zero, one, cap, zero, zero, zero, zero, jnp.zeros((), bool))
+    failed = jnp.zeros((), bool)
+    return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, history)
 
 
 @eqx.filter_jit
@@ -78,16 +97,18 @@ def run(
     source: Source,
     targets: Int[ArrayLike, "record"],
     wanted: Bool[ArrayLike, "record"],
+    cut: Bool[ArrayLike, "record"],
     count: Int[ArrayLike, ""],
     limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
     method: Method = "lu",
-) -> tuple[Walk, Records]:
-    """Walk to each of the first `count` targets in turn and record where `wanted`.
+    finish_apart: bool = False,
+) -> tuple[Walk, Records | GradedProduct]:
+    """Walk to each of the first `count` targets in turn; record where `wanted`, cut where `cut`.
 
     `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
-    every step on its own.
+    every step on its own. With `finish_apart` the records are products, for `finish_records`.
     """
     batch = walk.product.frame.shape[:-2]
     num_records, n, dtype = len(targets), walk.product.frame.shape[-1], walk.product.frame.dtype
@@ -97,17 +118,35 @@ def run(
         jnp.full((num_records, *batch, n), jnp.nan, dtype),
         jnp.zeros((num_records, *batch), bool),
     )
+    if finish_apart:
+        empty = jax.tree.map(
+            lambda leaf: jnp.zeros((num_records, *leaf.shape), leaf.dtype), walk.product
+        )
 
     def visit(r, carry):
         walk, records = carry
-        walk = _advance(walk, source, targets[r], limit, method)
+        # Without its history: what passes through the loop's branches may be copied at every step.
+        history = walk.history
+        walk = _advance(walk._replace(history=None), source, targets[r], limit, method)
+        product = walk.product if history is None else whole_product(walk.product, history)
 
         def record():
-            logs, resolved = finish(walk.product)
-            here = Records(logs, walk.product.growth, resolved)
+            if finish_apart:
+                here = product
+            else:
+                logs, resolved = finish(product)
+                here = Records(logs, product.growth, resolved)
             return jax.tree.map(lambda all, one: all.at[r].set(one), records, here)
 
-        return walk, jax.lax.cond(wanted[r], record, lambda: records)
+        records = jax.lax.cond(wanted[r], record, lambda: records)
+        if history is None:
+            return walk, records
+        cuts = jax.lax.cond(
+            cut[r],
+            lambda: add_cut(walk.product, history, walk.lag, walk.exact_steps),
+            lambda: (walk.product, history),
+        )
+        return walk._replace(product=cuts[0], history=cuts[1]), records
 
     return jax.lax.fori_loop(0, count, visit, (walk, empty))
 
@@ -124,7 +163,7 @@ def _over(batch, function, in_axes: Any = 0):
 
 def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
     """Walk to lag `end`."""
-    batch = walk.product.frame.shape[:-2]
+    batch, n = walk.product.frame.shape[:-2], walk.product.frame.shape[-1]
 
     def factorize(rows, allowed):
         if method == "lu":
@@ -142,7 +181,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         size = jnp.max(jnp.abs(rows), axis=-2)
         single = steps == 1
         weight = steps.astype(limit.dtype)
-        allowed = jnp.where(single, _EXACT_FROM, limit / jnp.sqrt(weight))
+        allowed = jnp.where(single, EXACT_FROM, limit / jnp.sqrt(weight))
         factors = factorize(rows, allowed)
         growth = jnp.max(factors.growth)
         # A row that vanishes over several steps may have done so by underflow: it is looked at
@@ -161,8 +200,9 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         def exactly():
             J = source.jacobian(walk.lag, product.frame.dtype)
             failed = ~jnp.all(jnp.isfinite(J))
+            heavy = _EXACT_LOSS**2 * n**2 * (walk.exact_steps + 1).astype(limit.dtype)
             return walk._replace(
-                product=_over(batch, multiply_exactly)(product, J),
+                product=_over(batch, multiply_exactly, (0, 0, None))(product, J, heavy),
                 lag=jnp.where(failed, walk.lag, walk.lag + 1),
                 exact_steps=walk.exact_steps + 1,
                 failed=failed,

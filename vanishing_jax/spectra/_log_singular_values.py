@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from ._error_bound import allowed_growth, error_bound
+from ._error_bound import allowed_growth, error_bound, rounding_of_jacobians
 from ._source import Direction
 from ._walk import walk_chain
 
@@ -18,9 +18,15 @@ class Spectrum(eqx.Module):
     - `log_singular_values`: natural logs, descending, shape (state,) or (record, state), after a
       batch axis if the chain has one; -inf for a singular value that is exactly zero.
     - `error_bound`: bound on the absolute error of each log (the relative error of the singular
-      value) made by the arithmetic on the Jacobians given; it does not know how exact those are.
-      It adds up what each factorization lost; it cannot see errors that amplify each other over
-      many steps (repeated Jordan blocks). inf where the computation lost its footing.
+      value) made by the arithmetic on the Jacobians given; it does not know how exact those are
+      (see `rounding_of_jacobians`). It adds up what each factorization lost, times what became of
+      such a loss until the end, which is measured at a few steps of the run. Large for products of
+      repeated defective matrices, where rounding one entry of one factor would have changed the
+      answer as much. inf where the computation lost its footing.
+    - `rounding_of_jacobians`: estimate of what rounding the Jacobians' entries to `dtype` may have
+      changed in each log, same shape: what float32 Jacobians can give, whatever the arithmetic
+      (`linearize(..., precision="float64")` gets around it). A few steps of the run tell how
+      roundings of J_t are amplified until the end.
     - `windows`: the pairs (s, t) of the products J_t ... J_{s+1}, shape (2,) or (record, 2).
     - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
@@ -29,6 +35,7 @@ class Spectrum(eqx.Module):
 
     log_singular_values: Float[np.ndarray, "*shape state"]
     error_bound: Float[np.ndarray, "*shape state"]
+    rounding_of_jacobians: Float[np.ndarray, "*shape state"]
     windows: Int[np.ndarray, "*record 2"]
     direction: Direction
     dtype: str
@@ -52,6 +59,9 @@ class Spectrum(eqx.Module):
         records = f"{len(logs)} spectra, last window " if len(logs) > 1 else "window "
         bound = float(np.max(self.error_bound, initial=0))
         missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
+        if self.dtype == "float32":
+            known = float(np.max(self.rounding_of_jacobians, initial=0))
+            missed += f" (known to {known:.0e}: float32 entries)"
         zeros = int(np.sum(np.isneginf(logs[-1])))
         return (
             f"Spectrum({self.direction}, {records}{where}: log sigma from {largest:.6g} to "
@@ -93,7 +103,9 @@ def log_singular_values(
     - `k`: return the k leading ones only.
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
-      the arithmetic allows. `Spectrum.meets_tolerance` says if the bound was met in the end.
+      the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
+      again with every step factored; `Spectrum.meets_tolerance` and the repr say if that was not
+      enough.
 
     **Returns:** a `Spectrum` holding NumPy arrays.
 
@@ -109,8 +121,10 @@ def log_singular_values(
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
     Gaussian chains and grading over six decades on both sides, in both directions
-    (`tests/spectra/test_log_singular_values.py`). Products of defective matrices lose digits that
-    `error_bound` does not see: a Jordan block of size 8 repeated 500 times may be off by 1e-2.
+    (`tests/spectra/test_log_singular_values.py`). Products of repeated defective matrices are
+    ill-conditioned: rounding the entries of a rotated Jordan block of size 8, repeated 500 times,
+    changes the smallest logs by 1e-2, and the computed ones are no better. `error_bound` says so.
+    float32 Jacobians are known to `Spectrum.rounding_of_jacobians` only.
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
     see `linearize(..., precision="float64")`. More than 900 different scales (n > 900) give an
     infinite bound.
@@ -134,11 +148,23 @@ def log_singular_values(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
-    limit = allowed_growth(tolerance, t - s)
-    walked = walk_chain(
-        chain, s, t, record_lags, direction, quantity="singular values", limit=limit
-    )
-    bounds = error_bound(walked.logs, walked.growth, walked.resolved)
+
+    def walk(limit):
+        walked = walk_chain(
+            chain, s, t, record_lags, direction, quantity="singular values", limit=limit
+        )
+        bounds = error_bound(
+            walked.logs, walked.growth, walked.resolved, record_lags, walked.amplification
+        )
+        return walked, bounds
+
+    walked, bounds = walk(allowed_growth(tolerance, t - s))
+    if tolerance is not None and np.max(bounds, initial=0) > tolerance:
+        # The intervals were chosen without knowing how errors would be amplified later.
+        careful = walk(0.0)
+        if np.max(careful[1]) < np.max(bounds):
+            walked, bounds = careful
+    rounding = rounding_of_jacobians(walked.logs, record_lags, walked.amplification, chain.dtype)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
     single = every is None and lags is None
@@ -146,6 +172,7 @@ def log_singular_values(
     return Spectrum(
         walked.logs[record],
         bounds[record],
+        rounding[record],
         windows[0] if single else windows,
         direction,
         str(chain.dtype),

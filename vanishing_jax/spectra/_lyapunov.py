@@ -99,7 +99,7 @@ def lyapunov_exponents(
         chain, 0, steps, edges, "forward", quantity="growth", limit=allowed_growth(total, steps)
     )
     growth = walked.logs
-    bound = error_bound(growth, walked.growth, walked.resolved)[-1] / steps
+    bound = error_bound(growth, walked.growth, walked.resolved, edges)[-1] / steps
     rates = growth[-1] / steps
     residual = (
         abs(float(np.sum(rates)) - _mean_log_det(chain)) if np.isfinite(rates).all() else np.nan

@@ -17,7 +17,10 @@ from .._chain import JacobianChain, Linearization
 from .._checks import NonFiniteError
 from .._rollout import Trajectory
 from . import _engine
-from ._engine import Method, Quantity, Walk
+from ._amplification import Amplification, amplification, cut_lags, stack_amplifications
+from ._backend import Backend, backend_for
+from ._backend import cpu as cpu_backend
+from ._engine import Quantity, Walk
 from ._source import DenseSource, Direction, StreamedSource
 
 # Work per stretch, in multiplications: a fraction of a second, so that the progress bar moves.
@@ -39,6 +42,7 @@ class Walked(NamedTuple):
     logs: Float[np.ndarray, "*batch record state"]
     growth: Float[np.ndarray, "*batch record state"]
     resolved: Bool[np.ndarray, "*batch record"]
+    amplification: Amplification | None
     factorizations: int
     rejections: int
     exact_steps: int
@@ -54,11 +58,12 @@ def walk_chain(
     quantity: Quantity,
     limit: float,
     progress: bool = True,
-    method: Method = "lu",
+    backend: Backend | None = None,
 ) -> Walked:
     """Walk the window (s, t) and record at the ascending `lags`.
 
-    `limit` is the growth allowed per step: the larger, the fewer factorizations.
+    `limit` is the growth allowed per step: the larger, the fewer factorizations. `backend`: None
+    lets `backend_for` decide.
     """
     if isinstance(chain._jacobians, Tracer) or _is_traced(chain.linearization):
         raise TypeError(
@@ -66,7 +71,7 @@ def walk_chain(
             "vanishing_jax.spectra.product_log_singular_values(jacobians)."
         )
     lags = np.asarray(lags, np.int64)
-    cpu = jax.local_devices(backend="cpu")[0]
+    backend = backend_for(chain) if backend is None else backend
     with tqdm(
         total=(t - s) * (chain.batch_size or 1),
         unit="step",
@@ -77,10 +82,11 @@ def walk_chain(
     ) as bar:
 
         def one(part):
-            with jax.enable_x64(True), jax.default_device(cpu):
-                return _walk(part, s, t, lags, direction, quantity, limit, method, bar)
+            with jax.enable_x64(True), jax.default_device(backend.device):
+                return _walk(part, s, t, lags, direction, quantity, limit, backend, bar)
 
-        if chain.batch_size is None or chain.state_size < _ONE_BY_ONE_FROM:
+        in_step = backend.finish_apart or chain.state_size < _ONE_BY_ONE_FROM
+        if chain.batch_size is None or in_step:
             return one(chain)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = list(pool.map(one, (chain[i] for i in range(chain.batch_size))))
@@ -88,21 +94,23 @@ def walk_chain(
         np.stack([part.logs for part in parts]),
         np.stack([part.growth for part in parts]),
         np.stack([part.resolved for part in parts]),
+        stack_amplifications([part.amplification for part in parts]),
         sum(part.factorizations for part in parts),
         sum(part.rejections for part in parts),
         sum(part.exact_steps for part in parts),
     )
 
 
-def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
+def _walk(chain, s, t, lags, direction, quantity, limit, backend, bar) -> Walked:
     backward = direction == "backward"
     walk = _engine.start(chain.state_size, jnp.float64, quantity=quantity, batch=chain.batch_size)
     records: list[Any] = []
-    for begin, end in _stretches(chain, t - s):
+    cuts = cut_lags(t - s) if walk.history is not None else np.zeros(0, np.int64)
+    for begin, end in _stretches(chain, t - s, backend.finish_apart):
         here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
         a, b = (t - end, t - begin) if backward else (s + begin, s + end)
         source = _source(chain, a, b, begin, backward)
-        walk, found = _run(walk, source, here, end, quantity, limit, method)
+        walk, found = _run(walk, source, here, cuts, end, quantity, limit, backend)
         if bool(walk.failed):
             _raise_non_finite(source, int(walk.lag), a, b, backward, s, t)
         records.append(found)
@@ -115,16 +123,19 @@ def _walk(chain, s, t, lags, direction, quantity, limit, method, bar) -> Walked:
         logs,
         growth,
         resolved,
+        amplification(jax.tree.map(np.asarray, walk.history)) if len(cuts) else None,
         int(walk.factorizations),
         int(walk.rejections),
         int(walk.exact_steps),
     )
 
 
-def _run(walk: Walk, source, lags, end, quantity, limit, method):
+def _run(walk: Walk, source, lags, cuts, end, quantity, limit, backend: Backend):
     """Run the engine to `end` with records at `lags`; return the walk and the records' arrays."""
-    targets = lags if lags.size and lags[-1] == end else np.append(lags, end)
-    wanted = np.isin(targets, lags)
+    start = int(walk.lag)
+    cuts = cuts[(cuts > start) & (cuts <= end)]
+    targets = np.unique(np.concatenate([lags, cuts, [end]]))
+    wanted, cut = np.isin(targets, lags), np.isin(targets, cuts)
     bucket = _bucket(len(targets), 1)
     pad = bucket - len(targets)
     walk, found = _engine.run(
@@ -132,19 +143,25 @@ def _run(walk: Walk, source, lags, end, quantity, limit, method):
         source,
         np.pad(targets, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
+        np.pad(cut, (0, pad)),
         np.asarray(len(targets), np.int32),
         np.asarray(limit, np.float64),
         quantity=quantity,
-        method=method,
+        method=backend.method,
+        finish_apart=backend.finish_apart,
     )
+    if backend.finish_apart:
+        with jax.default_device(cpu_backend().device):
+            products = jax.tree.map(np.asarray, found)  # off the accelerator
+            found = _engine.finish_records(products, quantity=quantity)
     return walk, [np.asarray(x)[: len(targets)][wanted] for x in found]
 
 
-def _stretches(chain: JacobianChain, length: int) -> Iterator[tuple[int, int]]:
+def _stretches(chain: JacobianChain, length: int, finish_apart: bool) -> Iterator[tuple[int, int]]:
     """Yield lags (begin, end) that cover the window; at least one pair."""
     n, batch = chain.state_size, chain.batch_size or 1
     longest = min(_STRETCH_WORK / n**3 / batch, _LONGEST)
-    if chain.is_dense:
+    if chain.is_dense or finish_apart:  # as many records as Jacobians, at most
         longest = min(longest, _STRETCH_BYTES / (8 * n * n * batch))
     size = _bucket(max(int(longest), _SHORTEST), _SHORTEST)
     for begin in range(0, max(length, 1), size):
