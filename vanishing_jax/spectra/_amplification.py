@@ -22,7 +22,7 @@ happens to be nearly orthogonal to a direction.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy.linalg.lapack
 from jaxtyping import Float
 
 from ._graded import ZERO
@@ -106,7 +106,7 @@ def _mean(values, live):
 def _cost(history, j, directions, ends):
     """Return s_i for the step between the cuts j and j + 1."""
     exponent, W, frame = history.exponent[j], history.triangle[j], history.frame[j].T
-    x, _, _ = directions.at(ends[j])
+    x, _, _ = directions.at(ends[j], x_only=True)
     later, y, place = directions.at(ends[j + 1])
     # x in units of `later`: R x = later.
     unit = ends[j + 1][0][place].astype(np.int64) - ends[j][0][place]
@@ -132,7 +132,7 @@ class _Directions:
         self.coupling = triangle @ self.vectors
         self.coupling[self.order] = np.tril(self.coupling[self.order])
 
-    def at(self, end):
+    def at(self, end, *, x_only=False):
         """Return x (columns), y (rows, y x = 1) where `end` begins, and each x's place there.
 
         x is in units of 2^f at its place, f = the exponents of the whole less those of `end`.
@@ -140,28 +140,26 @@ class _Directions:
         exponent, W = end
         live = self.live & (exponent != ZERO)
         f = np.where(live, self.exponent - exponent, 0)
-        shift = np.clip(f[:, None] - f[self.order], -1000, 300)
+        shift = np.clip(f[:, None] - f[self.order], -200, 300)  # no subnormal numbers: slow
         both = live[:, None] & live[self.order]
         n = len(f)
         B = np.where(both, np.ldexp(self.coupling, shift), np.eye(n)[:, self.order])
         W = np.where(live[:, None], W, np.eye(n))
-        x = scipy.linalg.solve_triangular(W, B, check_finite=False)
-        y = scipy.linalg.solve_triangular(
-            B[self.order], W[self.order], lower=True, check_finite=False
-        )
+        x = _solve(W, B)
+        if x_only:
+            return x, None, self.order
+        y = _solve(B[self.order], W[self.order], lower=True)
         return x, y, self.order
 
     def through(self, before):
         """Return |v_i^T W^-1|."""
         exponent, W = before
         W = np.where((exponent != ZERO)[:, None], W, np.eye(len(W)))
-        return np.linalg.norm(
-            scipy.linalg.solve_triangular(W, self.vectors, trans=1, check_finite=False), axis=0
-        )
+        return np.linalg.norm(_solve(W, self.vectors, transposed=True), axis=0)
 
 
 def _suffixes(history, count):
-    """Return (e, W) from each cut, and from the start, to the end, with an orthogonal last frame."""
+    """Return (e, W) from the start and from each cut to the end, in an orthogonal last frame."""
     n = history.frame.shape[-1]
     R = np.linalg.qr(history.frame[count - 1].T, mode="r")
     product = (np.zeros(n, np.int64), R)
@@ -193,3 +191,8 @@ def _compose(exponent, triangle, earlier_exponent, earlier_triangle):
     dead = (a == ZERO) | (exponent == ZERO) | ~np.any(W, axis=1)
     W = np.where(dead[:, None], 0, np.ldexp(W, -k[:, None]))
     return np.where(dead, ZERO, exponent + a + k), W
+
+
+def _solve(triangle, right, *, lower=False, transposed=False):
+    # LAPACK itself: for small matrices the checks of solve_triangular cost more than the solution.
+    return scipy.linalg.lapack.dtrtrs(triangle, right, lower=lower, trans=int(transposed))[0]

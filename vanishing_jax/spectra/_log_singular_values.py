@@ -154,7 +154,12 @@ def log_singular_values(
             chain, s, t, record_lags, direction, quantity="singular values", limit=limit
         )
         bounds = error_bound(
-            walked.logs, walked.growth, walked.resolved, record_lags, walked.amplification
+            walked.logs,
+            walked.growth,
+            walked.resolved,
+            record_lags,
+            walked.amplification,
+            together=limit > 0,
         )
         return walked, bounds
 
