@@ -159,7 +159,7 @@ def log_singular_values(
             walked.resolved,
             record_lags,
             walked.amplification,
-            together=limit > 0,
+            together=bool(limit > 0),
         )
         return walked, bounds
 
