@@ -79,6 +79,26 @@ def jordan_chain(rng, n, steps):
     return np.stack([0.9 * np.eye(n) + np.diag(np.ones(n - 1), 1)] * steps)
 
 
+def rotated_jordan_chain(rng, n, steps):
+    """Return one defective Jordan block in a random orthonormal basis, repeated."""
+    Q = orthogonal_chain(rng, n, 1)[0]
+    return Q @ jordan_chain(rng, n, steps) @ Q.T
+
+
+def inverse_pair_chain(rng, n, steps):
+    """Return A, A^-1, B, B^-1, ...: each pair nearly cancels."""
+    A = ginibre_chain(rng, n, (steps + 1) // 2)
+    return np.stack([A, np.linalg.inv(A)], axis=1).reshape(-1, n, n)[:steps]
+
+
+# Products whose errors amplify each other over many steps.
+ILL_CONDITIONED = {
+    "jordan": jordan_chain,
+    "jordan, rotated": rotated_jordan_chain,
+    "inverse pairs": inverse_pair_chain,
+    "triangular": triangular_chain,
+}
+
 FAMILIES = {
     "tanh, gain 0.5": lambda rng, n, T: tanh_chain(rng, n, T, 0.5),
     "tanh, gain 3": lambda rng, n, T: tanh_chain(rng, n, T, 3.0),

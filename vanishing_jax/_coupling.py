@@ -73,6 +73,17 @@ def blocks_of_program(linearization: Linearization) -> Int[np.ndarray, "state"]:
 
     **Cost:** one trace of the cell for each structure of cell, state and input.
     """
+    if (
+        linearization.batch_size is not None
+    ):  # one sequence stands for all: its arrays, less an axis
+        linearization = jax.tree.map(
+            lambda leaf: (
+                jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+                if isinstance(leaf, jax.Array)
+                else leaf
+            ),
+            linearization,
+        )
     one_step = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype),
         (linearization.trajectory.states, linearization.trajectory.inputs),

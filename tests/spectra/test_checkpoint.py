@@ -60,10 +60,10 @@ def interrupt(monkeypatch, after):
 
 @pytest.mark.parametrize("kind", ["dense", "streamed", "together", "one by one"])
 def test_an_interrupted_walk_goes_on_to_the_same_bits(vj, monkeypatch, tmp_path, kind):
-    from vanishing_jax.spectra import _walk
+    from vanishing_jax.spectra import _backend
 
     if kind == "one by one":
-        monkeypatch.setattr(_walk, "_ONE_BY_ONE_FROM", 0)
+        monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 0)
     chain, options = make(vj, kind), dict(OPTIONS)
     whole = vj.log_singular_values(chain, **options)
     options["checkpoint"] = tmp_path / "new folder" / "walk.safetensors"

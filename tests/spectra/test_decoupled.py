@@ -84,7 +84,7 @@ def test_complex_diagonal_has_each_modulus_twice(vj, dense):
 
 @pytest.mark.float64_anyway
 def test_blocks_of_several_sizes(vj, monkeypatch):
-    from vanishing_jax.spectra import _decoupled, _walk
+    from vanishing_jax.spectra import _backend, _decoupled
 
     monkeypatch.setattr(_decoupled, "_LONGEST", 16)  # two stretches
     J = block_diagonal(np.random.default_rng(0), [1, 3, 1, 3], 20)
@@ -103,7 +103,7 @@ def test_blocks_of_several_sizes(vj, monkeypatch):
     expected = helpers.exact_log_singular_values(J[2:9], 100)[:3]
     np.testing.assert_allclose(part.log_singular_values[-1], expected, atol=1e-6)
     assert part.meets_tolerance
-    monkeypatch.setattr(_walk, "_ONE_BY_ONE_FROM", 0)
+    monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 0)
     again = vj.log_singular_values(chain, lags=lags, direction="backward")
     np.testing.assert_allclose(again.log_singular_values, result.log_singular_values, atol=1e-11)
 
@@ -307,3 +307,19 @@ def test_window_and_traced_chains(vj):
         blocks(chain, window=(0, 9))
     with pytest.raises(TypeError, match="traced"):
         jax.jit(lambda J: blocks(vj.JacobianChain(J)) and 0)(jnp.asarray(J))
+
+
+@pytest.mark.float64_anyway
+def test_a_batch_of_streamed_chains_decouples(vj):
+    def step(w, h, x):
+        return w * h + x
+
+    def chain(h, x):
+        cell = vj.FunctionCell(step, jnp.asarray([0.9, -0.5, 0.1]))
+        return vj.linearize(cell, vj.rollout(cell, h, x), dense=False)
+
+    batch = eqx.filter_vmap(chain)(jnp.ones((2, 3)), jnp.ones((2, 7, 3)))
+    assert len(vj.spectra.decoupled_blocks(batch)) == 3
+    found = vj.log_singular_values(batch, every=3, direction="backward").log_singular_values
+    expected = np.outer([3, 6, 7], np.log([0.9, 0.5, 0.1]))
+    np.testing.assert_allclose(found, [expected] * 2, rtol=1e-13)

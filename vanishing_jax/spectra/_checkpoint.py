@@ -52,6 +52,10 @@ class Checkpoint:
             found, self.tensors = _read(self.path)
             _compare(self.path, found, self._configuration)
 
+    def beside(self, suffix: str) -> "Checkpoint":
+        """Return the checkpoint of another walk for the same result, in a file of its own."""
+        return Checkpoint(None if self.path is None else f"{self.path}{suffix}")
+
     @property
     def is_due(self) -> bool:
         """Whether the last write is long enough ago."""

@@ -15,7 +15,7 @@ Blocks of one component, and of two that turn and scale, are multiplied as numbe
 larger ones go through the engine, all blocks of a size as one batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,21 +29,24 @@ from tqdm import tqdm
 from .._chain import JacobianChain, dense_bytes, resolve_window
 from .._coupling import blocks_of_program, blocks_of_values
 from . import _moduli
+from ._amplification import Amplification, cut_lags
+from ._backend import cpu
 from ._checkpoint import Checkpoint, describe_walk
 from ._engine import Quantity, Walk
-from ._error_bound import error_bound
-from ._source import DenseSource, Direction, StreamedSource
+from ._error_bound import error_bound, rounding_of_jacobians
+from ._source import DenseSource, Direction
 from ._walk import (
     Run,
+    amplification_of,
     bucket_size,
     first_walk,
     num_cores,
     raise_non_finite_at,
     refuse_traced,
+    run_of,
     run_stretch,
     source_of,
     walk_chain,
-    walks_together,
 )
 
 Group: TypeAlias = np.ndarray
@@ -129,6 +132,17 @@ def is_whole(groups: list[Group]) -> bool:
     return len(groups) == 1 and groups[0].shape[0] == 1 and groups[0].shape[1] > 1
 
 
+class Found(NamedTuple):
+    """Logs at each lag, a bound on the error of each, and what rounding the Jacobians may change.
+
+    Singular values descend; growth rates keep their place from record to record.
+    """
+
+    logs: Float[np.ndarray, "*batch record state"]
+    bounds: Float[np.ndarray, "*batch record state"]
+    rounding: Float[np.ndarray, "*batch record state"]
+
+
 def walk(
     chain: JacobianChain,
     groups: list[Group],
@@ -141,15 +155,13 @@ def walk(
     limit: float,
     tolerance: float | None,
     checkpoint: Checkpoint,
-) -> tuple[
-    Float[np.ndarray, "*batch record state"],
-    Float[np.ndarray, "*batch record state"],
-]:
-    """Return the logs at the ascending `lags` of the window (s, t), and a bound on each's error.
+    amplification: Callable[[], Amplification | None] | None = None,
+) -> Found:
+    """Return what was found at the ascending `lags` of the window (s, t).
 
-    Singular values descend; growth rates keep their place from record to record. `limit` is the
-    growth allowed per step, as in `walk_chain`. Of decoupled blocks, which take little time, the
-    `checkpoint` keeps the finished result only.
+    `limit` is the growth allowed per step, as in `walk_chain`. `amplification` says how errors are
+    amplified where the walk itself does not know, of growth rates. Of decoupled blocks, which take
+    little time, the `checkpoint` keeps the finished result only.
     """
     if is_whole(groups):
         walked = walk_chain(
@@ -163,19 +175,22 @@ def walk(
             tolerance=tolerance,
             checkpoint=checkpoint,
         )
-        return walked.logs, error_bound(walked.logs, walked.growth, walked.resolved)
+        known = walked.amplification if amplification is None else amplification()
+        bounds = error_bound(
+            walked.logs, walked.growth, walked.resolved, lags, known, together=bool(limit > 0)
+        )
+        rounding = rounding_of_jacobians(walked.logs, lags, known, chain.dtype)
+        return Found(walked.logs, bounds, rounding)
     checkpoint.open(
         lambda: describe_walk(
             chain, s, t, lags, direction, tolerance, quantity=quantity, blocks=_sizes(groups)
         )
     )
-    if {"logs", "bounds"} <= checkpoint.tensors.keys():
-        return checkpoint.tensors["logs"], checkpoint.tensors["bounds"]
-    logs, bounds = _walk_blocks(
-        chain, groups, s, t, lags, direction, quantity=quantity, limit=limit
-    )
-    checkpoint.save({"logs": logs, "bounds": bounds})
-    return logs, bounds
+    if set(Found._fields) <= checkpoint.tensors.keys():
+        return Found(*(checkpoint.tensors[name] for name in Found._fields))
+    found = _walk_blocks(chain, groups, s, t, lags, direction, quantity=quantity, limit=limit)
+    checkpoint.save(found._asdict())
+    return found
 
 
 def _sizes(groups):
@@ -193,17 +208,17 @@ def _walk_blocks(chain, groups, s, t, lags, direction, *, quantity, limit):
             break
         turning = still if attempt < _RESTARTS - 1 else np.zeros_like(still)
     assert found is not None  # with no block taken for a rotation nothing stops the walk
-    logs, bounds = found
     if quantity == "singular values":
-        order = np.argsort(-logs, axis=-1, kind="stable")
-        logs, bounds = (np.take_along_axis(x, order, axis=-1) for x in (logs, bounds))
-    return logs, bounds
+        order = np.argsort(-found.logs, axis=-1, kind="stable")
+        found = Found(*(np.take_along_axis(x, order, axis=-1) for x in found))
+    return found
 
 
 def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
-    """Return (logs, bounds), or None as soon as a pair said to turn does not; and which do."""
+    """Return what was found, or None as soon as a pair said to turn does not; and which do."""
     batch = () if chain.batch_size is None else (chain.batch_size,)
-    parts = _parts(groups, turning, batch, quantity, limit)
+    cuts = cut_lags(t - s) if quantity == "singular values" else np.zeros(0, np.int64)
+    parts = _parts(groups, turning, batch, quantity, limit, cuts)
     backward = direction == "backward"
     records: list[list[Any]] = [[] for _ in parts]
     with tqdm(
@@ -224,16 +239,16 @@ def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
                         return None, still
             for i, part in enumerate(parts):
                 blocks = found[part.group][..., part.rows, :, :]
-                parts[i], logs_and_bounds = part.advance(blocks, here, begin, end)
-                records[i].append(logs_and_bounds)
+                parts[i], record = part.advance(blocks, here, begin, end)
+                records[i].append(record)
             bar.update((end - begin) * (chain.batch_size or 1))
     shape = (*batch, len(lags), chain.state_size)
-    logs, bounds = np.empty(shape), np.empty(shape)
-    for part, found in zip(parts, records, strict=True):
+    whole = Found(*(np.empty(shape) for _ in Found._fields))
+    for part, record in zip(parts, records, strict=True):
         places = groups[part.group][part.rows].ravel()
-        for whole, column in zip((logs, bounds), zip(*found, strict=True), strict=True):
-            whole[..., places] = np.concatenate(column, axis=len(batch))
-    return (logs, bounds), turning
+        for target, column in zip(whole, part.finish(record, lags, chain.dtype), strict=True):
+            target[..., places] = column
+    return whole, turning
 
 
 def _check_finite(found, begin, backward, s, t):
@@ -265,11 +280,18 @@ class _Numbers(NamedTuple):
         results = []
         for of in (_moduli.logs_of, _moduli.error_of):
             columns = [np.repeat(of(record), self.size, axis=-1) for record in found]
-            *batch, count = product.mantissa.shape
-            empty = np.zeros((0, *batch, count * self.size))
+            *axes, count = product.mantissa.shape
+            empty = np.zeros((0, *axes, count * self.size))
             stacked = np.stack(columns) if columns else empty
             results.append(np.moveaxis(stacked, 0, -2))
         return self._replace(product=product), results
+
+    def finish(self, records, lags, dtype) -> Found:
+        """Return what was found by all steps."""
+        logs, bounds = (np.concatenate(x, axis=-2) for x in zip(*records, strict=True))
+        # Independent roundings of the factors.
+        change = np.finfo(dtype).eps * np.sqrt(lags)[:, None]
+        return Found(logs, bounds, np.where(np.isneginf(logs), 0.0, change))
 
 
 class _Matrices(NamedTuple):
@@ -278,11 +300,13 @@ class _Matrices(NamedTuple):
     group: int
     rows: Any
     walk: Walk
+    cuts: Int[np.ndarray, "cut"]
     run: Run
+    batch: tuple[int, ...]
 
     def advance(self, blocks, lags, begin, end):
-        """Return the part after these steps, and logs and bounds at the lags passed."""
-        *batch, steps, count, size, _ = blocks.shape
+        """Return the part after these steps, and what it recorded at the lags passed."""
+        steps, size = blocks.shape[-4], blocks.shape[-1]
         flat = np.moveaxis(blocks, -4, -3).reshape(-1, steps, size, size)
         missing = bucket_size(steps, _SHORTEST) - steps
         source = DenseSource(
@@ -291,23 +315,30 @@ class _Matrices(NamedTuple):
             length=np.asarray(steps, np.int32),
             backward=False,
         )
-        cpu = jax.local_devices(backend="cpu")[0]
         with (
             jax.enable_x64(True),
-            jax.default_device(cpu),
+            jax.default_device(self.run.backend.device),
             ThreadPoolExecutor(num_cores()) as pool,
         ):
-            walk, (logs, growth, resolved) = run_stretch(
-                self.walk, source, lags, end, self.run, pool
-            )
-        results = []
-        for x in (logs, error_bound(logs, growth, resolved)):
-            whole = np.moveaxis(x.reshape(*batch, count, len(lags), size), -3, -2)
-            results.append(whole.reshape(*batch, len(lags), count * size))
-        return self._replace(walk=walk), results
+            walk, record = run_stretch(self.walk, source, lags, self.cuts, end, self.run, pool)
+        return self._replace(walk=walk), record
+
+    def finish(self, records, lags, dtype) -> Found:
+        """Return what was found by all steps."""
+        logs, growth, resolved = (np.concatenate(x, axis=1) for x in zip(*records, strict=True))
+        known, together = amplification_of(self.walk), bool(self.run.limit > 0)
+        bounds = error_bound(logs, growth, resolved, lags, known, together=together)
+        rounding = rounding_of_jacobians(logs, lags, known, dtype)
+        return Found(*(self._in_place(x) for x in (logs, bounds, rounding)))
+
+    def _in_place(self, x):
+        """Return an array (batch and block, record, size) as (*batch, record, component)."""
+        size = x.shape[-1]
+        x = np.moveaxis(x.reshape(*self.batch, -1, x.shape[1], size), -3, -2)
+        return x.reshape(*x.shape[:-2], -1)
 
 
-def _parts(groups, turning, batch, quantity, limit) -> list[_Numbers | _Matrices]:
+def _parts(groups, turning, batch, quantity, limit, cuts) -> list[_Numbers | _Matrices]:
     parts: list[_Numbers | _Matrices] = []
     for g, group in enumerate(groups):
         size = group.shape[1]
@@ -318,8 +349,8 @@ def _parts(groups, turning, batch, quantity, limit) -> list[_Numbers | _Matrices
         if not numbers.all():
             rows = np.flatnonzero(~numbers)
             walk = first_walk(size, quantity, len(rows) * int(np.prod(batch)))
-            run = Run(quantity, limit, "lu", walks_together(size, "cpu"))
-            parts.append(_Matrices(g, rows, walk, run))
+            run = run_of(size, quantity, limit, cpu())
+            parts.append(_Matrices(g, rows, walk, cuts, run, batch))
     return parts
 
 
@@ -358,35 +389,42 @@ def _pushed(chain, a, b, groups):
     for group in groups:
         for color, components in enumerate(group.T):
             seeds[color, components] = 1
+    batch = () if chain.batch_size is None else (chain.batch_size,)
     if a == b:
-        columns = np.zeros((0, *seeds.shape))
+        columns = np.zeros((*batch, 0, *seeds.shape))
     else:
         # Padded, so that another length does not mean another compilation.
-        source = source_of(chain, a, b, 0, False)
-        assert isinstance(source, StreamedSource)
+        source, steps = source_of(chain, a, b, 0, False), bucket_size(b - a, _SHORTEST)
+        own, common = source.split() if batch else (None, source)
         with jax.enable_x64(linearization.x64):
-            pushed = _push_seeds(source.linearization, seeds, bucket_size(b - a, _SHORTEST))
-        columns = np.asarray(pushed)[: b - a].astype(np.float64)
+            pushed = _push_seeds(own, common, seeds, steps)
+        columns = np.asarray(pushed)[..., : b - a, :, :].astype(np.float64)
     blocks = []
     for group in groups:
         # (step, color, block, row): the row of the block in the column of that color.
-        part = columns[:, : group.shape[1]][:, :, group]
-        part = np.moveaxis(part, 1, -1)
+        part = np.moveaxis(columns[..., : group.shape[1], :][..., group], -3, -1)
         blocks.append(part if linearization.mode == "fwd" else part.swapaxes(-1, -2))
     return blocks
 
 
 @eqx.filter_jit
-def _push_seeds(linearization, seeds, steps):
-    def one(t):
-        vector, step = linearization.at(t)
-        if linearization.mode == "fwd":
-            return jax.vmap(jax.linearize(step, vector)[1])(seeds)
-        pull = jax.vjp(step, vector)[1]
-        return jax.vmap(lambda seed: pull(seed)[0])(seeds)
+def _push_seeds(own, common, seeds, steps):
+    """Return J_t applied to the seeds at each step; over a batch where `own` is not None."""
 
-    together = max(1, _CHUNK_BYTES // dense_bytes(1, 1, seeds.dtype) // seeds.size)
-    return jax.lax.map(one, jnp.arange(1, steps + 1), batch_size=min(together, steps))
+    def all_steps(own):
+        linearization = (common if own is None else eqx.combine(own, common)).linearization
+
+        def one(t):
+            vector, step = linearization.at(t)
+            if linearization.mode == "fwd":
+                return jax.vmap(jax.linearize(step, vector)[1])(seeds)
+            pull = jax.vjp(step, vector)[1]
+            return jax.vmap(lambda seed: pull(seed)[0])(seeds)
+
+        together = max(1, _CHUNK_BYTES // dense_bytes(1, 1, seeds.dtype) // seeds.size)
+        return jax.lax.map(one, jnp.arange(1, steps + 1), batch_size=min(together, steps))
+
+    return all_steps(None) if own is None else jax.lax.map(all_steps, own)
 
 
 def mean_log_det(chain: JacobianChain, groups: list[Group]) -> float:

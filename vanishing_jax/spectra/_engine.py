@@ -21,6 +21,7 @@ from .._types import Array, ArrayLike
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
+from ._history import History, add_cut, no_cuts, whole_product
 from ._rarely import rarely
 from ._source import Source
 
@@ -28,7 +29,12 @@ from ._source import Source
 MAX_INTERVAL = 64
 
 # Growth of a single step from which the exact multiplication pays: rounding by 1e-12.
-_EXACT_FROM = 2.0**12
+EXACT_FROM = 2.0**12
+
+# An exact step loses this times n times the root of their number, in units of its growth, by
+# experiment: the conditions of such steps are spread so widely that the worst of k steps is about k
+# times as bad as the usual one, while the sum of squares of their growths knows the usual ones.
+_EXACT_LOSS = 1 / 2
 
 # Factorizations for which the interval stays below the one rejected last.
 _HOLD = 32
@@ -45,6 +51,8 @@ class Walk(NamedTuple):
 
     `lag`: steps taken; `interval`: steps to try next, at most `cap` for the next `hold` times;
     `factorizations`, `rejections`, `exact_steps`: counts; `failed`: a Jacobian is not finite.
+    `history`: the cuts so far; `product` is what was walked since the last one. None where only the
+    diagonal of the triangle is kept, and the product never cut.
     """
 
     product: GradedProduct
@@ -56,6 +64,7 @@ class Walk(NamedTuple):
     rejections: Int[Array, ""]
     exact_steps: Int[Array, ""]
     failed: Bool[Array, ""]
+    history: History | None
 
 
 class Records(NamedTuple):
@@ -66,12 +75,23 @@ class Records(NamedTuple):
     resolved: Bool[Array, "*batch record"]
 
 
+@eqx.filter_jit
+def finish_records(products: GradedProduct, *, quantity: Quantity) -> Records:
+    """Return the records of products that `run` left unfinished, of any leading axes."""
+    axes = products.frame.shape[:-2]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), products)
+    logs, resolved = jax.lax.map(_finish(quantity), flat)
+    return Records(logs.reshape(*axes, -1), products.growth, resolved.reshape(axes))
+
+
 def start(n: int, dtype, *, quantity: Quantity) -> Walk:
     """Return the walk at lag 0."""
     product = identity(n, dtype, diagonal_only=quantity == "growth")
+    history = no_cuts(n, dtype) if quantity == "singular values" else None
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
-    return Walk(product, zero, one, cap, zero, zero, zero, zero, jnp.zeros((), bool))
+    failed = jnp.zeros((), bool)
+    return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, history)
 
 
 @eqx.filter_jit
@@ -80,18 +100,21 @@ def run(
     source: Source,
     targets: Int[ArrayLike, "record"],
     wanted: Bool[ArrayLike, "record"],
+    cut: Bool[ArrayLike, "record"],
     count: Int[ArrayLike, ""],
     limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
     method: Method = "lu",
-) -> tuple[Walk, Records]:
-    """Walk to each of the first `count` targets in turn and record where `wanted`.
+    finish_apart: bool = False,
+) -> tuple[Walk, Records | GradedProduct]:
+    """Walk to each of the first `count` targets in turn; record where `wanted`, cut where `cut`.
 
     `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
-    every step on its own.
+    every step on its own. With `finish_apart` the records are products, for `finish_records`.
     """
-    return _run(walk, source, targets, wanted, count, limit, quantity, method)
+    stops = (targets, wanted, cut, count)
+    return _run(walk, source, stops, limit, quantity, method, finish_apart)
 
 
 @eqx.filter_jit
@@ -100,29 +123,33 @@ def run_batch(
     source: Source,
     targets: Int[ArrayLike, "record"],
     wanted: Bool[ArrayLike, "record"],
+    cut: Bool[ArrayLike, "record"],
     count: Int[ArrayLike, ""],
     limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
     together: bool,
     method: Method = "lu",
-) -> tuple[Walk, Records]:
+    finish_apart: bool = False,
+) -> tuple[Walk, Records | GradedProduct]:
     """Run a batch, each sequence with its own interval: `together` (vmap) or one by one (map).
 
     Every leaf of `walks`, and of the walks and records returned, has a leading batch axis.
     """
     own, common = source.split()
+    stops = (targets, wanted, cut, count)
 
     def one(walk, own):
         source = eqx.combine(own, common)
-        return _run(walk, source, targets, wanted, count, limit, quantity, method)
+        return _run(walk, source, stops, limit, quantity, method, finish_apart)
 
     if together:
         return jax.vmap(one)(walks, own)
     return jax.lax.map(lambda pair: one(*pair), (walks, own))
 
 
-def _run(walk, source, targets, wanted, count, limit, quantity, method):
+def _run(walk, source, stops, limit, quantity, method, finish_apart):
+    targets, wanted, cut, count = stops
     num_records, n, dtype = len(targets), walk.product.frame.shape[-1], walk.product.frame.dtype
     finish = _finish(quantity)
     empty = Records(
@@ -130,17 +157,35 @@ def _run(walk, source, targets, wanted, count, limit, quantity, method):
         jnp.full((num_records, n), jnp.nan, dtype),
         jnp.zeros(num_records, bool),
     )
+    if finish_apart:
+        empty = jax.tree.map(
+            lambda leaf: jnp.zeros((num_records, *leaf.shape), leaf.dtype), walk.product
+        )
 
     def visit(r, carry):
         walk, records = carry
-        walk = _advance(walk, source, targets[r], limit, method)
+        # Without its history: what passes through the loop's branches may be copied at every step.
+        history = walk.history
+        walk = _advance(walk._replace(history=None), source, targets[r], limit, method)
+        product = walk.product if history is None else whole_product(walk.product, history)
 
         def record():
-            logs, resolved = finish(walk.product)
-            here = Records(logs, walk.product.growth, resolved)
+            if finish_apart:
+                here = product
+            else:
+                logs, resolved = finish(product)
+                here = Records(logs, product.growth, resolved)
             return jax.tree.map(lambda all, one: all.at[r].set(one), records, here)
 
-        return walk, jax.lax.cond(wanted[r], record, lambda: records)
+        records = jax.lax.cond(wanted[r], record, lambda: records)
+        if history is None:
+            return walk, records
+        cuts = jax.lax.cond(
+            cut[r],
+            lambda: add_cut(walk.product, history, walk.lag, walk.exact_steps),
+            lambda: (walk.product, history),
+        )
+        return walk._replace(product=cuts[0], history=cuts[1]), records
 
     return jax.lax.fori_loop(0, count, visit, (walk, empty))
 
@@ -154,6 +199,7 @@ def _finish(quantity):
 def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
     """Walk to lag `end`."""
     arrays, static = eqx.partition(source, eqx.is_array)
+    n = walk.product.frame.shape[-1]
 
     def factorize(rows, allowed):
         if method == "lu":
@@ -166,8 +212,9 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         del factors, steps, fine
         J = eqx.combine(arrays, static).jacobian(walk.lag, walk.product.frame.dtype)
         failed = ~jnp.all(jnp.isfinite(J))
+        heavy = _EXACT_LOSS**2 * n**2 * (walk.exact_steps + 1).astype(limit.dtype)
         return walk._replace(
-            product=multiply_exactly(walk.product, J),
+            product=multiply_exactly(walk.product, J, heavy),
             lag=jnp.where(failed, walk.lag, walk.lag + 1),
             exact_steps=walk.exact_steps + 1,
             failed=failed,
@@ -186,7 +233,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         size = jnp.max(jnp.abs(rows), axis=-2)
         single = steps == 1
         weight = steps.astype(limit.dtype)
-        allowed = jnp.where(single, _EXACT_FROM, limit / jnp.sqrt(weight))
+        allowed = jnp.where(single, EXACT_FROM, limit / jnp.sqrt(weight))
         factors = factorize(rows, allowed)
         growth = jnp.max(factors.growth)
         # A row that vanishes over several steps may have done so by underflow: it is looked at

@@ -87,9 +87,11 @@ def multiply(product: GradedProduct, factors: Factors, steps) -> GradedProduct:
 
 
 def multiply_exactly(
-    product: GradedProduct, jacobian: Float[Array, "state state"]
+    product: GradedProduct, jacobian: Float[Array, "state state"], weight=1.0
 ) -> GradedProduct:
     """Return the product with one more Jacobian on its left, whatever the grading of its columns.
+
+    The squares of its growth count with `weight`.
 
     **Cost:** three LU factorizations and four matrix products of size n.
     """
@@ -108,7 +110,7 @@ def multiply_exactly(
     exponent = jnp.where(exponent == ZERO, ZERO, exponent + size)
     lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
     growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
-    return GradedProduct(frame.T, exponent, triangle.T, product.growth + growth)
+    return GradedProduct(frame.T, exponent, triangle.T, product.growth + weight * growth)
 
 
 def scaled_rows(
@@ -191,15 +193,19 @@ def _lower_product(A, B):
 def _split_columns(jacobian):
     """Return inner, scale, outer, growth with J = outer diag(scale) inner, powers of two in scale.
 
-    A column of J that is exactly 0 (a dead unit) gives a scale of exactly 0.
+    A column of J that is exactly 0 (a dead unit) gives a scale of exactly 0. Rows are scaled into
+    [1, 2) first: that changes neither pivots nor rounding, but the growth would take the grading of
+    rows for cancellation.
     """
-    lower, U, growth = _lu(jacobian.T)
+    rows = binary_exponent(jnp.max(jnp.abs(jacobian), axis=1))
+    rows = jnp.where(rows == ZERO, 0, rows)[:, None]
+    lower, U, growth = _lu(times_pow2(jacobian, -rows).T)
     inner = lower.T
     u = binary_exponent(jnp.max(jnp.abs(U), axis=1))
     alive = u != ZERO
     scale = jnp.where(alive, pow2(u, U.dtype), 0)
     inverse = jnp.where(alive, pow2(jnp.where(alive, -u, 0), U.dtype), 0)
-    return inner, scale, (inverse[:, None] * U).T, growth
+    return inner, scale, times_pow2((inverse[:, None] * U).T, rows), growth
 
 
 def _lu(A):

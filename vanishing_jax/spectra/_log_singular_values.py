@@ -1,5 +1,6 @@
 """The finite-time singular-value spectrum of products of Jacobians."""
 
+import functools as ft
 import os
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
 from ._checkpoint import Checkpoint
-from ._decoupled import partition, walk
+from ._decoupled import Found, partition, walk
 from ._error_bound import allowed_growth
 from ._source import Direction
 
@@ -20,9 +21,15 @@ class Spectrum(eqx.Module):
     - `log_singular_values`: natural logs, descending, shape (state,) or (record, state), after a
       batch axis if the chain has one; -inf for a singular value that is exactly zero.
     - `error_bound`: bound on the absolute error of each log (the relative error of the singular
-      value) made by the arithmetic on the Jacobians given; it does not know how exact those are.
-      It adds up what each factorization lost; it cannot see errors that amplify each other over
-      many steps (repeated Jordan blocks). inf where the computation lost its footing.
+      value) made by the arithmetic on the Jacobians given; it does not know how exact those are
+      (see `rounding_of_jacobians`). It adds up what each factorization lost, times what became of
+      such a loss until the end, which is measured at a few steps of the run. Large for products of
+      repeated defective matrices, where rounding one entry of one factor would have changed the
+      answer as much. inf where the computation lost its footing.
+    - `rounding_of_jacobians`: estimate of what rounding the Jacobians' entries to `dtype` may have
+      changed in each log, same shape: what float32 Jacobians can give, whatever the arithmetic
+      (`linearize(..., precision="float64")` gets around it). A few steps of the run tell how
+      roundings of J_t are amplified until the end.
     - `windows`: the pairs (s, t) of the products J_t ... J_{s+1}, shape (2,) or (record, 2).
     - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
@@ -31,6 +38,7 @@ class Spectrum(eqx.Module):
 
     log_singular_values: Float[np.ndarray, "*shape state"]
     error_bound: Float[np.ndarray, "*shape state"]
+    rounding_of_jacobians: Float[np.ndarray, "*shape state"]
     windows: Int[np.ndarray, "*record 2"]
     direction: Direction
     dtype: str
@@ -54,6 +62,9 @@ class Spectrum(eqx.Module):
         records = f"{len(logs)} spectra, last window " if len(logs) > 1 else "window "
         bound = float(np.max(self.error_bound, initial=0))
         missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
+        if self.dtype == "float32":
+            known = float(np.max(self.rounding_of_jacobians, initial=0))
+            missed += f" (known to {known:.0e}: float32 entries)"
         zeros = int(np.sum(np.isneginf(logs[-1])))
         return (
             f"Spectrum({self.direction}, {records}{where}: log sigma from {largest:.6g} to "
@@ -96,7 +107,9 @@ def log_singular_values(
     - `k`: return the k leading ones only.
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
-      the arithmetic allows. `Spectrum.meets_tolerance` says if the bound was met in the end.
+      the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
+      again with fewer steps at once, at last with every step factored; `Spectrum.meets_tolerance`
+      and the repr say if that was not enough.
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
@@ -120,8 +133,10 @@ def log_singular_values(
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
     Gaussian chains and grading over six decades on both sides, in both directions
-    (`tests/spectra/test_log_singular_values.py`). Products of defective matrices lose digits that
-    `error_bound` does not see: a Jordan block of size 8 repeated 500 times may be off by 1e-2.
+    (`tests/spectra/test_log_singular_values.py`). Products of repeated defective matrices are
+    ill-conditioned: rounding the entries of a rotated Jordan block of size 8, repeated 500 times,
+    changes the smallest logs by 1e-2, and the computed ones are no better. `error_bound` says so.
+    float32 Jacobians are known to `Spectrum.rounding_of_jacobians` only.
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
     see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
     and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different scales
@@ -146,32 +161,52 @@ def log_singular_values(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     record_lags = _record_lags(t - s, every, lags)
-    limit = allowed_growth(tolerance, t - s)
-    logs, bounds = walk(
-        chain,
-        partition(chain, s, t),
-        s,
-        t,
-        record_lags,
-        direction,
-        quantity="singular values",
-        limit=limit,
-        tolerance=tolerance,
-        checkpoint=Checkpoint(checkpoint),
+    found = _walk_within(
+        tolerance,
+        allowed_growth(tolerance, t - s),
+        Checkpoint(checkpoint),
+        ft.partial(
+            walk,
+            chain,
+            partition(chain, s, t),
+            s,
+            t,
+            record_lags,
+            direction,
+            quantity="singular values",
+            tolerance=tolerance,
+        ),
     )
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
     single = every is None and lags is None
     record = (..., 0, slice(k)) if single else (..., slice(None), slice(k))
     return Spectrum(
-        logs[record],
-        bounds[record],
+        found.logs[record],
+        found.bounds[record],
+        found.rounding[record],
         windows[0] if single else windows,
         direction,
         str(chain.dtype),
         "float64",
         tolerance,
     )
+
+
+def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk) -> Found:
+    """Return what `walk` finds, again with less growth allowed where it misses the tolerance.
+
+    Intervals are chosen without knowing how errors will be amplified later.
+    """
+    best = walk(limit=limit, checkpoint=checkpoint)
+    for attempt in (1, 2):
+        bound = float(np.max(best.bounds, initial=0.0))
+        if tolerance is None or bound <= tolerance:
+            break
+        limit = 0.0 if attempt == 2 else limit * tolerance / bound / 2
+        again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))
+        best = again if np.max(again.bounds) < bound else best
+    return best
 
 
 def _record_lags(length: int, every, lags):

@@ -18,9 +18,12 @@ from .._chain import JacobianChain
 from .._checks import NonFiniteError
 from .._rollout import Trajectory
 from . import _engine
+from ._amplification import Amplification, amplification, cut_lags
+from ._backend import Backend, backend_for, walks_together
+from ._backend import cpu as cpu_backend
 from ._bits import ZERO
 from ._checkpoint import Checkpoint, describe_walk
-from ._engine import Method, Quantity, Walk
+from ._engine import Quantity, Walk
 from ._source import DenseSource, Direction, Source, StreamedSource, is_array
 
 # Work per stretch, in multiplications: a fraction of a second, so that the progress bar moves.
@@ -30,10 +33,6 @@ _STRETCH_WORK = 2e9
 _STRETCH_BYTES = 128 * 2**20
 
 _LONGEST, _SHORTEST = 4096, 16
-
-# From this state size on the sequences of a batch are walked one by one on a CPU (see
-# `walks_together`).
-_ONE_BY_ONE_FROM = 40
 
 # Exponents are int32, and differences of two must fit too.
 _LARGEST_EXPONENT = 2**28
@@ -45,6 +44,7 @@ class Walked(NamedTuple):
     logs: Float[np.ndarray, "*batch record state"]
     growth: Float[np.ndarray, "*batch record state"]
     resolved: Bool[np.ndarray, "*batch record"]
+    amplification: Amplification | None
     factorizations: int
     rejections: int
     exact_steps: int
@@ -62,25 +62,21 @@ def walk_chain(
     tolerance: float | None = None,
     checkpoint: Checkpoint | None = None,
     progress: bool = True,
-    method: Method = "lu",
+    backend: Backend | None = None,
 ) -> Walked:
     """Walk the window (s, t) and record at the ascending `lags`.
 
     `limit` is the growth allowed per step: the larger, the fewer factorizations. The `checkpoint`
     is read first, written after stretches and at the end, and kept when anything is raised.
+    `backend`: None lets `backend_for` decide.
     """
     refuse_traced(chain)
     lags = np.asarray(lags, np.int64)
-    cpu = jax.local_devices(backend="cpu")[0]
-    together = walks_together(chain.state_size, cpu.platform)
-    run = Run(quantity, float(limit), method, together)
+    backend = backend_for(chain) if backend is None else backend
+    run = run_of(chain.state_size, quantity, limit, backend)
     checkpoint = Checkpoint(None) if checkpoint is None else checkpoint
-    stretch = _stretch_length(chain)
-    checkpoint.open(
-        lambda: describe_walk(
-            chain, s, t, lags, direction, tolerance, stretch=stretch, **run._asdict()
-        )
-    )
+    named = run.named() | {"stretch": _stretch_length(chain, run.backend)}
+    checkpoint.open(lambda: describe_walk(chain, s, t, lags, direction, tolerance, **named))
     with (
         tqdm(
             total=(t - s) * (chain.batch_size or 1),
@@ -91,21 +87,9 @@ def walk_chain(
             leave=False,
         ) as bar,
         jax.enable_x64(True),
-        jax.default_device(cpu),
+        jax.default_device(backend.device),
     ):
         return _walk(chain, s, t, lags, direction == "backward", run, checkpoint, bar)
-
-
-def walks_together(n: int, platform: str) -> bool:
-    """Return whether the sequences of a batch advance side by side (vmap) or one by one (map).
-
-    On a CPU side by side wins as long as the cost is that of many small kernels, and loses when the
-    matrices of several sequences push each other out of the cache. One over the other, CPU time on
-    one core, tanh networks to 1e-6, batches of 8 and 32: 2.6 and 3.2 at n = 8, 1.8 and 1.7 at 16,
-    1.1 and 1.0 at 32, 0.93 and 0.84 at 48, 1.1 and 0.64 at 64, 0.93 and 0.58 at 128
-    (`benchmarks/ideas.md`). An accelerator always has them side by side: it waits for kernels.
-    """
-    return platform != "cpu" or n < _ONE_BY_ONE_FROM
 
 
 class Run(NamedTuple):
@@ -113,8 +97,22 @@ class Run(NamedTuple):
 
     quantity: Quantity
     limit: float
-    method: Method
+    backend: Backend
     together: bool
+
+    def named(self) -> dict[str, Any]:
+        """Return what changes the result, by name."""
+        return {
+            "quantity": self.quantity,
+            "limit": self.limit,
+            "method": self.backend.method,
+            "together": self.together,
+        }
+
+
+def run_of(n: int, quantity: Quantity, limit: float, backend: Backend) -> Run:
+    """Return how to walk chains of state size n."""
+    return Run(quantity, float(limit), backend, walks_together(n, backend))
 
 
 class _State(NamedTuple):
@@ -128,15 +126,16 @@ class _State(NamedTuple):
 def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) -> Walked:
     batch = chain.batch_size
     start = first_walk(chain.state_size, run.quantity, batch)
+    cuts = cut_lags(t - s) if start.history is not None else np.zeros(0, np.int64)
     state = saved = _restore(checkpoint, start)
-    bar.update(min(state.stretches * _stretch_length(chain), t - s) * (batch or 1))
+    bar.update(min(state.stretches * _stretch_length(chain, run.backend), t - s) * (batch or 1))
     with ThreadPoolExecutor(num_cores()) as pool:
         try:
-            for begin, end in list(_stretches(chain, t - s))[state.stretches :]:
+            for begin, end in list(_stretches(chain, t - s, run.backend))[state.stretches :]:
                 here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
                 a, b = (t - end, t - begin) if backward else (s + begin, s + end)
                 source = source_of(chain, a, b, begin, backward)
-                walk, found = run_stretch(state.walk, source, here, end, run, pool)
+                walk, found = run_stretch(state.walk, source, here, cuts, end, run, pool)
                 _check(walk, begin, a, b, backward, s, t)
                 # One assignment: an interrupt finds all of the old state or all of the new.
                 state = _State(state.stretches + 1, walk, [*state.records, found])
@@ -149,8 +148,16 @@ def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) ->
                 checkpoint.save(_packed(state, batch))
     walk = state.walk
     logs, growth, resolved = _joined(state.records, batch)
+    amplified = amplification_of(walk)
     counts = [int(np.sum(n)) for n in (walk.factorizations, walk.rejections, walk.exact_steps)]
-    return Walked(logs, growth, resolved, *counts)
+    return Walked(logs, growth, resolved, amplified, *counts)
+
+
+def amplification_of(walk: Walk) -> Amplification | None:
+    """Return how errors were amplified until the end; None for a walk without history."""
+    if walk.history is None or not np.all(walk.history.count):
+        return None
+    return amplification(jax.tree.map(np.asarray, walk.history))
 
 
 def first_walk(n: int, quantity: Quantity, batch: int | None) -> Walk:
@@ -167,34 +174,58 @@ def _first_walk(n: int, quantity) -> Walk:
     return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
 
 
-def run_stretch(walk: Walk, source: Source, lags, end: int, run: Run, pool: ThreadPoolExecutor):
-    """Run the engine to `end` with records at `lags`; return the walk and the records' arrays."""
-    targets = lags if lags.size and lags[-1] == end else np.append(lags, end)
-    wanted = np.isin(targets, lags)
+def run_stretch(
+    walk: Walk, source: Source, lags, cuts, end: int, run: Run, pool: ThreadPoolExecutor
+):
+    """Run the engine to `end` with records at `lags`; return the walk and the records' arrays.
+
+    Of `cuts` those count that lie ahead, up to `end`.
+    """
+    cuts = cuts[(cuts > int(np.ravel(walk.lag)[0])) & (cuts <= end)]
+    targets = np.unique(np.concatenate([lags, cuts, [end]]))
+    wanted, cut = np.isin(targets, lags), np.isin(targets, cuts)
     pad = bucket_size(len(targets), 1) - len(targets)
     arguments = (
         np.pad(targets, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
+        np.pad(cut, (0, pad)),
         np.asarray(len(targets), np.int32),
         np.asarray(run.limit, np.float64),
     )
-    options: dict[str, Any] = {"quantity": run.quantity, "method": run.method}
+    options: dict[str, Any] = {
+        "quantity": run.quantity,
+        "method": run.backend.method,
+        "finish_apart": run.backend.finish_apart,
+    }
     rows = np.flatnonzero(wanted)
     if np.ndim(walk.lag) == 0:
         walk, found = _engine.run(walk, source, *arguments, **options)
-        return walk, [np.asarray(x)[rows] for x in found]
+        return walk, [x[rows] for x in _finished(found, run)]
 
     def part(group):
         mine = walk if group is None else jax.tree.map(lambda leaf: np.asarray(leaf)[group], walk)
         its = source if group is None else source.take(group)
-        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-            out = _engine.run_batch(mine, its, *arguments, together=run.together, **options)
-            return jax.tree.map(np.asarray, out)
+        with jax.enable_x64(True), jax.default_device(run.backend.device):
+            walked, found = _engine.run_batch(
+                mine, its, *arguments, together=run.together, **options
+            )
+            return jax.tree.map(np.asarray, walked), _finished(found, run)
 
-    groups = _groups(len(walk.lag), num_cores())
+    # The cores of a CPU share a batch; an accelerator takes it whole.
+    count = num_cores() if run.backend.device.platform == "cpu" else 1
+    groups = _groups(len(np.ravel(walk.lag)), count)
     parts = list(pool.map(part, groups)) if len(groups) > 1 else [part(None)]
     walk, found = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return walk, [x[:, rows] for x in found]
+
+
+def _finished(found, run: Run) -> list[np.ndarray]:
+    """Return logs, growth and whether they fit, on the host."""
+    if run.backend.finish_apart:
+        with jax.default_device(cpu_backend().device):
+            products = jax.tree.map(np.asarray, found)  # off the accelerator
+            found = _engine.finish_records(products, quantity=run.quantity)
+    return [np.asarray(x) for x in found]
 
 
 def num_cores() -> int:
@@ -282,17 +313,17 @@ def _name(path) -> str:
 # --- stretches of a chain -------------------------------------------------------------------------
 
 
-def _stretches(chain: JacobianChain, length: int) -> Iterator[tuple[int, int]]:
+def _stretches(chain: JacobianChain, length: int, backend: Backend) -> Iterator[tuple[int, int]]:
     """Yield lags (begin, end) that cover the window; at least one pair."""
-    size = _stretch_length(chain)
+    size = _stretch_length(chain, backend)
     for begin in range(0, max(length, 1), size):
         yield begin, min(begin + size, length)
 
 
-def _stretch_length(chain: JacobianChain) -> int:
+def _stretch_length(chain: JacobianChain, backend: Backend) -> int:
     n, batch = chain.state_size, chain.batch_size or 1
     longest = min(_STRETCH_WORK / n**3 / batch, _LONGEST)
-    if chain.is_dense:
+    if chain.is_dense or backend.finish_apart:  # as many records as Jacobians, at most
         longest = min(longest, _STRETCH_BYTES / (8 * n * n * batch))
     return bucket_size(max(int(longest), _SHORTEST), _SHORTEST)
 
