@@ -1,5 +1,6 @@
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -244,8 +245,6 @@ def test_float32_is_widened_exactly(vj, dense):
 
 @pytest.mark.float64_anyway
 def test_a_batch_is_its_sequences(vj):
-    import equinox as eqx
-
     rng = np.random.default_rng(0)
     order = [1, 3, 0, 2]
     batch = np.stack([block_diagonal(np.random.default_rng(2), [1, 2, 1], 9) for _ in range(3)])

@@ -175,12 +175,16 @@ def walk(
             tolerance=tolerance,
             checkpoint=checkpoint,
         )
+        if set(Found._fields) <= checkpoint.tensors.keys():
+            return Found(*(checkpoint.tensors[name] for name in Found._fields))
         known = walked.amplification if amplification is None else amplification()
         bounds = error_bound(
             walked.logs, walked.growth, walked.resolved, lags, known, together=bool(limit > 0)
         )
         rounding = rounding_of_jacobians(walked.logs, lags, known, chain.dtype)
-        return Found(walked.logs, bounds, rounding)
+        found = Found(walked.logs, bounds, rounding)
+        checkpoint.save({**checkpoint.tensors, **found._asdict()})
+        return found
     checkpoint.open(
         lambda: describe_walk(
             chain, s, t, lags, direction, tolerance, quantity=quantity, blocks=_sizes(groups)

@@ -28,8 +28,12 @@ from ._source import Source
 # More steps are never taken at once: each adds its own rounding, and little is left to gain.
 MAX_INTERVAL = 64
 
-# Growth of a single step from which the exact multiplication pays: rounding by 1e-12.
+# Growth of a single step from which the exact multiplication may pay: rounding by 1e-12.
 EXACT_FROM = 2.0**12
+
+# It pays where it grows less by this factor. Where it does not (a large step, nearly singular, of
+# even columns), only steps that grow more by this factor are tried again, up to the limit.
+_EXACT_GAIN, _EXACT_ALWAYS_FROM = 4.0, 2.0**20
 
 # An exact step loses this times n times the root of their number, in units of its growth, by
 # experiment: the conditions of such steps are spread so widely that the worst of k steps is about k
@@ -37,7 +41,13 @@ EXACT_FROM = 2.0**12
 _EXACT_LOSS = 1 / 2
 
 # Factorizations for which the interval stays below the one rejected last.
-_HOLD = 32
+_HOLD = 8
+
+# The share of what earlier factorizations left of the allowed growth that one may use.
+_CREDIT = 0.25
+
+# Bits by which an interval to be tried should stay below what is allowed.
+_MARGIN = 3
 
 # The entries of A, row by row, must stay inside this range for steps to be taken together.
 _LARGEST, _SMALLEST = 2.0**400, 2.0**-400
@@ -51,6 +61,7 @@ class Walk(NamedTuple):
 
     `lag`: steps taken; `interval`: steps to try next, at most `cap` for the next `hold` times;
     `factorizations`, `rejections`, `exact_steps`: counts; `failed`: a Jacobian is not finite.
+    `exact_from`: growth of a single step from which it is multiplied exactly.
     `history`: the cuts so far; `product` is what was walked since the last one. None where only the
     diagonal of the triangle is kept, and the product never cut.
     """
@@ -64,6 +75,7 @@ class Walk(NamedTuple):
     rejections: Int[Array, ""]
     exact_steps: Int[Array, ""]
     failed: Bool[Array, ""]
+    exact_from: Float[Array, ""]
     history: History | None
 
 
@@ -90,8 +102,8 @@ def start(n: int, dtype, *, quantity: Quantity) -> Walk:
     history = no_cuts(n, dtype) if quantity == "singular values" else None
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
-    failed = jnp.zeros((), bool)
-    return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, history)
+    failed, exact_from = jnp.zeros((), bool), jnp.full((), EXACT_FROM, dtype)
+    return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, exact_from, history)
 
 
 @eqx.filter_jit
@@ -209,15 +221,21 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         return rarely(~fine, lambda rows, fast: factor(rows), lambda rows, fast: fast, rows, fast)
 
     def exactly(walk, factors, steps, fine, arrays):
-        del factors, steps, fine
+        del steps, fine
         J = eqx.combine(arrays, static).jacobian(walk.lag, walk.product.frame.dtype)
         failed = ~jnp.all(jnp.isfinite(J))
         heavy = _EXACT_LOSS**2 * n**2 * (walk.exact_steps + 1).astype(limit.dtype)
+        product = multiply_exactly(walk.product, J, heavy)
+        plain = jnp.max(factors.growth)
+        exact = jnp.sqrt(jnp.max(product.growth - walk.product.growth) / heavy)
+        next = jnp.clip(_EXACT_GAIN * plain, EXACT_FROM, _EXACT_ALWAYS_FROM)
         return walk._replace(
-            product=multiply_exactly(walk.product, J, heavy),
+            product=product,
             lag=jnp.where(failed, walk.lag, walk.lag + 1),
             exact_steps=walk.exact_steps + 1,
             failed=failed,
+            # False for NaN: what has no plain factorization is multiplied exactly again.
+            exact_from=jnp.where(_EXACT_GAIN * exact > plain, next, EXACT_FROM),
         )
 
     def accept_or_retry(walk, factors, steps, fine, arrays):
@@ -232,8 +250,8 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         )
         size = jnp.max(jnp.abs(rows), axis=-2)
         single = steps == 1
-        weight = steps.astype(limit.dtype)
-        allowed = jnp.where(single, EXACT_FROM, limit / jnp.sqrt(weight))
+        share = _share(walk, steps, limit)
+        allowed = jnp.where(single, jnp.maximum(walk.exact_from, share), share)
         factors = factorize(rows, allowed)
         growth = jnp.max(factors.growth)
         # A row that vanishes over several steps may have done so by underflow: it is looked at
@@ -245,7 +263,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         exact = single & ~fine
         new = rarely(exact, exactly, accept_or_retry, walk, factors, steps, fine, arrays)
         new = new._replace(factorizations=walk.factorizations + 1)
-        return _adapt(new, walk.interval, steps, growth, limit / jnp.sqrt(weight), fine)
+        return _adapt(new, walk.interval, steps, growth, share, fine)
 
     return jax.lax.while_loop(lambda walk: (walk.lag < end) & ~walk.failed, body, walk)
 
@@ -260,20 +278,34 @@ def _retry(walk, factors, steps):
     return walk._replace(rejections=walk.rejections + 1)
 
 
+def _share(walk, steps, limit):
+    """Return the growth allowed to a factorization of `steps` steps.
+
+    Squares of growth, weighted by steps, may add up to limit^2 per step. Growth is very uneven:
+    what earlier factorizations left over may be used by later ones, a part at a time.
+    """
+    weight = steps.astype(limit.dtype)
+    own = jnp.square(limit) * weight
+    left = jnp.square(limit) * walk.lag.astype(limit.dtype) - jnp.max(walk.product.growth)
+    return jnp.sqrt(jnp.maximum(own, _CREDIT * left) / weight)
+
+
 def _adapt(walk, interval, steps, growth, allowed, fine):
     """Return the walk with the interval to try next, from the growth over `steps`."""
     tried = steps.astype(allowed.dtype)
     room = jnp.log2(jnp.maximum(allowed, 1))
     bits = jnp.clip(jnp.log2(growth), 1, 1e3)
     bits = jnp.where(jnp.isnan(bits), 1e3, bits)
-    # Growth is exponential in the number of steps; one bit of safety keeps rejections rare.
-    longer = tried + jnp.clip(jnp.floor((room - 1 - bits) * tried / bits), -tried, tried)
+    # Growth is exponential in the number of steps; some bits of safety keep rejections rare.
+    longer = tried + jnp.clip(jnp.floor((room - _MARGIN - bits) * tried / bits), -tried, tried)
     shorter = jnp.minimum(jnp.floor(0.9 * tried * jnp.minimum(room / bits, 1)), tried - 1)
     # The last steps before a record say nothing about longer intervals.
     next = jnp.where(
         fine, jnp.where(steps < interval, interval.astype(tried.dtype), longer), shorter
     )
     next = jnp.clip(next, 1, MAX_INTERVAL).astype(jnp.int32)
-    cap = jnp.where(fine, jnp.where(walk.hold > 0, walk.cap, MAX_INTERVAL), next)
+    # An outlier is repeated over far fewer steps; the next ones need not be as short.
+    lower = jnp.maximum(steps - 1, 1)
+    cap = jnp.where(fine, jnp.where(walk.hold > 0, walk.cap, MAX_INTERVAL), lower)
     hold = jnp.where(fine, jnp.maximum(walk.hold - 1, 0), _HOLD)
     return walk._replace(interval=jnp.minimum(next, cap), cap=cap, hold=hold)

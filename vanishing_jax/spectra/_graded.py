@@ -27,6 +27,7 @@ import jax
 import jax.lax.linalg as lax_linalg
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Float, Int
 
 from .._types import Array
@@ -110,7 +111,8 @@ def multiply_exactly(
     exponent = jnp.where(exponent == ZERO, ZERO, exponent + size)
     lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
     growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
-    return GradedProduct(frame.T, exponent, triangle.T, product.growth + weight * growth)
+    growth = product.growth + weight * growth
+    return GradedProduct(_row_major(frame.T), exponent, _row_major(triangle.T), growth)
 
 
 def scaled_rows(
@@ -170,9 +172,18 @@ def _absorb_lower(lower, exponent, triangle):
     def entry_by_entry(lower, exponent, triangle, dead, a):
         rows = _normalized_rows(exponent, triangle.T)
         e, W = absorb(jnp.tril(lower).T, *rows)
-        return e, W.T
+        return e, _row_major(W.T)
 
     return rarely(wide, entry_by_entry, narrow, lower, exponent, triangle, dead, a)
+
+
+def _row_major(x):
+    """Return x laid out by rows.
+
+    Else the compiler keeps the array by columns through the whole loop, for the sake of a rare
+    branch, and turns it around at every step of the usual one.
+    """
+    return with_layout_constraint(x, Layout(major_to_minor=tuple(range(x.ndim))))
 
 
 def _below_or_on_diagonal(x):

@@ -249,8 +249,11 @@ def _check(walk: Walk, begin, a, b, backward, s, t) -> None:
         step = b - (lag[first] - begin) if backward else a + 1 + lag[first] - begin
         sequence = first if np.ndim(walk.lag) else None
         raise_non_finite_at(int(step), backward, s, t, sequence)
-    exponent = np.asarray(walk.product.exponent)
-    if np.any((np.abs(exponent) > _LARGEST_EXPONENT) & (exponent != ZERO)):
+    parts = [walk.product.exponent]  # since the last cut, and until there
+    if walk.history is not None:
+        parts.append(walk.history.whole_exponent)
+    exponent = sum(np.where(np.asarray(x) == ZERO, 0, np.asarray(x)) for x in parts)
+    if np.any(np.abs(exponent) > _LARGEST_EXPONENT):
         raise OverflowError(
             f"expected log singular values within +-{_LARGEST_EXPONENT * np.log(2):.2g} nats; they "
             f"leave that range after {lag[0]} steps. Use shorter windows and add up."
