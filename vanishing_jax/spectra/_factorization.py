@@ -49,6 +49,11 @@ class Factors(NamedTuple):
 
 def factor(rows: Float[Array, "state state"]) -> Factors:
     """Return Q, R and growth by LU with partial pivoting."""
+    return factor_in_place(rows)[0]
+
+
+def factor_in_place(rows: Float[Array, "state state"]) -> tuple[Factors, Int[Array, "state"]]:
+    """Return the factors, and where each row of L went: Q[i] = L[place[i]]."""
     n = rows.shape[-1]
     size = jnp.max(jnp.abs(rows), axis=0)
     lu, pivots = _getrf(rows)
@@ -66,7 +71,7 @@ def factor(rows: Float[Array, "state state"]) -> Factors:
     # With rows of very different size a small row may grow on the way far beyond what it was.
     smallest = jnp.min(jnp.where(size > 0, size, jnp.inf))
     size = jax.lax.cond(jnp.max(size) > _UNEVEN_ROWS * smallest, met, lambda: size)
-    return Factors(frame, lu, _growth(size, jnp.diagonal(lu)))
+    return Factors(frame, lu, _growth(size, jnp.diagonal(lu))), place
 
 
 def cholesky(rows: Float[Array, "state state"]) -> Factors:

@@ -88,6 +88,36 @@ def multiply_exactly(
 
     **Cost:** three LU factorizations and four matrix products of size n.
     """
+    f = exact_factors(product, jacobian)
+    exponent = jnp.where(f.exponent == ZERO, ZERO, f.exponent + f.size)
+    return GradedProduct(f.frame, exponent, f.triangle.T, product.growth + f.growth)
+
+
+class ExactFactors(NamedTuple):
+    """One Jacobian as 2^size outer diag(scale) inner, and its two factorizations with a frame.
+
+    diag(scale) inner Q_{t-1} = middle R_inner and outer middle = Q_t R_outer. `middle_exponent` and
+    `middle_triangle` are (e, W) after the first, `exponent` and `triangle` after the second, without
+    2^size; rows of `frame` are the columns of Q_t. `growth` is the square, as a product adds it up.
+    """
+
+    size: Int[Array, ""]
+    outer: Float[Array, "state state"]
+    scale: Float[Array, "state"]
+    inner: Float[Array, "state state"]
+    middle: Float[Array, "state state"]
+    R_inner: Float[Array, "state state"]
+    R_outer: Float[Array, "state state"]
+    middle_exponent: Int[Array, "state"]
+    middle_triangle: Float[Array, "state *columns"]
+    frame: Float[Array, "state state"]
+    exponent: Int[Array, "state"]
+    triangle: Float[Array, "state *columns"]
+    growth: Float[Array, "state"]
+
+
+def exact_factors(product: GradedProduct, jacobian: Float[Array, "state state"]) -> ExactFactors:
+    """Return the factors with which `multiply_exactly` multiplies."""
     size = jnp.max(jnp.abs(jacobian))
     # The Jacobian's own size goes into the exponents: entries near 1e300 must not overflow.
     size = jnp.where(size > 0, binary_exponent(size), 0)
@@ -95,15 +125,15 @@ def multiply_exactly(
     scaled = times_pow2(jacobian, -size)
     vanished = jnp.any((jacobian != 0) & (scaled == 0))  # entries 1e300 apart in one Jacobian
     inner, scale, outer, split = _split_columns(scaled)
-    exponent, triangle = scaled_rows(product)
-    frame, R, growth_inner = _lu(scale[:, None] * (inner @ product.frame.T))
-    exponent, triangle = absorb(R, exponent, triangle)
-    frame, R, growth_outer = _lu(outer @ frame)
-    exponent, triangle = absorb(R, exponent, triangle)
-    exponent = jnp.where(exponent == ZERO, ZERO, exponent + size)
+    middle, R_inner, growth_inner = _lu(scale[:, None] * (inner @ product.frame.T))
+    first = absorb(R_inner, *scaled_rows(product))
+    frame, R_outer, growth_outer = _lu(outer @ middle)
+    second = absorb(R_outer, *first)
     lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
     growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
-    return GradedProduct(frame.T, exponent, triangle.T, product.growth + growth)
+    return ExactFactors(
+        size, outer, scale, inner, middle, R_inner, R_outer, *first, frame.T, *second, growth
+    )
 
 
 def scaled_rows(
