@@ -131,12 +131,13 @@ def pull_back(
 
 
 def _pull(K, dead, step, J, before, directions):
-    def after():
+    def singular():
         factors, one = factor_in_place(step.before.frame @ J.T)[0], jnp.ones((), J.dtype)
         product = multiply(step.before, factors, one)
-        return rows_of(product.exponent, product.triangle)
+        after = rows_of(product.exponent, product.triangle)
+        return _undo_singular(K, step.lower, after, before, directions)
 
-    G = _undo(K, step.lower, dead, after, before, directions)
+    G = jax.lax.cond(jnp.any(dead), singular, lambda: _right_solve(step.lower, K))
     # Q^T = L^T with its columns at `place`; L^T is the unit upper triangle.
     solved = _right_solve(step.lower.T, G.T, unit_diagonal=True).T
     return _step_back(G, step.lower, before, directions), (solved @ step.before.frame)[step.place]
@@ -145,21 +146,15 @@ def _pull(K, dead, step, J, before, directions):
 def _pull_exactly(K, step, J, before, directions):
     f = exact_factors(step.before, J)
     outer, inner = f.R_outer.T, f.R_inner.T
-    middle, after = (
-        rows_of(f.middle_exponent, f.middle_triangle.T),
-        rows_of(f.exponent, f.triangle.T),
-    )
-    G_outer = _undo(K, outer, after.dead, lambda: after, middle, directions)
+    middle = rows_of(f.middle_exponent, f.middle_triangle.T)
+    after = rows_of(f.exponent, f.triangle.T)
+    G_outer = _undo_singular(K, outer, after, middle, directions)
     K_middle = _step_back(G_outer, outer, middle, directions)
-    G_inner = _undo(K_middle, inner, middle.dead, lambda: middle, before, directions)
-    alive = f.scale > 0
-    columns = (G_outer @ f.middle.T) * jnp.where(alive, 1 / jnp.where(alive, f.scale, 1), 0)
-
-    def with_dead_columns():
-        whole = _undo(G_outer, inner, middle.dead, lambda: middle, before, directions)
-        return jnp.where(alive, columns, whole @ step.before.frame @ f.inner.T)
-
-    columns = jax.lax.cond(jnp.all(alive), lambda: columns, with_dead_columns)
+    both = jnp.concatenate([K_middle, G_outer])
+    G_inner, whole = jnp.split(_undo_singular(both, inner, middle, before, directions), 2)
+    alive = (f.scale > 0)[None, :]
+    columns = (G_outer @ f.middle.T) / jnp.where(alive, f.scale[None, :], 1)
+    columns = jnp.where(alive, columns, whole @ step.before.frame @ f.inner.T)
     # inner = L^T P and Q_t = P^T L: LU finds L again without a rounding, as it was pivoted before.
     gradient = _solve_permuted(f.frame.T, columns)
     gradient = _solve_permuted(f.inner.T, gradient.T).T
@@ -176,23 +171,18 @@ def _right_solve(lower, X, *, unit_diagonal=False):
     return triangular_solve(lower, X, left_side=False, lower=True, unit_diagonal=unit_diagonal)
 
 
-def _undo(K, lower, dead, after, before, directions):
-    """Return G = K R^-T for R^T in the lower triangle, where R has an inverse or not.
-
-    `dead` are the zero rows of the product after the step, `after()` gives all where needed.
-    """
-
-    def singular():
-        if directions is None:
-            unknown = jnp.zeros_like(K)
-        else:
-            Z = _between(after(), before, directions.surviving)
-            unknown = K @ jnp.where(dead, Z, 0)
-        R = jnp.where(dead[:, None] | dead, jnp.eye(len(dead), dtype=K.dtype), jnp.tril(lower))
-        known = jnp.where(dead, 0, K - unknown @ jnp.tril(lower))
-        return jnp.where(dead, unknown, _right_solve(R, known))
-
-    return jax.lax.cond(jnp.any(dead), singular, lambda: _right_solve(lower, K))
+def _undo_singular(K, lower, after, before, directions):
+    """Return G = K R^-T for R^T in the lower triangle, where R has no inverse."""
+    dead = after.dead[None, :]
+    if directions is None:
+        unknown = jnp.zeros_like(K)
+    else:
+        Z = _between(after, before, directions.surviving)
+        unknown = K @ jnp.where(dead, Z, 0)
+    R = jnp.tril(lower)
+    known = jnp.where(dead, 0, K - unknown @ R)
+    R = jnp.where(dead | after.dead[:, None], jnp.eye(len(R), dtype=R.dtype), R)
+    return jnp.where(dead, unknown, _right_solve(R, known))
 
 
 def _step_back(G, lower, before, directions):
@@ -217,8 +207,8 @@ def upper_triangle(rows: Rows, S: Float[Array, "state state"]) -> Float[Array, "
 
 def _between(after, before, S):
     """Return M_after^-T S M_before^T, zero in dead rows and columns; for i < j it is accurate."""
-    W = jnp.where(after.dead, jnp.eye(len(S), dtype=S.dtype), after.triangle)
+    W = jnp.where(after.dead[None, :], jnp.eye(len(S), dtype=S.dtype), after.triangle)
     X = triangular_solve(W, S, left_side=True, lower=True) @ before.triangle
-    alive = ~after.dead[:, None] & ~before.dead
-    shift = jnp.where(alive, before.exponent - after.exponent[:, None], 0)
+    alive = ~after.dead[:, None] & ~before.dead[None, :]
+    shift = jnp.where(alive, before.exponent[None, :] - after.exponent[:, None], 0)
     return jnp.where(alive, X * pow2(shift, S.dtype), 0)

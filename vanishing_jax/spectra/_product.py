@@ -132,9 +132,9 @@ def _singular_values_backward(every, residuals, cotangent):
     jacobians, saved, product, svd = residuals
     g, alive = _without_zeros(cotangent, svd.logs)
     directions = Directions(
-        (svd.right * g) @ svd.right.T, (svd.right * alive) @ svd.right.T
+        (svd.right * g[None, :]) @ svd.right.T, (svd.right * alive[None, :]) @ svd.right.T
     )
-    lower = _in_frame(svd.orthogonalizer, (svd.left * g) @ svd.left.T)
+    lower = _in_frame(svd.orthogonalizer, (svd.left * g[None, :]) @ svd.left.T)
     rows = rows_of(product.exponent, product.triangle)
     K = jnp.tril(lower) + upper_triangle(rows, directions.weighted)
     return (_pull_back_all(jacobians, saved, product, K, directions, every),)
