@@ -113,9 +113,9 @@ def check_along_directions(jacobians, weights, found, rng, *, rtol, name="singul
     for direction in (jacobians @ X[0], X[1] @ jacobians):
         expected = central_difference(jacobians, weights, direction, name=name, digits=digits)
         terms = np.asarray(found, np.float64) * direction
-        # Rounding is relative to the steps' contributions, which may cancel in the sum.
-        scale = abs(expected) + np.linalg.norm(terms.sum(axis=(1, 2)))
-        assert abs(terms.sum() - expected) <= rtol * scale
+        # Tiny rows (columns) have large derivatives: for a change that is not scaled like them the
+        # terms cancel. One of the two directions is.
+        assert abs(terms.sum() - expected) <= rtol * np.sum(np.abs(terms))
 
 
 # --- tests ----------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_gradient_is_that_of_the_exact_product(chain, steps, name):
     J = CHAINS[chain](rng, steps)
     weights = rng.standard_normal(N)
     found = gradient(name, J, weights)
-    check_along_directions(J, weights, found, rng, rtol=1e-9, name=name)
+    check_along_directions(J, weights, found, rng, rtol=1e-11, name=name)
 
 
 @pytest.mark.float64_anyway
@@ -139,7 +139,7 @@ def test_gradient_of_each_singular_value_of_a_wide_spectrum():
     for i in range(N):
         weights = np.eye(N)[i]
         found = gradient("singular values", J, weights)
-        check_along_directions(J, weights, found, np.random.default_rng(i), rtol=1e-9)
+        check_along_directions(J, weights, found, np.random.default_rng(i), rtol=1e-11)
 
 
 @pytest.mark.float64_anyway
@@ -286,7 +286,7 @@ def test_value_with_gradient_is_the_value(name):
 def _network(gain, steps, n=N):
     import vanishing_jax as vj
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(2)
     W = gain * rng.standard_normal((n, n)) / np.sqrt(n)
     cell = vj.FunctionCell(lambda W, s, x: jnp.tanh(W @ s + x), jnp.asarray(W))
     return cell, jnp.asarray(rng.standard_normal(n)), jnp.asarray(rng.standard_normal((steps, n)))
@@ -327,7 +327,7 @@ def test_chaos_is_flagged():
     dtype = jnp.result_type(float)
     readings = {}
     for gain in (0.9, 3.0):
-        cell, state0, inputs = _network(gain, 150, n=24)
+        cell, state0, inputs = _network(gain, 150, n=16)
         cell, state0, inputs = jax.tree.map(
             lambda x: x.astype(dtype), (cell, state0, 0.1 * inputs)
         )

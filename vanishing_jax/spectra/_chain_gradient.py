@@ -49,23 +49,30 @@ from jaxtyping import Bool, Float, Int
 
 from .._types import Array
 from ._bits import ZERO, binary_exponent, pow2, times_pow2
-from ._factorization import factor_in_place
-from ._graded import GradedProduct, exact_factors, multiply, multiply_exactly
+from ._factorization import factor_in_place, frame_of
+from ._graded import GradedProduct, exact_factors, exact_product, multiply
 
 # Growth of a factorization from which a step is multiplied exactly.
 _EXACT_FROM = 2.0**12
+
+# From this size on the zero half of a triangle is worth a second, smaller matrix product.
+_SPLIT_FROM = 64
 
 # Entries of the upper triangle smaller than this power of two are left out.
 _NEGLIGIBLE = {"float64": -70, "float32": -40}
 
 
 class Step(NamedTuple):
-    """One step as the backward pass needs it: the product before it and its factorization."""
+    """One step as the backward pass needs it: (e, W^T) before it, and its factorization.
 
-    before: GradedProduct
-    lower: Float[Array, "state state"]
-    place: Int[Array, "state"]
-    exact: Bool[Array, ""]
+    `lower` has R^T in its lower triangle and L^T in the strict upper one, Q_t[i] = L[place[i]].
+    """
+
+    exponent: Int[Array, "*time state"]
+    triangle: Float[Array, "*shape"]  # (time, state, state), or (time, state) for growth
+    lower: Float[Array, "*time state state"]
+    place: Int[Array, "*time state"]
+    exact: Bool[Array, "*time"]
 
 
 class Directions(NamedTuple):
@@ -105,46 +112,72 @@ def advance(
     """Return the product with one more Jacobian on its left, and the step taken."""
     factors, place = factor_in_place(product.frame @ J.T)
     fine = jnp.max(factors.growth) <= _EXACT_FROM  # False for NaN
-    after = jax.lax.cond(
-        fine,
-        lambda: multiply(product, factors, jnp.ones((), J.dtype)),
-        lambda: multiply_exactly(product, J),
-    )
-    return after, Step(product, factors.lower, place, ~fine)
+
+    def at_once():
+        after = multiply(product, factors, jnp.ones((), J.dtype))
+        return after, factors.lower, place
+
+    def exactly():
+        f = exact_factors(product, J)
+        L = jnp.zeros_like(f.frame).at[:, f.place].set(f.frame)
+        return exact_product(product, f), jnp.tril(f.R_outer.T) + jnp.triu(L, 1), f.place
+
+    after, lower, place = jax.lax.cond(fine, at_once, exactly)
+    return after, Step(product.exponent, product.triangle, lower, place, ~fine)
 
 
 def pull_back(
-    K: Float[Array, "state state"],
-    dead: Bool[Array, "state"],
-    step: Step,
-    J: Float[Array, "state state"],
+    start: GradedProduct,
+    steps: Step,
+    jacobians: Float[Array, "time state state"],
+    end: tuple[Float[Array, "state state"], Bool[Array, "state"]],
     directions: Directions | None,
-) -> tuple[tuple[Float[Array, "state state"], Bool[Array, "state"]], Float[Array, "state state"]]:
-    """Return K_{t-1} and df/dJ_t from K_t; `dead` are the zero rows of the product there."""
-    before = rows_of(step.before.exponent, step.before.triangle)
-    K, gradient = jax.lax.cond(
-        step.exact,
-        lambda: _pull_exactly(K, step, J, before, directions),
-        lambda: _pull(K, dead, step, J, before, directions),
-    )
-    return (K, before.dead), gradient
+) -> tuple[tuple[Float[Array, "state state"], Bool[Array, "state"]], Float[Array, "time state state"]]:
+    """Return (K, dead) at the start of consecutive steps, and the gradients, from those at the end.
+
+    `dead` are the rows of the product that are exactly zero.
+    """
+
+    def body(carry, t):
+        K, dead = carry
+        # From the stored arrays, not as scanned ones: the frame is made of the step before.
+        step, J = jax.tree.map(lambda x: x[t], (steps, jacobians))
+        last = jnp.maximum(t - 1, 0)
+        frame = jax.lax.cond(
+            t == 0, lambda: start.frame, lambda: frame_of(steps.lower[last], steps.place[last])
+        )
+        before = rows_of(step.exponent, step.triangle)
+        K, gradient = jax.lax.cond(
+            step.exact,
+            lambda: _pull_exactly(K, step, frame, J, before, directions),
+            lambda: _pull(K, dead, step, frame, J, before, directions),
+        )
+        return (K, before.dead), gradient
+
+    if len(jacobians) == 0:
+        return end, jacobians
+    return jax.lax.scan(body, end, jnp.arange(len(jacobians)), reverse=True)
 
 
-def _pull(K, dead, step, J, before, directions):
+def _product_before(step, frame):
+    return GradedProduct(frame, step.exponent, step.triangle, jnp.zeros_like(frame[0]))
+
+
+def _pull(K, dead, step, frame, J, before, directions):
     def singular():
-        factors, one = factor_in_place(step.before.frame @ J.T)[0], jnp.ones((), J.dtype)
-        product = multiply(step.before, factors, one)
+        factors, one = factor_in_place(frame @ J.T)[0], jnp.ones((), J.dtype)
+        product = multiply(_product_before(step, frame), factors, one)
         after = rows_of(product.exponent, product.triangle)
         return _undo_singular(K, step.lower, after, before, directions)
 
     G = jax.lax.cond(jnp.any(dead), singular, lambda: _right_solve(step.lower, K))
     # Q^T = L^T with its columns at `place`; L^T is the unit upper triangle.
     solved = _right_solve(step.lower.T, G.T, unit_diagonal=True).T
-    return _step_back(G, step.lower, before, directions), (solved @ step.before.frame)[step.place]
+    return _step_back(G, step.lower, before, directions), (solved @ frame)[step.place]
 
 
-def _pull_exactly(K, step, J, before, directions):
-    f = exact_factors(step.before, J)
+def _pull_exactly(K, step, frame, J, before, directions):
+    f = exact_factors(_product_before(step, frame), J)
     outer, inner = f.R_outer.T, f.R_inner.T
     middle = rows_of(f.middle_exponent, f.middle_triangle.T)
     after = rows_of(f.exponent, f.triangle.T)
@@ -154,7 +187,7 @@ def _pull_exactly(K, step, J, before, directions):
     G_inner, whole = jnp.split(_undo_singular(both, inner, middle, before, directions), 2)
     alive = (f.scale > 0)[None, :]
     columns = (G_outer @ f.middle.T) / jnp.where(alive, f.scale[None, :], 1)
-    columns = jnp.where(alive, columns, whole @ step.before.frame @ f.inner.T)
+    columns = jnp.where(alive, columns, whole @ frame @ f.inner.T)
     # inner = L^T P and Q_t = P^T L: LU finds L again without a rounding, as it was pivoted before.
     gradient = _solve_permuted(f.frame.T, columns)
     gradient = _solve_permuted(f.inner.T, gradient.T).T
@@ -187,11 +220,14 @@ def _undo_singular(K, lower, after, before, directions):
 
 def _step_back(G, lower, before, directions):
     """Return K_{t-1}: its lower triangle from G_t, its upper one from the product itself."""
-    K = jnp.tril(jnp.tril(lower) @ G)
-    if directions is None:
-        return K
-    upper = upper_triangle(before, directions.weighted)
-    return K + upper
+    n, half = len(G), len(G) // 2
+    if n < _SPLIT_FROM:
+        K = jnp.tril(jnp.tril(lower) @ G)
+    else:  # five eighths of the operations
+        lower = jnp.tril(lower)
+        first = jnp.pad(lower[:half, :half] @ G[:half, :half], ((0, 0), (0, n - half)))
+        K = jnp.tril(jnp.concatenate([first, lower[half:] @ G]))
+    return K if directions is None else K + upper_triangle(before, directions.weighted)
 
 
 def upper_triangle(rows: Rows, S: Float[Array, "state state"]) -> Float[Array, "state state"]:
@@ -206,9 +242,20 @@ def upper_triangle(rows: Rows, S: Float[Array, "state state"]) -> Float[Array, "
 
 
 def _between(after, before, S):
-    """Return M_after^-T S M_before^T, zero in dead rows and columns; for i < j it is accurate."""
-    W = jnp.where(after.dead[None, :], jnp.eye(len(S), dtype=S.dtype), after.triangle)
-    X = triangular_solve(W, S, left_side=True, lower=True) @ before.triangle
+    """Return M_after^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
+
+    S is symmetric. Below the diagonal the result means nothing, and parts are left out.
+    """
+    n, half = len(S), len(S) // 2
+    W = jnp.where(after.dead[None, :], jnp.eye(n, dtype=S.dtype), after.triangle)
+    # W^-T S as a solve from the right, which is the fast one.
+    X = triangular_solve(W, S, left_side=False, lower=True, transpose_a=True).T
+    W = before.triangle
+    if n < _SPLIT_FROM:
+        X = X @ W
+    else:  # half of the operations
+        left = jnp.pad(X[:half] @ W[:, :half], ((0, n - half), (0, 0)))
+        X = jnp.concatenate([left, X[:, half:] @ W[half:, half:]], axis=1)
     alive = ~after.dead[:, None] & ~before.dead[None, :]
     shift = jnp.where(alive, before.exponent[None, :] - after.exponent[:, None], 0)
     return jnp.where(alive, X * pow2(shift, S.dtype), 0)

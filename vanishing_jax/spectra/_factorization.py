@@ -60,8 +60,8 @@ def factor_in_place(rows: Float[Array, "state state"]) -> tuple[Factors, Int[Arr
     order = _permutation(pivots)
     place = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n, dtype=jnp.int32))
     i, j = (jax.lax.broadcasted_iota(jnp.int32, (n, n), axis) for axis in (0, 1))
-    one, zero = jnp.ones((), lu.dtype), jnp.zeros((), lu.dtype)
-    frame = jnp.where(j > i, lu, jnp.where(i == j, one, zero))[:, place]
+    one = jnp.ones((), lu.dtype)
+    frame = frame_of(lu, place)
     size = size[order]
 
     def met():
@@ -72,6 +72,15 @@ def factor_in_place(rows: Float[Array, "state state"]) -> tuple[Factors, Int[Arr
     smallest = jnp.min(jnp.where(size > 0, size, jnp.inf))
     size = jax.lax.cond(jnp.max(size) > _UNEVEN_ROWS * smallest, met, lambda: size)
     return Factors(frame, lu, _growth(size, jnp.diagonal(lu))), place
+
+
+def frame_of(
+    lower: Float[Array, "state state"], place: Int[Array, "state"]
+) -> Float[Array, "state state"]:
+    """Return the frame from L^T in the strict upper triangle and the places of its columns."""
+    i, j = (jax.lax.broadcasted_iota(jnp.int32, lower.shape, axis) for axis in (0, 1))
+    one, zero = jnp.ones((), lower.dtype), jnp.zeros((), lower.dtype)
+    return jnp.where(j > i, lower, jnp.where(i == j, one, zero))[:, place]
 
 
 def cholesky(rows: Float[Array, "state state"]) -> Factors:

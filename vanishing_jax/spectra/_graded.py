@@ -88,9 +88,7 @@ def multiply_exactly(
 
     **Cost:** three LU factorizations and four matrix products of size n.
     """
-    f = exact_factors(product, jacobian)
-    exponent = jnp.where(f.exponent == ZERO, ZERO, f.exponent + f.size)
-    return GradedProduct(f.frame, exponent, f.triangle.T, product.growth + f.growth)
+    return exact_product(product, exact_factors(product, jacobian))
 
 
 class ExactFactors(NamedTuple):
@@ -98,7 +96,7 @@ class ExactFactors(NamedTuple):
 
     diag(scale) inner Q_{t-1} = middle R_inner and outer middle = Q_t R_outer. `middle_exponent` and
     `middle_triangle` are (e, W) after the first, `exponent` and `triangle` after the second, without
-    2^size; rows of `frame` are the columns of Q_t. `growth` is the square, as a product adds it up.
+    2^size; rows of `frame` are the columns of Q_t, Q_t[i] = L[place[i]]. `growth` is the square, as a product adds it up.
     """
 
     size: Int[Array, ""]
@@ -111,6 +109,7 @@ class ExactFactors(NamedTuple):
     middle_exponent: Int[Array, "state"]
     middle_triangle: Float[Array, "state *columns"]
     frame: Float[Array, "state state"]
+    place: Int[Array, "state"]
     exponent: Int[Array, "state"]
     triangle: Float[Array, "state *columns"]
     growth: Float[Array, "state"]
@@ -125,15 +124,21 @@ def exact_factors(product: GradedProduct, jacobian: Float[Array, "state state"])
     scaled = times_pow2(jacobian, -size)
     vanished = jnp.any((jacobian != 0) & (scaled == 0))  # entries 1e300 apart in one Jacobian
     inner, scale, outer, split = _split_columns(scaled)
-    middle, R_inner, growth_inner = _lu(scale[:, None] * (inner @ product.frame.T))
+    middle, R_inner, growth_inner, _ = _lu(scale[:, None] * (inner @ product.frame.T))
     first = absorb(R_inner, *scaled_rows(product))
-    frame, R_outer, growth_outer = _lu(outer @ middle)
+    frame, R_outer, growth_outer, place = _lu(outer @ middle)
     second = absorb(R_outer, *first)
     lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
     growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
     return ExactFactors(
-        size, outer, scale, inner, middle, R_inner, R_outer, *first, frame.T, *second, growth
+        size, outer, scale, inner, middle, R_inner, R_outer, *first, frame.T, place, *second, growth
     )
+
+
+def exact_product(product: GradedProduct, f: ExactFactors) -> GradedProduct:
+    """Return the product advanced by the factors that `exact_factors` made of it."""
+    exponent = jnp.where(f.exponent == ZERO, ZERO, f.exponent + f.size)
+    return GradedProduct(f.frame, exponent, f.triangle.T, product.growth + f.growth)
 
 
 def scaled_rows(
@@ -218,7 +223,7 @@ def _split_columns(jacobian):
 
     A column of J that is exactly 0 (a dead unit) gives a scale of exactly 0.
     """
-    lower, U, growth = _lu(jacobian.T)
+    lower, U, growth, _ = _lu(jacobian.T)
     inner = lower.T
     u = binary_exponent(jnp.max(jnp.abs(U), axis=1))
     alive = u != ZERO
@@ -228,7 +233,7 @@ def _split_columns(jacobian):
 
 
 def _lu(A):
-    """Return Q, R, growth with A = Q R: Q well conditioned, R upper triangular.
+    """Return Q, R, growth, place with A = Q R: Q[i] = L[place[i]] well conditioned, R triangular.
 
     growth_j is the largest entry of the pivot's row of A, or (|L||U|)_jj if that is larger, over
     the pivot: it does not change when rows are scaled, so grading alone never alarms. A zero pivot
@@ -242,4 +247,5 @@ def _lu(A):
     pivot = jnp.abs(jnp.diagonal(R))
     lost = jnp.where(met > 0, jnp.inf, 0).astype(size.dtype)
     growth = jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost)
-    return jnp.zeros_like(L).at[perm].set(L), R, growth
+    place = jnp.zeros_like(perm).at[perm].set(jnp.arange(len(perm), dtype=perm.dtype))
+    return L[place], R, growth, place

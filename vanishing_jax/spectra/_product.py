@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from .._types import Array
-from ._bits import ZERO
 from ._chain_gradient import Directions, advance, pull_back, rows_of, upper_triangle
-from ._finish import log_growth_of, log_singular_values_of, orthogonal_frame
-from ._graded import GradedProduct, identity
+from ._finish import log_growth_of, log_singular_values_of
+from ._graded import identity
 from ._graded_factors import product_svd
 
 # What the stored factors of all steps may take before the backward pass computes them again.
@@ -48,8 +47,8 @@ def product_log_singular_values(
     **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
 
     **Cost:** O(T n^3) time, O(n^2) memory beyond the Jacobians. Value and gradient together take
-    two to three times as long and 3 T n^2 numbers beyond the gradient itself; with checkpoints one
-    forward pass more, and 3 sqrt(T) n^2 numbers twice.
+    two to three times as long and T n^2 numbers beyond the gradient itself; with checkpoints one
+    forward pass more, and 2 sqrt(T) n^2 numbers twice.
 
     **Validity:** of the gradient: within 1e-6 of central differences of exact products in high
     precision (tanh, LSTM, Gaussian and graded chains that span up to hundreds of nats, in float64),
@@ -91,7 +90,7 @@ def product_log_growth(
     entry must be zero, else the whole gradient is NaN.
 
     **Cost:** O(T n^3) time, one LU factorization per step; value and gradient together take about
-    three times as long and 2 T n^2 numbers beyond the gradient itself.
+    three times as long and T n^2 numbers beyond the gradient itself.
 
     **Example:**
 
@@ -191,7 +190,7 @@ def _interval(jacobians, every) -> int | None:
     """Return the steps between checkpoints; None to store every step."""
     steps, n, _ = jacobians.shape
     if every is None:
-        small = 3 * steps * n * n * jacobians.dtype.itemsize <= _STORED_BYTES
+        small = 2 * steps * n * n * jacobians.dtype.itemsize <= _STORED_BYTES
         return None if small else math.isqrt(steps)
     if every < 1:
         raise ValueError(f"expected checkpoint_every >= 1, or None; got {every}.")
@@ -222,25 +221,19 @@ def _saving_product(jacobians, every, *, diagonal_only):
 
 
 def _pull_back_all(jacobians, saved, product, K, directions, every):
-    every = _interval(jacobians, every)
     end = (K, rows_of(product.exponent, product.triangle).dead)
+    every = _interval(jacobians, every)
     if every is None:
-        return _pull_back_piece(end, saved, jacobians, directions)[1]
+        start = identity(len(K), K.dtype, diagonal_only=product.triangle.ndim == 1)
+        return pull_back(start, saved, jacobians, end, directions)[1]
     starts, middle = saved
     whole, rest = _pieces(jacobians, every)
 
-    def again(carry, piece):
+    def again(end, piece):
         start, jacobians = piece
         steps = jax.lax.scan(advance, start, jacobians)[1]
-        return _pull_back_piece(carry, steps, jacobians, directions)
+        return pull_back(start, steps, jacobians, end, directions)
 
-    carry, last = again(end, (middle, rest))
-    _, first = jax.lax.scan(again, carry, (starts, whole), reverse=True)
+    end, last = again(end, (middle, rest))
+    _, first = jax.lax.scan(again, end, (starts, whole), reverse=True)
     return jnp.concatenate([first.reshape(-1, *last.shape[1:]), last])
-
-
-def _pull_back_piece(carry, steps, jacobians, directions):
-    """Step K back through consecutive steps; return it, and the gradients."""
-    return jax.lax.scan(
-        lambda carry, x: pull_back(*carry, *x, directions), carry, (steps, jacobians), reverse=True
-    )
