@@ -97,8 +97,9 @@ def test_exponents_go_on_too_and_come_back_at_once(vj, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         calls = interrupt(patch, after=9)
         assert repr(vj.lyapunov_exponents(chain, checkpoint=path)) == repr(whole)
+        assert len(calls) == 1 + 2  # the last stretch, and 32 steps to probe for amplification
         again = vj.lyapunov_exponents(chain, checkpoint=path)
-        assert len(calls) == 1
+        assert len(calls) == 3
     np.testing.assert_array_equal(again.exponents, whole.exponents)
     assert again.sum_rule_residual == whole.sum_rule_residual
 
@@ -114,7 +115,7 @@ def test_the_file_holds_arrays_and_names_and_is_written_in_between(vj, monkeypat
         _checkpoint, "write_atomically", lambda *a: seen.append(None) or original(*a)
     )
     vj.log_singular_values(chain, checkpoint=path, **OPTIONS)
-    assert len(seen) == 3
+    assert len(seen) == 3 + 1  # each stretch, and the result
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata()["format"] == "vanishing_jax walk"
         assert file.get_tensor("records.logs").shape == (6, 3)

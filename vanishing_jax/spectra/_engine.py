@@ -41,7 +41,7 @@ _EXACT_GAIN, _EXACT_ALWAYS_FROM = 4.0, 2.0**20
 _EXACT_LOSS = 1 / 2
 
 # Factorizations for which the interval stays below the one rejected last.
-_HOLD = 8
+_HOLD = 16
 
 # The share of what earlier factorizations left of the allowed growth that one may use.
 _CREDIT = 0.25

@@ -53,14 +53,17 @@ class Factors(NamedTuple):
 
 def factor(rows: Float[Array, "state state"]) -> Factors:
     """Return Q, R and growth by LU with partial pivoting."""
+    return factor_in_place(rows)[0]
+
+
+def factor_in_place(rows: Float[Array, "state state"]) -> tuple[Factors, Int[Array, "state"]]:
+    """Return the factors, and where each row of L went: Q[i] = L[place[i]]."""
     n = rows.shape[-1]
     size = jnp.max(jnp.abs(rows), axis=0)
     lu, pivots = _getrf(rows)
     order = _permutation(pivots)
     place = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n, dtype=jnp.int32))
-    i, j = _indices(n)
-    one, zero = jnp.ones((), lu.dtype), jnp.zeros((), lu.dtype)
-    frame = jnp.where(j > i, lu, jnp.where(i == j, one, zero))[:, place]
+    frame = frame_of(lu, place)
     size = size[order]
 
     def met(lu, size):
@@ -72,7 +75,16 @@ def factor(rows: Float[Array, "state state"]) -> Factors:
     smallest = jnp.min(jnp.where(size > 0, size, jnp.inf))
     uneven = jnp.max(size) > _UNEVEN_ROWS * smallest
     size = rarely(uneven, met, lambda lu, size: size, lu, size)
-    return Factors(frame, lu, _growth(size, jnp.diagonal(lu)))
+    return Factors(frame, lu, _growth(size, jnp.diagonal(lu))), place
+
+
+def frame_of(
+    lower: Float[Array, "state state"], place: Int[Array, "state"]
+) -> Float[Array, "state state"]:
+    """Return the frame from L^T in the strict upper triangle and the places of its columns."""
+    i, j = _indices(lower.shape[0])
+    one, zero = jnp.ones((), lower.dtype), jnp.zeros((), lower.dtype)
+    return jnp.where(j > i, lower, jnp.where(i == j, one, zero))[:, place]
 
 
 def _indices(n):

@@ -15,7 +15,7 @@ from ._graded import GradedProduct, absorb, scaled_rows
 _EXPONENT_BITS = {"float64": 900, "float32": 100}
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """The matrix diag(2^exponent) triangle."""
 
     exponent: Int[Array, "state"]
@@ -30,7 +30,8 @@ def log_singular_values_of(
     The frame is made orthogonal first: QR is insensitive to the scale of columns, so nothing is
     lost.
     """
-    return log_singular_values_of_rows(*_orthogonal_frame(product))
+    rows, _ = orthogonal_frame(product)
+    return log_singular_values_of_rows(*rows)
 
 
 def log_singular_values_of_rows(
@@ -46,22 +47,27 @@ def log_singular_values_of_rows(
     float64, n > 100 in float32) they do not fit: neighbors lose their order and values are off by
     up to log 2.
     """
-    rows = _Rows(exponent, triangle)
+    rows = Rows(exponent, triangle)
     # One flip always; more when many rows share the exponent range and gaps are capped tightly.
-    flips = 1 + 25 // jnp.maximum(_largest_gap(rows), 1)
+    flips = 1 + 25 // jnp.maximum(largest_gap(rows), 1)
     rows = jax.lax.fori_loop(0, flips, lambda _, rows: _flip(rows), rows)
-    rows = _sorted(rows)
+    rows = sorted_rows(rows)
     dead = rows.exponent == ZERO
-    largest = _largest_gap(rows)
-    gap = jnp.minimum(_gaps(rows), largest)
-    resolved = (largest > 0) | jnp.all(_gaps(rows) == 0)
-    capped = jnp.concatenate([jnp.zeros(1, jnp.int32), -jnp.cumsum(gap).astype(jnp.int32)])
-    capped = capped + _bits(rows) // 2
+    capped, resolved = capped_exponents(rows)
     dtype = rows.triangle.dtype
     sigma = jnp.linalg.svd(pow2(capped, dtype)[:, None] * rows.triangle, compute_uv=False)
     shift = jnp.where(dead, 0, rows.exponent - capped).astype(dtype)
     logs = jnp.log(jnp.where(dead, 1, sigma)) + shift * jnp.asarray(np.log(2), dtype)
     return -jnp.sort(-jnp.where(dead, -jnp.inf, logs)), resolved
+
+
+def capped_exponents(rows: Rows) -> tuple[Int[Array, "state"], Bool[Array, ""]]:
+    """Return exponents of sorted rows with their gaps capped to fit, and whether they fit."""
+    largest = largest_gap(rows)
+    gap = jnp.minimum(_gaps(rows), largest)
+    resolved = (largest > 0) | jnp.all(_gaps(rows) == 0)
+    capped = jnp.concatenate([jnp.zeros(1, jnp.int32), -jnp.cumsum(gap).astype(jnp.int32)])
+    return capped + _bits(rows) // 2, resolved
 
 
 def log_growth_of(product: GradedProduct) -> Float[Array, "state"]:
@@ -79,25 +85,27 @@ def log_growth_of(product: GradedProduct) -> Float[Array, "state"]:
     return jnp.where(dead, -jnp.inf, jnp.log(jnp.where(dead, 1, diagonal)) + scale)
 
 
-def _orthogonal_frame(product):
+def orthogonal_frame(product: GradedProduct) -> tuple[Rows, Float[Array, "state state"]]:
+    """Return the product's rows in an orthogonal frame O, and R with Q = O R."""
     R = jnp.linalg.qr(product.frame.T, mode="r")
-    return _Rows(*absorb(R, *scaled_rows(product)))
+    return Rows(*absorb(R, *scaled_rows(product))), R
 
 
-def _sorted(rows):
+def sorted_rows(rows: Rows) -> Rows:
+    """Return the rows in descending order of their exponents."""
     order = jnp.argsort(-rows.exponent)
-    return _Rows(rows.exponent[order], rows.triangle[order])
+    return Rows(rows.exponent[order], rows.triangle[order])
 
 
 def _flip(rows):
-    rows = _sorted(rows)
+    rows = sorted_rows(rows)
     R = jnp.linalg.qr(rows.triangle.T, mode="r")
-    return _Rows(*absorb(R, rows.exponent, jnp.eye(R.shape[0], dtype=R.dtype)))
+    return Rows(*absorb(R, rows.exponent, jnp.eye(R.shape[0], dtype=R.dtype)))
 
 
 def _gaps(rows):
     """Return the exponent differences of consecutive sorted rows; 0 below the last nonzero one."""
-    exponent = _sorted(rows).exponent
+    exponent = sorted_rows(rows).exponent
     return jnp.where(exponent[1:] == ZERO, 0, exponent[:-1] - exponent[1:])
 
 
@@ -105,7 +113,7 @@ def _bits(rows):
     return _EXPONENT_BITS[rows.triangle.dtype.name]
 
 
-def _largest_gap(rows):
+def largest_gap(rows: Rows) -> Int[Array, ""]:
     """Return the largest G such that the gaps, capped at G, fit into the exponent range."""
     candidates = jnp.arange(_bits(rows) + 1, dtype=jnp.int32)
     total = jnp.sum(jnp.minimum(_gaps(rows)[None, :], candidates[:, None]), axis=1)

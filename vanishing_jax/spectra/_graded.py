@@ -96,6 +96,36 @@ def multiply_exactly(
 
     **Cost:** three LU factorizations and four matrix products of size n.
     """
+    return exact_product(product, exact_factors(product, jacobian), weight)
+
+
+class ExactFactors(NamedTuple):
+    """One Jacobian as 2^size outer diag(scale) inner, and its two factorizations with a frame.
+
+    diag(scale) inner Q_{t-1} = middle R_inner and outer middle = Q_t R_outer. `middle_exponent` and
+    `middle_triangle` are (e, W) after the first, `exponent` and `triangle` after the second, without
+    2^size; rows of `frame` are the columns of Q_t, Q_t[i] = L[place[i]]. `growth` is the square, as
+    a product adds it up.
+    """
+
+    size: Int[Array, ""]
+    outer: Float[Array, "state state"]
+    scale: Float[Array, "state"]
+    inner: Float[Array, "state state"]
+    middle: Float[Array, "state state"]
+    R_inner: Float[Array, "state state"]
+    R_outer: Float[Array, "state state"]
+    middle_exponent: Int[Array, "state"]
+    middle_triangle: Float[Array, "state *columns"]
+    frame: Float[Array, "state state"]
+    place: Int[Array, "state"]
+    exponent: Int[Array, "state"]
+    triangle: Float[Array, "state *columns"]
+    growth: Float[Array, "state"]
+
+
+def exact_factors(product: GradedProduct, jacobian: Float[Array, "state state"]) -> ExactFactors:
+    """Return the factors with which `multiply_exactly` multiplies."""
     size = jnp.max(jnp.abs(jacobian))
     # The Jacobian's own size goes into the exponents: entries near 1e300 must not overflow.
     size = jnp.where(size > 0, binary_exponent(size), 0)
@@ -103,16 +133,22 @@ def multiply_exactly(
     scaled = times_pow2(jacobian, -size)
     vanished = jnp.any((jacobian != 0) & (scaled == 0))  # entries 1e300 apart in one Jacobian
     inner, scale, outer, split = _split_columns(scaled)
-    exponent, triangle = scaled_rows(product)
-    frame, R, growth_inner = _lu(scale[:, None] * (inner @ product.frame.T))
-    exponent, triangle = absorb(R, exponent, triangle)
-    frame, R, growth_outer = _lu(outer @ frame)
-    exponent, triangle = absorb(R, exponent, triangle)
-    exponent = jnp.where(exponent == ZERO, ZERO, exponent + size)
+    middle, R_inner, growth_inner, _ = _lu(scale[:, None] * (inner @ product.frame.T))
+    first = absorb(R_inner, *scaled_rows(product))
+    frame, R_outer, growth_outer, place = _lu(outer @ middle)
+    second = absorb(R_outer, *first)
     lost = jnp.where(vanished, jnp.inf, 0).astype(frame.dtype)
     growth = jnp.square(jnp.max(split)) + jnp.square(growth_inner) + jnp.square(growth_outer) + lost
-    growth = product.growth + weight * growth
-    return GradedProduct(_row_major(frame.T), exponent, _row_major(triangle.T), growth)
+    return ExactFactors(
+        size, outer, scale, inner, middle, R_inner, R_outer, *first, frame.T, place, *second, growth
+    )
+
+
+def exact_product(product: GradedProduct, f: ExactFactors, weight=1.0) -> GradedProduct:
+    """Return the product advanced by the factors that `exact_factors` made of it."""
+    exponent = jnp.where(f.exponent == ZERO, ZERO, f.exponent + f.size)
+    growth = product.growth + weight * f.growth
+    return GradedProduct(_row_major(f.frame), exponent, _row_major(f.triangle.T), growth)
 
 
 def scaled_rows(
@@ -210,7 +246,7 @@ def _split_columns(jacobian):
     """
     rows = binary_exponent(jnp.max(jnp.abs(jacobian), axis=1))
     rows = jnp.where(rows == ZERO, 0, rows)[:, None]
-    lower, U, growth = _lu(times_pow2(jacobian, -rows).T)
+    lower, U, growth, _ = _lu(times_pow2(jacobian, -rows).T)
     inner = lower.T
     u = binary_exponent(jnp.max(jnp.abs(U), axis=1))
     alive = u != ZERO
@@ -220,7 +256,7 @@ def _split_columns(jacobian):
 
 
 def _lu(A):
-    """Return Q, R, growth with A = Q R: Q well conditioned, R upper triangular.
+    """Return Q, R, growth, place with A = Q R: Q[i] = L[place[i]] well conditioned, R triangular.
 
     growth_j is the largest entry of the pivot's row of A, or (|L||U|)_jj if that is larger, over
     the pivot: it does not change when rows are scaled, so grading alone never alarms. A zero pivot
@@ -234,4 +270,5 @@ def _lu(A):
     pivot = jnp.abs(jnp.diagonal(R))
     lost = jnp.where(met > 0, jnp.inf, 0).astype(size.dtype)
     growth = jnp.where(pivot > 0, size / jnp.where(pivot > 0, pivot, 1), lost)
-    return jnp.zeros_like(L).at[perm].set(L), R, growth
+    place = jnp.zeros_like(perm).at[perm].set(jnp.arange(len(perm), dtype=perm.dtype))
+    return L[place], R, growth, place
