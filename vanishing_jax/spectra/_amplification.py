@@ -22,11 +22,13 @@ happens to be nearly orthogonal to a direction.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg.lapack
 from jaxtyping import Float
+from scipy.linalg import get_lapack_funcs
 
 from ._graded import ZERO
 from ._history import PROBES, History
+
+(_trtrs,) = get_lapack_funcs(("trtrs",), dtype=np.float64)
 
 # The share of the worst direction that each one gets: a few steps say little about a single one.
 _SHARE = 0.25
@@ -58,29 +60,27 @@ def cut_lags(length: int):
 
 def stack_amplifications(parts):
     """Return the amplifications of several walks as one."""
-    if any(part is None for part in parts):
-        return None
+    return None if any(part is None for part in parts) else _stacked(parts)
+
+
+def _stacked(parts) -> Amplification:
     return Amplification(*(np.stack(column) for column in zip(*parts, strict=True)))
 
 
 def amplification(history: History) -> Amplification:
     """Return the amplification of a walk that was cut by `cut_lags`."""
     if history.frame.ndim == 4:
-        own = (history.frame, history.exponent, history.triangle, history.growth)
-        parts = [
+        return _stacked(
             amplification(
-                History(
-                    history.lag,
-                    history.count,
-                    *(leaf[:, b] for leaf in own),
-                    history.exact_steps,
-                    history.whole_exponent[b],
-                    history.whole_triangle[b],
+                history._replace(
+                    frame=history.frame[:, b],
+                    exponent=history.exponent[:, b],
+                    triangle=history.triangle[:, b],
+                    growth=history.growth[:, b],
                 )
             )
             for b in range(history.frame.shape[1])
-        ]
-        return stack_amplifications(parts)
+        )
     count, n = int(history.count), history.frame.shape[-1]
     lags = np.append(0, history.lag[:count])
     probed = [j for j in range(count) if lags[j + 1] == lags[j] + 1]
@@ -161,7 +161,7 @@ class _Directions:
 def _suffixes(history, count):
     """Return (e, W) from the start and from each cut to the end, in an orthogonal last frame."""
     n = history.frame.shape[-1]
-    R = np.linalg.qr(history.frame[count - 1].T, mode="r")
+    R = np.asarray(np.linalg.qr(history.frame[count - 1].T, mode="r"))
     product = (np.zeros(n, np.int64), R)
     found = [product]
     for j in range(count - 1, -1, -1):
@@ -195,4 +195,4 @@ def _compose(exponent, triangle, earlier_exponent, earlier_triangle):
 
 def _solve(triangle, right, *, lower=False, transposed=False):
     # LAPACK itself: for small matrices the checks of solve_triangular cost more than the solution.
-    return scipy.linalg.lapack.dtrtrs(triangle, right, lower=lower, trans=int(transposed))[0]
+    return _trtrs(triangle, right, lower=lower, trans=int(transposed))[0]

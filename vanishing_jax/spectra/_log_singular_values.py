@@ -7,9 +7,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from ._error_bound import allowed_growth, error_bound, rounding_of_jacobians
+from ._error_bound import allowed_growth, error_bound, rounding_of_jacobians, smallest_bound
 from ._source import Direction
 from ._walk import walk_chain
+
+# A second walk that misses the tolerance as well must still make the bound so much smaller.
+_WORTH_A_WALK = 4.0
 
 
 class Spectrum(eqx.Module):
@@ -104,8 +107,8 @@ def log_singular_values(
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
       the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
-      again with every step factored; `Spectrum.meets_tolerance` and the repr say if that was not
-      enough.
+      again with every step factored, unless that would not help; `Spectrum.meets_tolerance` and
+      the repr say if it was not enough.
 
     **Returns:** a `Spectrum` holding NumPy arrays.
 
@@ -164,11 +167,14 @@ def log_singular_values(
         return walked, bounds
 
     walked, bounds = walk(allowed_growth(tolerance, t - s))
-    if tolerance is not None and np.max(bounds, initial=0) > tolerance:
+    worst = float(np.max(bounds, initial=0))
+    if tolerance is not None and worst > tolerance and walked.amplification is not None:
         # The intervals were chosen without knowing how errors would be amplified later.
-        careful = walk(0.0)
-        if np.max(careful[1]) < np.max(bounds):
-            walked, bounds = careful
+        left = smallest_bound(record_lags, walked.amplification)
+        if left <= max(tolerance, worst / _WORTH_A_WALK):
+            careful = walk(0.0)
+            if np.max(careful[1]) < worst:
+                walked, bounds = careful
     rounding = rounding_of_jacobians(walked.logs, record_lags, walked.amplification, chain.dtype)
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
