@@ -22,11 +22,13 @@ happens to be nearly orthogonal to a direction.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg.lapack
 from jaxtyping import Float
+from scipy.linalg import get_lapack_funcs
 
 from ._graded import ZERO
 from ._history import PROBES, History
+
+(_trtrs,) = get_lapack_funcs(("trtrs",), dtype=np.float64)
 
 # The share of the worst direction that each one gets: a few steps say little about a single one.
 _SHARE = 0.25
@@ -90,15 +92,32 @@ def _cost(history, j, directions, ends):
     later, y, place = directions.at(ends[j + 1])
     # x in units of `later`: R x = later.
     unit = ends[j + 1][0][place].astype(np.int64) - ends[j][0][place]
-    shift = np.clip(exponent[:, None] + unit, -2000, 2000)
-    met = np.ldexp(np.abs(W) @ np.abs(x), shift)
+    shift = exponent[:, None] + unit
     b = np.linalg.solve(frame.T, y.T).T
+    cost = _root_sum_of_squares(b, frame, W, x, shift)
     exact_before = history.exact_steps[j - 1] if j else 0
     if history.exact_steps[j] > exact_before:
-        return np.einsum("ij,ji->i", np.abs(y), met) + np.einsum(
-            "ij,ji->i", np.abs(b) @ np.abs(frame), np.abs(later)
+        none = np.zeros_like(shift)
+        identity = np.eye(len(y))
+        cost = np.hypot(
+            _root_sum_of_squares(y, identity, W, x, shift),
+            _root_sum_of_squares(b, frame, identity, later, none),
         )
-    return np.einsum("ij,ji->i", np.abs(b) @ np.abs(frame), met)
+    return cost
+
+
+def _root_sum_of_squares(b, left, right, x, shift):
+    """Return, for each i, the root of the sum of (b_ij left_jk right_kl x_li 2^shift_ki)^2.
+
+    Rounding errors of single entries are independent. Sizes are put aside: squares would leave the
+    range of floats.
+    """
+    size_b, size_x = np.max(np.abs(b), axis=1), np.max(np.abs(x), axis=0)
+    size = np.max(shift, axis=0)
+    scale = np.ldexp(1.0, np.clip(2 * (shift - size), -1000, 0))
+    met = (np.square(right) @ np.square(x / size_x)) * scale
+    total = np.einsum("ij,ji->i", np.square(b / size_b[:, None]) @ np.square(left), met)
+    return np.ldexp(np.sqrt(total) * size_b * size_x, np.clip(size, -2000, 2000))
 
 
 class _Directions:
@@ -141,7 +160,7 @@ class _Directions:
 def _suffixes(history, count):
     """Return (e, W) from the start and from each cut to the end, in an orthogonal last frame."""
     n = history.frame.shape[-1]
-    R = np.linalg.qr(history.frame[count - 1].T, mode="r")
+    R = np.asarray(np.linalg.qr(history.frame[count - 1].T, mode="r"))
     product = (np.zeros(n, np.int64), R)
     found = [product]
     for j in range(count - 1, -1, -1):
@@ -175,4 +194,4 @@ def _compose(exponent, triangle, earlier_exponent, earlier_triangle):
 
 def _solve(triangle, right, *, lower=False, transposed=False):
     # LAPACK itself: for small matrices the checks of solve_triangular cost more than the solution.
-    return scipy.linalg.lapack.dtrtrs(triangle, right, lower=lower, trans=int(transposed))[0]
+    return _trtrs(triangle, right, lower=lower, trans=int(transposed))[0]

@@ -1,6 +1,6 @@
 """Where a chain is walked, how its steps are factored, and where the spectra are finished."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,6 +8,8 @@ import numpy as np
 
 from .._chain import JacobianChain
 from ._engine import Method
+
+Device = Any  # jax.Device, which type checkers take for a variable
 
 # Entries of the frames (of all sequences) from which a GPU has enough to do per step: below, its
 # latency of some ten kernels a step costs more than the step itself does on a CPU. Not measured.
@@ -26,7 +28,7 @@ class Backend(NamedTuple):
     - `finish_apart`: records leave the walk as products and are finished on the CPU.
     """
 
-    device: jax.Device
+    device: Device
     method: Method
     finish_apart: bool
 
@@ -36,7 +38,7 @@ def cpu() -> Backend:
     return Backend(jax.local_devices(backend="cpu")[0], "lu", False)
 
 
-def accelerator(device: jax.Device) -> Backend:
+def accelerator(device: Device) -> Backend:
     """Return the way of a GPU: matrix products, and the singular values on the CPU.
 
     A GPU's batched LU is a long chain of small kernels. Its singular value decompositions promise
@@ -71,7 +73,7 @@ def walks_together(n: int, backend: Backend) -> bool:
     return backend.device.platform != "cpu" or n < _ONE_BY_ONE_FROM
 
 
-def _home(chain) -> jax.Device | None:
+def _home(chain) -> Device | None:
     """Return the device of the chain's largest array; None for NumPy arrays or several devices."""
     leaves = [leaf for leaf in jax.tree.leaves(eqx.filter(chain, eqx.is_array)) if np.ndim(leaf)]
     if not leaves:

@@ -135,7 +135,7 @@ def log_singular_values(
     Gaussian chains and grading over six decades on both sides, in both directions
     (`tests/spectra/test_log_singular_values.py`). Products of repeated defective matrices are
     ill-conditioned: rounding the entries of a rotated Jordan block of size 8, repeated 500 times,
-    changes the smallest logs by 1e-2, and the computed ones are no better. `error_bound` says so.
+    changes logs by up to 1e-2, and the computed ones are no better. `error_bound` says so.
     float32 Jacobians are known to `Spectrum.rounding_of_jacobians` only.
     Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
     see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
