@@ -223,8 +223,9 @@ def _gradient_below_rank(jacobians, weights, rank):
         inner = U[:, :rank] * share * V[:rank, :]
         rows = []
         for t in range(len(J)):
-            before, after = _product([mpmath.eye(N), *J[:t]]), _product(
-                [mpmath.eye(N), *J[t + 1 :]]
+            before, after = (
+                _product([mpmath.eye(N), *J[:t]]),
+                _product([mpmath.eye(N), *J[t + 1 :]]),
             )
             rows.append(np.array((after.T * inner * before.T).tolist(), np.float64))
         return np.stack(rows)
@@ -329,9 +330,7 @@ def test_chaos_is_flagged():
     readings = {}
     for gain in (0.9, 3.0):
         cell, state0, inputs = _network(gain, 150, n=16)
-        cell, state0, inputs = jax.tree.map(
-            lambda x: x.astype(dtype), (cell, state0, 0.1 * inputs)
-        )
+        cell, state0, inputs = jax.tree.map(lambda x: x.astype(dtype), (cell, state0, 0.1 * inputs))
         readings[gain] = spectra.spectral_gradient(
             cell, state0, inputs, weights=np.ones(1), quantity="growth"
         )

@@ -3,7 +3,7 @@
 Let P = J_T ... J_1 and f(P) be a sum of g_i log sigma_i. With left and right singular vectors u_i,
 v_i the gradient with respect to one Jacobian is
 
-    df/dJ_t = sum_i g_i b_i(t) a_i(t-1)^T,   a_i(t) = P_{t,0} v_i,   b_i(t) = P_{T,t}^T u_i / sigma_i,
+    df/dJ_t = sum_i g_i b_i(t) a_i(t-1)^T,  a_i(t) = P_{t,0} v_i,  b_i(t) = P_{T,t}^T u_i / sigma_i,
 
 where b_i(t)^T a_j(t) = 1 for i = j and 0 otherwise. Neither family can be computed by stepping: the
 direction that grows fastest swamps the others. Together they are K_t = sum_i g_i b_i(t) a_i(t)^T, a
@@ -12,13 +12,13 @@ and P_{t,0} Q_0 = Q_t M_t with M_t = R_t ... R_1 = diag(2^e) W, it obeys
 
     G_t = K_t R_t^-T,   K_{t-1} = R_t^T G_t,   df/dJ_t = Q_t^-T G_t Q_{t-1}^T,
 
-with two boundary values: K_T = R_0^T U diag(g) U^T R_0^-T, U the left singular vectors of R_0 M_T and
-Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones in the columns of Q_0.
+with two boundary values: K_T = R_0^T U diag(g) U^T R_0^-T, U the left singular vectors of R_0 M_T
+and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones in the columns of Q_0.
 Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by growth, so
 
 * the lower triangle is stepped backward: rounding in it decays, what enters comes from the upper;
-* the upper triangle would blow up, and is not stepped. It is K_t = M_t^-T S M_t^T read off directly:
-  the scales leave its entries i < j as 2^(e_j - e_i) times W^-T S W^T, well conditioned. Where that
+* the upper triangle would blow up, and is not stepped. It is K_t = M_t^-T S M_t^T read off: the
+  scales leave its entries i < j as 2^(e_j - e_i) times W^-T S W^T, well conditioned. Where that
   is below rounding (all but the first steps, once exponents are separated) it is not computed.
 
 No difference of singular values appears in a denominator other than in the vectors themselves:
@@ -27,8 +27,8 @@ equal cotangents of a cluster give its invariant subspace.
 The QR growth sum_i g_i log |R_ii| of P Q_0 has the same gradient with K_T = R_0^T diag(g) R_0^-T: a
 lower triangle at every t, with nothing above it.
 
-Where M_t has rows that are exactly zero (dead), R_t has no inverse. The columns of G_t that K_t does
-not determine are then G_t = K_t Z, Z = M_t^-T Pi M_{t-1}^T with the projector Pi = Y Y^T on the
+Where M_t has rows that are exactly zero (dead), R_t has no inverse. The columns of G_t that K_t
+does not determine are then G_t = K_t Z, Z = M_t^-T Pi M_{t-1}^T with the projector Pi = Y Y^T on the
 directions that survive to the end. A step with uneven columns (`multiply_exactly`) is two steps,
 J = outer (diag(scale) inner), and the gradient is divided by scale and inner after the product, so
 that each of its columns keeps its own accuracy.
@@ -106,9 +106,7 @@ def rows_of(exponent: Int[Array, "state"], triangle: Float[Array, "state *column
     return Rows(exponent, triangle, jnp.where(dead, ZERO, exponent + k))
 
 
-def advance(
-    product: GradedProduct, J: Float[Array, "state state"]
-) -> tuple[GradedProduct, Step]:
+def advance(product: GradedProduct, J: Float[Array, "state state"]) -> tuple[GradedProduct, Step]:
     """Return the product with one more Jacobian on its left, and the step taken."""
     factors, place = factor_in_place(product.frame @ J.T)
     fine = jnp.max(factors.growth) <= _EXACT_FROM  # False for NaN
@@ -132,7 +130,9 @@ def pull_back(
     jacobians: Float[Array, "time state state"],
     end: tuple[Float[Array, "state state"], Bool[Array, "state"]],
     directions: Directions | None,
-) -> tuple[tuple[Float[Array, "state state"], Bool[Array, "state"]], Float[Array, "time state state"]]:
+) -> tuple[
+    tuple[Float[Array, "state state"], Bool[Array, "state"]], Float[Array, "time state state"]
+]:
     """Return (K, dead) at the start of consecutive steps, and the gradients, from those at the end.
 
     `dead` are the rows of the product that are exactly zero.

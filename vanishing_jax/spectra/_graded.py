@@ -102,8 +102,8 @@ def multiply_exactly(
 class ExactFactors(NamedTuple):
     """One Jacobian as 2^size outer diag(scale) inner, and its two factorizations with a frame.
 
-    diag(scale) inner Q_{t-1} = middle R_inner and outer middle = Q_t R_outer. `middle_exponent` and
-    `middle_triangle` are (e, W) after the first, `exponent` and `triangle` after the second, without
+    diag(scale) inner Q_{t-1} = middle R_inner and outer middle = Q_t R_outer. `middle_exponent`,
+    `middle_triangle` are (e, W) after the first, `exponent`, `triangle` after the second, without
     2^size; rows of `frame` are the columns of Q_t, Q_t[i] = L[place[i]]. `growth` is the square, as
     a product adds it up.
     """

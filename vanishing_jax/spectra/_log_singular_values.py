@@ -14,6 +14,10 @@ from ._decoupled import Found, partition, walk
 from ._error_bound import allowed_growth
 from ._source import Direction
 
+# Walks again where the bound misses the tolerance, at most so often; and not where so little growth
+# is allowed that nearly every step was factored on its own: nothing would change.
+_RETRIES, _SINGLE_STEPS = 2, 2.0**10
+
 
 class Spectrum(eqx.Module):
     """Log singular values of one or several products of Jacobians.
@@ -108,8 +112,8 @@ def log_singular_values(
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
       the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
-      again with fewer steps at once, at last with every step factored; `Spectrum.meets_tolerance`
-      and the repr say if that was not enough.
+      again with fewer steps at once; `Spectrum.meets_tolerance` and the repr say if that was not
+      enough.
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
@@ -199,11 +203,11 @@ def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk) -> Found:
     Intervals are chosen without knowing how errors will be amplified later.
     """
     best = walk(limit=limit, checkpoint=checkpoint)
-    for attempt in (1, 2):
+    for attempt in range(1, _RETRIES + 1):
         bound = float(np.max(best.bounds, initial=0.0))
-        if tolerance is None or bound <= tolerance:
+        if tolerance is None or bound <= tolerance or limit < _SINGLE_STEPS:
             break
-        limit = 0.0 if attempt == 2 else limit * tolerance / bound / 2
+        limit *= tolerance / bound / 2 if np.isfinite(bound) else 0.0
         again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))
         best = again if np.max(again.bounds) < bound else best
     return best

@@ -29,7 +29,7 @@ class SpectralGradient(eqx.Module):
     """A weighted sum of logs of a chain's spectrum, and its gradient.
 
     - `value`: sum_i weights_i logs_i.
-    - `gradient`: a pytree like the cell with the derivatives of its floating leaves, None elsewhere.
+    - `gradient`: a pytree like the cell: derivatives of its floating leaves, None elsewhere.
     - `logs`: shape (state,): the log singular values, or the QR growths, in nats.
     - `log_amplification`: the largest log growth of a tangent vector over any stretch of the run.
       The gradient through the states contains factors of this size, and so does its error.
@@ -109,8 +109,8 @@ def spectral_gradient(
     - `cell`, `state0`, `inputs`: as for `rollout`.
     - `weights`: shape (k,), k up to the state size: they multiply the k leading logs (for
       `"growth"` the first k columns); the others count nothing.
-    - `quantity`: `"singular values"` (log sigma_i of J_T ... J_1) or `"growth"` (log |R_ii|, T times
-      the Lyapunov exponents: the quantity of gradient flossing).
+    - `quantity`: `"singular values"` (log sigma_i of J_T ... J_1) or `"growth"` (log |R_ii|: T
+      times the Lyapunov exponents: the quantity of gradient flossing).
     - `checkpoint_every`: see `product_log_singular_values`.
     - `memory_limit`: bytes that the Jacobians may take.
 

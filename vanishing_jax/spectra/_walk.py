@@ -171,7 +171,8 @@ def first_walk(n: int, quantity: Quantity, batch: int | None) -> Walk:
 @ft.cache
 def _first_walk(n: int, quantity) -> Walk:
     # Kept, because a dozen small arrays take longer than a short chain.
-    return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
 
 
 def run_stretch(
