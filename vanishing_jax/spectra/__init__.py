@@ -1,4 +1,4 @@
-"""Spectra of products of Jacobians."""
+"""Spectra of products of Jacobians: how they are computed and bounded is in docs/spectra.md."""
 
 from ._covariant import CovariantVectors as CovariantVectors
 from ._covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
