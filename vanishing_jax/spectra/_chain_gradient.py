@@ -13,8 +13,9 @@ and P_{t,0} Q_0 = Q_t M_t with M_t = R_t ... R_1 = diag(2^e) W, it obeys
     G_t = K_t R_t^-T,   K_{t-1} = R_t^T G_t,   df/dJ_t = Q_t^-T G_t Q_{t-1}^T,
 
 with two boundary values: K_T = R_0^T U diag(g) U^T R_0^-T, U the left singular vectors of R_0 M_T
-and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones in the columns of Q_0.
-Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by growth, so
+and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones in the columns of
+Q_0. Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by
+growth, so
 
 * the lower triangle is stepped backward: rounding in it decays, what enters comes from the upper;
 * the upper triangle would blow up, and is not stepped. It is K_t = M_t^-T S M_t^T read off: the
@@ -28,8 +29,8 @@ The QR growth sum_i g_i log |R_ii| of P Q_0 has the same gradient with K_T = R_0
 lower triangle at every t, with nothing above it.
 
 Where M_t has rows that are exactly zero (dead), R_t has no inverse. The columns of G_t that K_t
-does not determine are then G_t = K_t Z, Z = M_t^-T Pi M_{t-1}^T with the projector Pi = Y Y^T on the
-directions that survive to the end. A step with uneven columns (`multiply_exactly`) is two steps,
+does not determine are then G_t = K_t Z, Z = M_t^-T Pi M_{t-1}^T with the projector Pi = Y Y^T on
+the directions that survive to the end. A step with uneven columns (`multiply_exactly`) is two,
 J = outer (diag(scale) inner), and the gradient is divided by scale and inner after the product, so
 that each of its columns keeps its own accuracy.
 
