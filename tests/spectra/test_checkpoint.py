@@ -8,10 +8,10 @@ import safetensors.numpy
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 STEPS = 48  # three stretches of 16, each with two records: one program
 OPTIONS = {"every": 8, "tolerance": 1e-8}
+
+pytestmark = pytest.mark.float64_anyway
 
 
 @pytest.fixture

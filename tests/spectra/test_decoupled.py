@@ -8,6 +8,8 @@ import pytest
 
 from .. import helpers
 
+pytestmark = pytest.mark.float64_anyway
+
 
 @pytest.fixture
 def vj():
@@ -43,7 +45,6 @@ def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular val
     return walk_chain(chain, 0, T, lags, direction, quantity=quantity, limit=0.0).logs
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("dense", [True, False])
 def test_powers_of_the_diagonal(vj, dense, monkeypatch):
     from vanishing_jax.spectra import _decoupled
@@ -63,7 +64,6 @@ def test_powers_of_the_diagonal(vj, dense, monkeypatch):
     assert rates.sum_rule_residual < 1e-13
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("dense", [True, False])
 def test_complex_diagonal_has_each_modulus_twice(vj, dense):
     # A linear recurrent unit: h' = lambda h + gamma x.
@@ -83,7 +83,6 @@ def test_complex_diagonal_has_each_modulus_twice(vj, dense):
     np.testing.assert_allclose(rates, expected[-1] / T, rtol=1e-12)
 
 
-@pytest.mark.float64_anyway
 def test_blocks_of_several_sizes(vj, monkeypatch):
     from vanishing_jax.spectra import _backend, _decoupled
 
@@ -109,7 +108,6 @@ def test_blocks_of_several_sizes(vj, monkeypatch):
     np.testing.assert_allclose(again.log_singular_values, result.log_singular_values, atol=1e-11)
 
 
-@pytest.mark.float64_anyway
 def test_against_the_general_path_and_each_block_alone(vj):
     J = block_diagonal(np.random.default_rng(1), [1, 3, 1, 3], 400)
     chain = vj.JacobianChain(J)
@@ -137,7 +135,6 @@ def test_against_the_general_path_and_each_block_alone(vj):
     assert vj.lyapunov_exponents(chain, k=2).exponents.tolist() == result.exponents[:2].tolist()
 
 
-@pytest.mark.float64_anyway
 def test_diagonal_lstm_pairs_its_states(vj):
     # Diagonal recurrent weights couple h_i and c_i only: c' = f c + i tanh(h), h' = o tanh(c').
     def step(w, state, x):
@@ -159,7 +156,6 @@ def test_diagonal_lstm_pairs_its_states(vj):
             np.testing.assert_allclose(found, exact, atol=1e-9)
 
 
-@pytest.mark.float64_anyway
 def test_pairs_that_stop_turning(vj, monkeypatch):
     from vanishing_jax.spectra import _decoupled
 
@@ -179,7 +175,6 @@ def test_pairs_that_stop_turning(vj, monkeypatch):
         np.testing.assert_array_less(error, result.error_bound)
 
 
-@pytest.mark.float64_anyway
 def test_numbers_at_the_edge_of_the_range(vj):
     numbers = np.array([1e308, 1e-308, 5e-324, 1.0])
     result = vj.log_singular_values(vj.JacobianChain(np.stack([np.diag(numbers)] * 2000)))
@@ -196,7 +191,6 @@ def test_numbers_at_the_edge_of_the_range(vj):
     np.testing.assert_allclose(found[2:], small, rtol=1e-3)  # subnormal, hypot as good as any
 
 
-@pytest.mark.float64_anyway
 def test_dead_units_are_exact_zeros(vj):
     inputs = np.array([[1.0, -9.0, 1.0], [1.0, 1.0, 1.0], [-9.0, 1.0, 1.0]])
     chain = leaky(vj, [0.5, 0.5, 0.25], 3, activation=jax.nn.relu, inputs=inputs)
@@ -243,7 +237,6 @@ def test_float32_is_widened_exactly(vj, dense):
     np.testing.assert_allclose(result.log_singular_values, np.sort(expected)[::-1], atol=atol)
 
 
-@pytest.mark.float64_anyway
 def test_a_batch_is_its_sequences(vj):
     rng = np.random.default_rng(0)
     order = [1, 3, 0, 2]
@@ -295,7 +288,6 @@ def test_coupled_chains_stay_whole(vj):
     assert is_whole(partition(chain, 0, 4))
 
 
-@pytest.mark.float64_anyway
 def test_window_and_traced_chains(vj):
     J = np.stack([np.eye(3)] * 4)
     J[2, 0, 1] = 1.0
@@ -308,7 +300,6 @@ def test_window_and_traced_chains(vj):
         jax.jit(lambda J: blocks(vj.JacobianChain(J)) and 0)(jnp.asarray(J))
 
 
-@pytest.mark.float64_anyway
 def test_a_batch_of_streamed_chains_decouples(vj):
     def step(w, h, x):
         return w * h + x

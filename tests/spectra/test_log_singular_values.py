@@ -116,6 +116,7 @@ def test_streamed_and_batched_chains_do_not_compile_again(vj, monkeypatch, trace
         assert not traced
 
 
+@pytest.mark.float64_anyway
 def test_new_values_windows_and_lengths_do_not_compile_again(vj, traced):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), 3, 30)
     spectrum(vj, jacobians[:17])
@@ -143,6 +144,7 @@ def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
         np.testing.assert_array_less(error, result.error_bound[finite])
 
 
+@pytest.mark.float64_anyway
 def test_tolerance_saves_factorizations_where_the_chain_allows(vj):
     from vanishing_jax.spectra._error_bound import allowed_growth
     from vanishing_jax.spectra._walk import walk_chain
@@ -160,6 +162,7 @@ def test_tolerance_saves_factorizations_where_the_chain_allows(vj):
     assert relu.factorizations - relu.rejections == 200 and relu.rejections < 20
 
 
+@pytest.mark.float64_anyway
 def test_long_chains_are_walked_in_stretches(vj, monkeypatch):
     from vanishing_jax.spectra import _walk
 
@@ -179,6 +182,7 @@ def test_long_chains_are_walked_in_stretches(vj, monkeypatch):
             spectrum(vj, bad, direction=direction)
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     ("direction", "one_by_one_from"), [("forward", 64), ("backward", 0)], ids=["together", "one"]
 )
@@ -403,6 +407,7 @@ def test_order_of_the_product(vj):
         assert np.isneginf(found[1])
 
 
+@pytest.mark.float64_anyway
 def test_window_is_the_product_from_s_to_t(vj):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), 3, 6)
     for s, t in [(0, 6), (2, 5), (3, 4), (0, 1)]:
@@ -414,6 +419,7 @@ def test_window_is_the_product_from_s_to_t(vj):
         assert found.windows.tolist() == [s, t]
 
 
+@pytest.mark.float64_anyway
 def test_every_and_lags_record_the_windows_they_name(vj):
     jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 11, 2.0)
     forward = spectrum(vj, jacobians, every=3, window=(1, 11))

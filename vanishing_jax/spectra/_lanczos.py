@@ -47,11 +47,11 @@ def _lanczos(matrices, start, steps: int):
     V[:, 0] = _unit(start)[0]
     for i in range(steps):
         image = np.matmul(matrices, V[:, i, :, None])[..., 0]
-        U[:, i], B[:, i, i] = _unit(_without(image, U[:, :i]))
+        U[:, i], B[:, i, i] = _new_direction(image, U[:, :i])
         if i:  # what the recurrence of the bidiagonal says is what the projection took away
             B[:, i - 1, i] = np.sum(image * U[:, i - 1], axis=1)
         back = np.matmul(U[:, i, None, :], matrices)[:, 0]
-        V[:, i + 1], B[:, i, i + 1] = _unit(_without(back, V[:, : i + 1]))
+        V[:, i + 1], B[:, i, i + 1] = _new_direction(back, V[:, : i + 1])
     residual = B[:, -1, -1].copy()
     left, sigma, right = np.linalg.svd(B[:, :, :-1])
     top = sigma[:, 0]
@@ -63,12 +63,19 @@ def _lanczos(matrices, start, steps: int):
     return top, error, np.matmul(right[:, :1], V[:, :-1])[:, 0]
 
 
-def _without(vectors, basis):
-    """Return the part of each vector orthogonal to its basis (rows), twice for good measure."""
+def _new_direction(vectors, basis):
+    """Return each vector less its part along the basis (rows), scaled to norm 1, and its norm.
+
+    Both are 0 where nothing but rounding is left: that points anywhere, also along the basis, and
+    would count one singular value twice.
+    """
+    rest = vectors
     for _ in range(2):
-        along = np.matmul(basis, vectors[..., None])
-        vectors = vectors - np.matmul(np.swapaxes(basis, 1, 2), along)[..., 0]
-    return vectors
+        along = np.matmul(basis, rest[..., None])
+        rest = rest - np.matmul(np.swapaxes(basis, 1, 2), along)[..., 0]
+    size = np.linalg.norm(vectors, axis=1)
+    is_rounding = np.linalg.norm(rest, axis=1) <= 8 * np.finfo(np.float64).eps * size
+    return _unit(np.where(is_rounding[:, None], 0, rest))
 
 
 def _unit(vectors):
