@@ -4,6 +4,7 @@ The suite runs twice: with 64-bit types (`VANISHING_JAX_X64=1`, the default) and
 """
 
 import os
+import pathlib
 import secrets
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -39,6 +40,18 @@ def _close_figures():
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Forget compiled programs when there are thousands: each takes memory maps of the process.
+
+    Linux gives a process 65530 of them; a compiler that gets no more crashes.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()
 
 
 def pytest_collection_modifyitems(config, items):
