@@ -40,7 +40,7 @@ demo: $(STAMP)-data
 
 test: $(STAMP)-test
 	VANISHING_JAX_X64=1 $(BIN)/python -m pytest -n $(WORKERS)
-	VANISHING_JAX_X64=0 $(BIN)/python -m pytest -n $(WORKERS)
+	VANISHING_JAX_X64=0 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .

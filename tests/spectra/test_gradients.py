@@ -197,6 +197,7 @@ def test_two_steps_against_autodiff_of_the_formed_product():
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("activation_first", [False, True])
 def test_exact_zeros_have_no_share(activation_first):
@@ -233,6 +234,7 @@ def _gradient_below_rank(jacobians, weights, rank):
         return np.stack(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 def test_checkpoints_change_nothing(name):
     dtype = jnp.result_type(float)
