@@ -18,9 +18,7 @@ STAMP := $(VENV)/.stamp-$(VERSION)
 export OPENBLAS_NUM_THREADS = 1
 
 # Most of the test suite's time is compilation, and much of it is the same with 64-bit types and
-# without: what one run or worker has compiled, the others load. Sizes are tiny, so that optimizing
-# takes longer than it saves.
-test: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
+# without: what one run or worker has compiled, the others load.
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/$(VENV)/.jax-cache
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.2
 
