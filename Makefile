@@ -37,8 +37,8 @@ demo: $(STAMP)-data
 	$(BIN)/vanishing-jax demo
 
 test: $(STAMP)-test
-	VANISHING_JAX_X64=1 $(BIN)/python -m pytest -n $(WORKERS)
-	VANISHING_JAX_X64=0 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	VANISHING_JAX_X64=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	VANISHING_JAX_X64=0 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
