@@ -6,6 +6,8 @@ import pytest
 
 from .. import helpers
 
+pytestmark = pytest.mark.float64_anyway
+
 
 @pytest.fixture
 def vj():

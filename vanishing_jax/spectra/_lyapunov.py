@@ -115,7 +115,7 @@ def lyapunov_exponents(
     **Example:**
 
     >>> import jax.numpy as jnp, vanishing_jax as vj
-    >>> J = jnp.stack([jnp.diag(jnp.array([0.5, 2.0]))] * 400)
+    >>> J = jnp.tile(jnp.diag(jnp.array([0.5, 2.0])), (400, 1, 1))
     >>> vj.lyapunov_exponents(vj.JacobianChain(J)).exponents.round(2)
     array([ 0.69, -0.69])
 

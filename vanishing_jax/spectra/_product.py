@@ -63,7 +63,7 @@ def product_log_singular_values(
 
     >>> import jax, jax.numpy as jnp
     >>> from vanishing_jax import spectra
-    >>> J = jnp.stack([jnp.diag(jnp.array([0.5, 1e-3]))] * 1000)
+    >>> J = jnp.tile(jnp.diag(jnp.array([0.5, 1e-3])), (1000, 1, 1))
     >>> print(spectra.product_log_singular_values(J).round())
     [ -693. -6908.]
     >>> smallest = lambda J: spectra.product_log_singular_values(J)[-1]
@@ -101,7 +101,7 @@ def product_log_growth(
 
     >>> import jax, jax.numpy as jnp
     >>> from vanishing_jax import spectra
-    >>> J = jnp.stack([jnp.diag(jnp.array([0.5, 2.0]))] * 400)
+    >>> J = jnp.tile(jnp.diag(jnp.array([0.5, 2.0])), (400, 1, 1))
     >>> print((spectra.product_log_growth(J) / 400).round(2))
     [ 0.69 -0.69]
     >>> top = lambda J: spectra.product_log_growth(J)[0]

@@ -71,7 +71,7 @@ def surviving_directions(
     **Example:**
 
     >>> import jax.numpy as jnp, vanishing_jax as vj
-    >>> chain = vj.JacobianChain(jnp.stack([jnp.diag(jnp.array([1.0, 0.5, 0.1]))] * 20))
+    >>> chain = vj.JacobianChain(jnp.tile(jnp.diag(jnp.array([1.0, 0.5, 0.1])), (20, 1, 1)))
     >>> spectrum = vj.log_singular_values(chain, lags=[2, 8, 20])
     >>> vj.spectra.surviving_directions(spectrum)
     SurvivingDirections(sigma >= 0.001: lag 2: 3, lag 8: 2, lag 20: 1)
