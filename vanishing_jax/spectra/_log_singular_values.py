@@ -16,7 +16,7 @@ from ._source import Direction
 
 # Walks again where the bound misses the tolerance, at most so often; and not where so little growth
 # is allowed that nearly every step was factored on its own: nothing would change.
-_RETRIES, _SINGLE_STEPS = 2, 2.0**10
+_RETRIES, _SINGLE_STEPS = 2, 2.0**12
 
 
 class Spectrum(eqx.Module):
