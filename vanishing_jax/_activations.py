@@ -245,6 +245,7 @@ def _evaluate_as_it_is(eqn: Any, values: list[Any]) -> list[Any]:
 
 
 def called_jaxpr(eqn: Any) -> tuple[Any, Sequence[Any]]:
+    """Return the open jaxpr that a call equation runs, and its constants."""
     # Depending on the primitive and the JAX version the parameter is closed (carries constants)
     # or open.
     inner = eqn.params["jaxpr"] if "jaxpr" in eqn.params else eqn.params["call_jaxpr"]

@@ -3,14 +3,15 @@
 To first order an error E of the product J_{t+1} Q_t changes log sigma_i of the whole product by
 b^T E x, where x = diag(2^e) W v_i is what became of the right singular vector v_i until t, in the
 frame Q_t, and b is the covector that takes J_{t+1} Q_t x to 1 and all other singular directions to
-0. LU commits errors of |E| <= c eps |L||U|, so
+0. LU commits errors of |E| <= c eps |L||U|. Those of single entries are independent, so
 
-    s_i(t) = |b|^T |L| |U| |x|
+    s_i(t) = (sum_jkl (b_j L_jk U_kl x_l)^2)^(1/2)
 
-is how many eps they cost. It is large where the directions that grow forward and those that grow
-backward in time are nearly orthogonal to each other: always for repeated defective matrices, at
-times for networks. The growth that the walk measures at every step knows nothing of it, so s_i is
-computed at a few cuts, as a ratio to the growth there.
+is how many eps they cost; adding sizes instead of squares overstates it about n times. It is large
+where the directions that grow forward and those that grow backward in time are nearly orthogonal to
+each other: always for repeated defective matrices, at times for networks. The growth that the walk
+measures at every step knows nothing of it, so s_i is computed at a few cuts, as a ratio to the
+growth there.
 
 The triangle W is rounded too, which costs w_i(t) = |v_i^T W^-1| eps: large where the random start
 happens to be nearly orthogonal to a direction.

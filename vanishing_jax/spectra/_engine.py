@@ -79,6 +79,18 @@ class Walk(NamedTuple):
     history: History | None
 
 
+class Stops(NamedTuple):
+    """The ascending lags at which a walk stops, and what it does there.
+
+    `record`: write down the logs; `cut`: begin a new segment. The first `count` stops are visited.
+    """
+
+    lag: Int[ArrayLike, "stop"]
+    record: Bool[ArrayLike, "stop"]
+    cut: Bool[ArrayLike, "stop"]
+    count: Int[ArrayLike, ""]
+
+
 class Records(NamedTuple):
     """The logs wanted at each recorded lag, what was lost until then, and whether the logs fit."""
 
@@ -110,22 +122,18 @@ def start(n: int, dtype, *, quantity: Quantity) -> Walk:
 def run(
     walk: Walk,
     source: Source,
-    targets: Int[ArrayLike, "record"],
-    wanted: Bool[ArrayLike, "record"],
-    cut: Bool[ArrayLike, "record"],
-    count: Int[ArrayLike, ""],
+    stops: Stops,
     limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
     method: Method = "lu",
     finish_apart: bool = False,
 ) -> tuple[Walk, Records | GradedProduct]:
-    """Walk to each of the first `count` targets in turn; record where `wanted`, cut where `cut`.
+    """Walk to each stop in turn; record and cut there where that is asked for.
 
     `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
     every step on its own. With `finish_apart` the records are products, for `finish_records`.
     """
-    stops = (targets, wanted, cut, count)
     return _run(walk, source, stops, limit, quantity, method, finish_apart)
 
 
@@ -133,10 +141,7 @@ def run(
 def run_batch(
     walks: Walk,
     source: Source,
-    targets: Int[ArrayLike, "record"],
-    wanted: Bool[ArrayLike, "record"],
-    cut: Bool[ArrayLike, "record"],
-    count: Int[ArrayLike, ""],
+    stops: Stops,
     limit: Float[ArrayLike, ""],
     *,
     quantity: Quantity,
@@ -149,7 +154,6 @@ def run_batch(
     Every leaf of `walks`, and of the walks and records returned, has a leading batch axis.
     """
     own, common = source.split()
-    stops = (targets, wanted, cut, count)
 
     def one(walk, own):
         source = eqx.combine(own, common)
@@ -161,8 +165,7 @@ def run_batch(
 
 
 def _run(walk, source, stops, limit, quantity, method, finish_apart):
-    targets, wanted, cut, count = stops
-    num_records, n, dtype = len(targets), walk.product.frame.shape[-1], walk.product.frame.dtype
+    num_records, n, dtype = len(stops.lag), walk.product.frame.shape[-1], walk.product.frame.dtype
     finish = _finish(quantity)
     empty = Records(
         jnp.full((num_records, n), jnp.nan, dtype),
@@ -178,7 +181,7 @@ def _run(walk, source, stops, limit, quantity, method, finish_apart):
         walk, records = carry
         # Without its history: what passes through the loop's branches may be copied at every step.
         history = walk.history
-        walk = _advance(walk._replace(history=None), source, targets[r], limit, method)
+        walk = _advance(walk._replace(history=None), source, stops.lag[r], limit, method)
         product = walk.product if history is None else whole_product(walk.product, history)
 
         def record():
@@ -189,17 +192,17 @@ def _run(walk, source, stops, limit, quantity, method, finish_apart):
                 here = Records(logs, product.growth, resolved)
             return jax.tree.map(lambda all, one: all.at[r].set(one), records, here)
 
-        records = jax.lax.cond(wanted[r], record, lambda: records)
+        records = jax.lax.cond(stops.record[r], record, lambda: records)
         if history is None:
             return walk, records
         cuts = jax.lax.cond(
-            cut[r],
+            stops.cut[r],
             lambda: add_cut(walk.product, history, walk.lag, walk.exact_steps),
             lambda: (walk.product, history),
         )
         return walk._replace(product=cuts[0], history=cuts[1]), records
 
-    return jax.lax.fori_loop(0, count, visit, (walk, empty))
+    return jax.lax.fori_loop(0, stops.count, visit, (walk, empty))
 
 
 def _finish(quantity):

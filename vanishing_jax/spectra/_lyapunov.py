@@ -172,7 +172,7 @@ def _amplification(chain) -> Amplification | None:
             limit=0.0,
             progress=False,
         ).amplification
-        if found is None or np.max(found.errors) < _SUSPICIOUS * chain.state_size**3:
+        if found is None or np.max(found.errors) < _SUSPICIOUS * chain.state_size**2:
             return None
     # Growth rates and singular values do not come in the same order: each gets the worst.
     return None if found is None else Amplification(*(np.full_like(x, np.max(x)) for x in found))

@@ -183,16 +183,16 @@ def run_stretch(
     Of `cuts` those count that lie ahead, up to `end`.
     """
     cuts = cuts[(cuts > int(np.ravel(walk.lag)[0])) & (cuts <= end)]
-    targets = np.unique(np.concatenate([lags, cuts, [end]]))
-    wanted, cut = np.isin(targets, lags), np.isin(targets, cuts)
-    pad = bucket_size(len(targets), 1) - len(targets)
-    arguments = (
-        np.pad(targets, (0, pad)).astype(np.int32),
+    ahead = np.unique(np.concatenate([lags, cuts, [end]]))
+    wanted = np.isin(ahead, lags)
+    pad = bucket_size(len(ahead), 1) - len(ahead)
+    stops = _engine.Stops(
+        np.pad(ahead, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
-        np.pad(cut, (0, pad)),
-        np.asarray(len(targets), np.int32),
-        np.asarray(run.limit, np.float64),
+        np.pad(np.isin(ahead, cuts), (0, pad)),
+        np.asarray(len(ahead), np.int32),
     )
+    arguments = stops, np.asarray(run.limit, np.float64)
     options: dict[str, Any] = {
         "quantity": run.quantity,
         "method": run.backend.method,
