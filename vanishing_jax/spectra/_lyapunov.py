@@ -17,9 +17,12 @@ from ._walk import walk_chain
 _BLOCKS = 20
 
 
-# Steps after which repeated defective matrices show, and the amplification, over n^3, from which
+# Steps after which repeated defective matrices show, and the amplification, over n^2, from which
 # they may: of 160 pieces of networks and Gaussian chains two were above, as all Jordan blocks.
 _PROBED_STEPS, _SUSPICIOUS = 32, 4.0
+
+# Growth per factorization while these are walked: a condition number needs few digits.
+_PROBED_GROWTH = 2.0**28
 
 
 class LyapunovExponents(eqx.Module):
@@ -169,7 +172,7 @@ def _amplification(chain) -> Amplification | None:
             [length],
             "forward",
             quantity="singular values",
-            limit=0.0,
+            limit=_PROBED_GROWTH,
             progress=False,
         ).amplification
         if found is None or np.max(found.errors) < _SUSPICIOUS * chain.state_size**2:
