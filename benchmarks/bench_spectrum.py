@@ -111,10 +111,10 @@ _SHARE = {"one trajectory": 1.0, "batch": 1.0, "every lag": 0.3, "gradient": 0.3
 
 
 def num_steps(group: str, n: int, batch: int, seconds: float) -> int:
-    """Return a power of two of steps, at least 128: shorter chains cost little in any way."""
+    """Return a power of two of steps within limits; a trajectory alone is no shorter than 128."""
     step = 1e-6 * (_STEP.get(n) or 5 + 4300 * (n / 256) ** 3)
     wanted = _SHARE[group] * seconds / (step * batch)
-    return int(2 ** np.clip(np.round(np.log2(wanted)), 7, 13))
+    return int(2 ** np.clip(np.round(np.log2(wanted)), 7 if group == GROUPS[0] else 5, 13))
 
 
 # --- checks -----------------------------------------------------------------------------------

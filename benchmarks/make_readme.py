@@ -21,12 +21,18 @@ def load(results: pathlib.Path, question: str) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+BOTH_CORES = (
+    'python benchmarks/bench_spectrum.py --both-cores --only "one trajectory,batch" '
+    "--out benchmarks/results/spectrum_both_cores.json"
+)
+
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that file or ideas.md, not this one. -->
 # Benchmarks of the spectrum engine
 
 | question | command | takes, on one core |
 |---|---|---|
 | How fast, against what else? | `python benchmarks/bench_spectrum.py` | {spectrum_time} |
+| The same with all cores? | `{both_cores}` | {spectrum_both_cores_time} |
 | How accurate, and is the bound honest? | `python benchmarks/bench_accuracy.py` | {accuracy_time} |
 | What do other tools give? | `python benchmarks/bench_peers.py` | {peers_time} |
 | This page and its figures | `python benchmarks/make_readme.py` | seconds |
@@ -50,14 +56,15 @@ exact product where that is affordable, else the residual of the sum rule, in na
 
 def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> str:
     """Return the page; draw the figures."""
-    loaded = {name: load(results, name) for name in ("spectrum", "accuracy", "peers")}
     sections = {
         "spectrum": ("Speed", speed),
+        "spectrum_both_cores": ("Speed on all cores, wall time", speed),
         "accuracy": ("Accuracy", accuracy),
         "peers": ("Other tools", peers),
     }
+    loaded = {name: load(results, name) for name in sections}
     times = {f"{name}_time": _duration(result) for name, result in loaded.items()}
-    parts = [HEAD.format(**times)]
+    parts = [HEAD.format(**times, both_cores=BOTH_CORES)]
     figures.mkdir(parents=True, exist_ok=True)
     if loaded["accuracy"]:
         draw_error_and_bound(loaded["accuracy"], figures / "error_and_bound.png")
