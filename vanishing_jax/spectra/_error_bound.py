@@ -20,6 +20,11 @@ _SAFETY, _SAFETY_SINGLY, _SAFETY_TOGETHER = 32.0, 24.0, 48.0
 _AMPLIFIED = 16.0
 _AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.12, 20.0
 
+# Steps from which on the worst amplification matters more than the usual one. It is the inverse of
+# an angle between directions, and small angles are as frequent as they are small: the worst of T
+# steps grows like T, and so does the root of the sum of squares, not like the root of T.
+_USUAL_STEPS = 50
+
 # The same for the rounding of the Jacobians themselves, by comparison with float64 (GRU: 10 to 14).
 _ROUNDED = 48.0
 
@@ -82,10 +87,13 @@ def _lost(worst, lags, amplification, together):
     if amplification is None:
         return _SAFETY * worst
     root = np.sqrt(lags)[:, None]
+    tail = np.maximum(lags / _USUAL_STEPS, 1)[:, None]
     ratio, single, triangle = (x[..., None, :] for x in amplification)
-    safety, amplified = _SAFETY_SINGLY, _AMPLIFIED * np.maximum(ratio * worst, single * root)
     if together:
-        safety = _SAFETY_TOGETHER
-        most = np.max(single, axis=-1, keepdims=True)
-        amplified = np.maximum(_AMPLIFIED_TOGETHER * ratio * worst, _LOST_SINGLY * most * root)
+        safety, most = _SAFETY_TOGETHER, np.max(single, axis=-1, keepdims=True)
+        singly = _LOST_SINGLY * most * root * tail
+        amplified = np.maximum(_AMPLIFIED_TOGETHER * ratio * worst, singly)
+    else:
+        safety = _SAFETY_SINGLY
+        amplified = _AMPLIFIED * np.maximum(ratio * worst, single * root) * tail
     return np.maximum(safety * worst, amplified) + triangle * root
