@@ -82,12 +82,23 @@ def rounding_of_jacobians(
     return np.where(np.isneginf(logs), 0.0, change)
 
 
+def bound_of_single_steps(
+    rounding: Float[np.ndarray, "*shape state"], lags: Int[np.ndarray, "record"], dtype
+) -> float:
+    """Return what remains of the largest bound if hardly any growth is allowed.
+
+    `rounding` is from `rounding_of_jacobians`, which knows what was amplified.
+    """
+    singly = rounding * (_EPS / np.finfo(dtype).eps / _ROUNDED) * _LOST_SINGLY
+    return float(np.max(singly * _tail(lags), initial=0.0))
+
+
 def _lost(worst, lags, amplification, together):
     """Return the loss in units of eps."""
     if amplification is None:
         return _SAFETY * worst
     root = np.sqrt(lags)[:, None]
-    tail = np.maximum(lags / _USUAL_STEPS, 1)[:, None]
+    tail = _tail(lags)
     ratio, single, triangle = (x[..., None, :] for x in amplification)
     if together:
         safety, most = _SAFETY_TOGETHER, np.max(single, axis=-1, keepdims=True)
@@ -97,3 +108,7 @@ def _lost(worst, lags, amplification, together):
         safety = _SAFETY_SINGLY
         amplified = _AMPLIFIED * np.maximum(ratio * worst, single * root) * tail
     return np.maximum(safety * worst, amplified) + triangle * root
+
+
+def _tail(lags):
+    return np.maximum(lags / _USUAL_STEPS, 1)[:, None]

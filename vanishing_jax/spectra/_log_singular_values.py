@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain, resolve_window
 from ._checkpoint import Checkpoint
 from ._decoupled import Found, partition, walk
-from ._error_bound import allowed_growth
+from ._error_bound import allowed_growth, bound_of_single_steps
 from ._source import Direction
 
-# Walks again where the bound misses the tolerance, at most so often; and not where so little growth
-# is allowed that nearly every step was factored on its own: nothing would change.
+# Walks again where the bound misses the tolerance, at most so often; and not where nothing would
+# change: so little growth is allowed that nearly every step was factored on its own.
 _RETRIES, _SINGLE_STEPS = 2, 2.0**12
 
 
@@ -112,8 +112,8 @@ def log_singular_values(
     - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
       far as it allows, which is faster; by default every step is factored, which is as accurate as
       the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
-      again with fewer steps at once; `Spectrum.meets_tolerance` and the repr say if that was not
-      enough.
+      again with fewer steps at once, if that can help; `Spectrum.meets_tolerance` and the repr say
+      if it did not.
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
@@ -180,6 +180,7 @@ def log_singular_values(
             quantity="singular values",
             tolerance=tolerance,
         ),
+        lambda found: bound_of_single_steps(found.rounding, record_lags, chain.dtype),
     )
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
@@ -197,15 +198,18 @@ def log_singular_values(
     )
 
 
-def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk) -> Found:
+def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk, least_bound) -> Found:
     """Return what `walk` finds, again with less growth allowed where it misses the tolerance.
 
-    Intervals are chosen without knowing how errors will be amplified later.
+    Intervals are chosen without knowing how errors will be amplified later. `least_bound(found)`:
+    what no restriction of growth gets below.
     """
     best = walk(limit=limit, checkpoint=checkpoint)
     for attempt in range(1, _RETRIES + 1):
         bound = float(np.max(best.bounds, initial=0.0))
         if tolerance is None or bound <= tolerance or limit < _SINGLE_STEPS:
+            break
+        if least_bound(best) > tolerance:
             break
         limit *= tolerance / bound / 2 if np.isfinite(bound) else 0.0
         again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))
