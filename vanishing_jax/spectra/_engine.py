@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from .._types import Array, ArrayLike
+from ._compile import filter_jit
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
@@ -99,7 +100,7 @@ class Records(NamedTuple):
     resolved: Bool[Array, "*batch record"]
 
 
-@eqx.filter_jit
+@filter_jit
 def finish_records(products: GradedProduct, *, quantity: Quantity) -> Records:
     """Return the records of products that `run` left unfinished, of any leading axes."""
     axes = products.frame.shape[:-2]
@@ -118,7 +119,7 @@ def start(n: int, dtype, *, quantity: Quantity) -> Walk:
     return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, exact_from, history)
 
 
-@eqx.filter_jit
+@filter_jit
 def run(
     walk: Walk,
     source: Source,
@@ -137,7 +138,7 @@ def run(
     return _run(walk, source, stops, limit, quantity, method, finish_apart)
 
 
-@eqx.filter_jit
+@filter_jit
 def run_batch(
     walks: Walk,
     source: Source,

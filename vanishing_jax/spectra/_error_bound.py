@@ -18,7 +18,7 @@ _SAFETY, _SAFETY_SINGLY, _SAFETY_TOGETHER = 32.0, 24.0, 48.0
 # amplified, but it does not see what cancels between them. Chosen by experiment, on 1500 chains of
 # 27 families (benchmarks/bench_accuracy.py --seed 7, 11); others are kept for the test of the bound.
 _AMPLIFIED = 16.0
-_AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.12, 20.0
+_AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.16, 20.0
 
 # Steps from which on the worst amplification matters more than the usual one. It is the inverse of
 # an angle between directions, and small angles are as frequent as they are small: the worst of T
@@ -101,13 +101,18 @@ def _lost(worst, lags, amplification, together):
     tail = _tail(lags)
     ratio, single, triangle = (x[..., None, :] for x in amplification)
     if together:
-        safety, most = _SAFETY_TOGETHER, np.max(single, axis=-1, keepdims=True)
-        singly = _LOST_SINGLY * most * root * tail
+        # Few probes, and losses that they do not see: every direction gets the worst.
+        safety, (ratio, single) = _SAFETY_TOGETHER, map(_worst_direction, (ratio, single))
+        singly = _LOST_SINGLY * single * root * tail
         amplified = np.maximum(_AMPLIFIED_TOGETHER * ratio * worst, singly)
     else:
         safety = _SAFETY_SINGLY
         amplified = _AMPLIFIED * np.maximum(ratio * worst, single * root) * tail
     return np.maximum(safety * worst, amplified) + triangle * root
+
+
+def _worst_direction(x):
+    return np.max(x, axis=-1, keepdims=True)
 
 
 def _tail(lags):

@@ -34,6 +34,9 @@ _STRETCH_BYTES = 128 * 2**20
 
 _LONGEST, _SHORTEST = 4096, 16
 
+# Stops of one program, at least: another number of records up to there is not another compilation.
+_FEWEST_STOPS = 32
+
 # Exponents are int32, and differences of two must fit too.
 _LARGEST_EXPONENT = 2**28
 
@@ -172,7 +175,8 @@ def first_walk(n: int, quantity: Quantity, batch: int | None) -> Walk:
 def _first_walk(n: int, quantity) -> Walk:
     # Kept, because a dozen small arrays take longer than a short chain.
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, _engine.start(n, jnp.float64, quantity=quantity))
+        start = jax.jit(lambda: _engine.start(n, jnp.float64, quantity=quantity))  # one program
+        return jax.tree.map(np.asarray, start())
 
 
 def run_stretch(
@@ -185,7 +189,7 @@ def run_stretch(
     cuts = cuts[(cuts > int(np.ravel(walk.lag)[0])) & (cuts <= end)]
     ahead = np.unique(np.concatenate([lags, cuts, [end]]))
     wanted = np.isin(ahead, lags)
-    pad = bucket_size(len(ahead), 1) - len(ahead)
+    pad = bucket_size(len(ahead), _FEWEST_STOPS) - len(ahead)
     stops = _engine.Stops(
         np.pad(ahead, (0, pad)).astype(np.int32),
         np.pad(wanted, (0, pad)),
