@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Most of the test suite's time is compilation, and much of it is the same with 64-bit types and
 # without: what one run or worker has compiled, the others load.
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/$(VENV)/.jax-cache
-test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.2
+test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 
 .PHONY: help demo test lint clean
 .DELETE_ON_ERROR:
