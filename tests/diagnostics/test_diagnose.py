@@ -169,6 +169,19 @@ def test_causes_of_a_saturated_network(vj):
     assert horizons == sorted(horizons, reverse=True) and min(horizons) > d.horizon
 
 
+def test_all_interventions_are_one_program(vj, monkeypatch):
+    from vanishing_jax.diagnostics import _transport
+
+    traced, original = [], _transport.adjoint_profile
+    monkeypatch.setattr(
+        _transport, "adjoint_profile", lambda *a, **o: traced.append(None) or original(*a, **o)
+    )
+    # A function of its own: nothing of it has been compiled before.
+    cell = vj.cells.VanillaCell(3, N, activation=lambda a: jnp.tanh(a), key=jr.key(0))
+    d = vj.diagnose(cell, 0.1 * jr.normal(jr.key(1), (6, T, 3)))
+    assert len(d.effects) == 7 and len(traced) == 1
+
+
 def test_orthogonal_intervention_is_what_it_says(vj):
     cell = vj.cells.VanillaCell(3, N, activation="identity", key=jr.key(0))
     d = vj.diagnose(cell, 0.1 * jr.normal(jr.key(1), (6, T, 3)))
