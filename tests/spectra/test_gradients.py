@@ -147,15 +147,15 @@ def test_gradient_of_each_singular_value_of_a_wide_spectrum():
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 def test_every_entry_of_one_step(name):
-    J = ginibre_chain(np.random.default_rng(3), N, 5)
+    J = ginibre_chain(np.random.default_rng(3), N, 3)
     weights = np.array([1.0, -2.0, 0.5, 3.0])
     found = np.asarray(gradient(name, J, weights))
     expected = np.empty((N, N))
     for i, j in np.ndindex(N, N):
         direction = np.zeros_like(J)
-        direction[2, i, j] = 1
+        direction[1, i, j] = 1
         expected[i, j] = central_difference(J, weights, direction, name=name)
-    np.testing.assert_allclose(found[2], expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found[1], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["singular values", "growth"])
@@ -175,7 +175,7 @@ def test_all_ones_cotangent_gives_the_inverse_transposes(name):
 def test_a_cluster_of_equal_values_with_equal_cotangents():
     """Two pairs, 2 and 1/2 per step: the sum over one pair has a gradient, b a^T summed."""
     rng = np.random.default_rng(0)
-    U = orthogonal_chain(rng, N, 31)
+    U = orthogonal_chain(rng, N, 61)
     D = np.diag([2.0, 2.0, 0.5, 0.5])
     J = U[1:] @ D @ np.swapaxes(U[:-1], 1, 2)
     found = gradient("singular values", J, np.array([1.0, 1.0, 0, 0]))
@@ -185,12 +185,12 @@ def test_a_cluster_of_equal_values_with_equal_cotangents():
 
 
 @pytest.mark.float64_anyway
-def test_two_steps_against_autodiff_of_the_formed_product():
-    J = jnp.asarray(ginibre_chain(np.random.default_rng(5), N, 2))
+def test_three_steps_against_autodiff_of_the_formed_product():
+    J = jnp.asarray(ginibre_chain(np.random.default_rng(5), N, 3))
     weights = jnp.arange(1.0, N + 1)
 
     def formed(J):
-        return weights @ jnp.log(jnp.linalg.svd(J[1] @ J[0], compute_uv=False))
+        return weights @ jnp.log(jnp.linalg.svd(J[2] @ J[1] @ J[0], compute_uv=False))
 
     expected = jax.grad(formed)(J)
     found = gradient("singular values", J, weights)
@@ -253,7 +253,7 @@ def test_checkpoints_change_nothing(name):
 def test_batches_by_vmap(name):
     dtype = jnp.result_type(float)
     rng = np.random.default_rng(0)
-    J = np.stack([ginibre_chain(rng, N, 5), tanh_chain(rng, N, 5, 12.0)]).astype(dtype)
+    J = np.stack([ginibre_chain(rng, N, 3), tanh_chain(rng, N, 3, 12.0)]).astype(dtype)
     weights = np.arange(1, N + 1).astype(dtype)
     found = jax.vmap(lambda J: _pull(functions()[name], J, jnp.asarray(weights)))(jnp.asarray(J))
     one_by_one = np.stack([gradient(name, chain, weights) for chain in J])
