@@ -7,6 +7,7 @@ import jax
 import jaxtyping
 import mpmath
 import numpy as np
+from mpmath.libmp import MPZ, dps_to_prec
 
 
 @contextlib.contextmanager
@@ -22,27 +23,27 @@ def as_a_user():
 def exact_log_singular_values(jacobians, digits):
     """Return log singular values of J_T ... J_1 from a product and SVD in `digits` digits."""
     with mpmath.workdps(digits):
-        product = _product(np.asarray(jacobians, np.float64))
+        product = _product(np.asarray(jacobians, np.float64), dps_to_prec(digits))
         sigma = sorted(mpmath.svd_r(product, compute_uv=False), reverse=True)
         # An exact zero comes out as noise near 10^-digits of the largest.
         floor = sigma[0] * mpmath.mpf(10) ** (-(digits * 3) // 4)
         return np.array([float(mpmath.log(s)) if s > floor else -np.inf for s in sigma])
 
 
-def _product(jacobians):
-    """Return J_T ... J_1 to mpmath's precision, relative to its largest entry.
+def _product(jacobians, bits):
+    """Return J_T ... J_1 to so many bits, relative to its largest entry.
 
-    In fixed point, integers times a power of two: a fraction of the time of `mpmath.matrix`.
+    In fixed point, integers (those of gmpy2 where it is installed) times a power of two: a fraction
+    of the time of `mpmath.matrix`.
     """
-    integer = mpmath.libmp.MPZ  # that of gmpy2 where it is installed
-    shifted = np.vectorize(lambda x, k: integer(int(x)) << k, otypes=[object])
+    shifted = np.vectorize(lambda x, k: MPZ(int(x)) << k, otypes=[object])
     product, exponent = shifted(np.eye(jacobians.shape[-1]), 0), 0
     for J in jacobians:
         fraction, place = np.frexp(J)
         lowest = int(np.min(place, initial=1100, where=J != 0))
         J = shifted(np.ldexp(fraction, 53), np.where(J != 0, place - lowest, 0))  # exact
         product, exponent = J @ product, exponent + lowest - 53
-        excess = int(np.max(np.abs(product))).bit_length() - mpmath.mp.prec - 10
+        excess = int(np.max(np.abs(product))).bit_length() - bits - 10
         if excess > 0:
             product, exponent = product >> excess, exponent + excess
     return mpmath.matrix(product.tolist()) * mpmath.mpf(2) ** exponent
