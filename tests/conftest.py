@@ -55,7 +55,7 @@ def _few_programs():
 
 
 def pytest_collection_modifyitems(config, items):
-    """With the x64 flag off, leave out what was computed in float64 whatever the flag."""
+    """With the x64 flag off, leave out what computes the same whatever the flag."""
     if _X64:
         return
     again = [item for item in items if item.get_closest_marker("float64_anyway")]

@@ -129,6 +129,7 @@ def run_python(code):
     ).stdout
 
 
+@pytest.mark.float64_anyway
 def test_importing_changes_no_global_state():
     code = """
 import sys

@@ -27,7 +27,7 @@ def unrolled(vj, cell, trajectory):
             state = cell(state, jax.tree.map(lambda x: x[t], trajectory.inputs))  # noqa: B023
         return layout.ravel(state)
 
-    return jax.jacrev(final)(layout.ravel(state0))
+    return jax.jit(jax.jacrev(final))(layout.ravel(state0))
 
 
 @pytest.mark.parametrize("name", tables.CELLS)
@@ -57,8 +57,8 @@ def test_lstm_state_counts_as_a_whole(vj):
     chain = vj.linearize(cell, trajectory)
     assert chain.state_size == 8 and chain.blocks == {"h": slice(0, 4), "c": slice(4, 8)}
     whole = vj.log_singular_values(chain).log_singular_values[0]
-    hidden_only = vj.JacobianChain(chain.block("h", "h"))
-    dropped = vj.log_singular_values(hidden_only).log_singular_values[0]
+    hidden_only = np.linalg.multi_dot(np.asarray(chain.block("h", "h"), np.float64)[::-1])
+    dropped = np.log(np.linalg.norm(hidden_only, ord=2))
     assert whole > -10 and dropped < whole - 40
     blocks = np.block([[chain.block(a, b) for b in "hc"] for a in "hc"])
     np.testing.assert_array_equal(blocks, chain.jacobians)
@@ -109,7 +109,7 @@ def test_saturated_float32_network_in_float64(vj):
     cell = vj.cells.VanillaCell(
         1, 8, recurrent_initializer=initializer, dtype=jnp.float32, key=jax.random.key(0)
     )
-    inputs = jax.random.normal(jax.random.key(1), (100, 1), jnp.float32)
+    inputs = jax.random.normal(jax.random.key(1), (60, 1), jnp.float32)
     trajectory = vj.rollout(cell, cell.initial_state(), inputs)
     chain = vj.linearize(cell, trajectory, precision="float64")
     assert chain.dtype == np.float64 and isinstance(chain.jacobians, np.ndarray)
@@ -122,7 +122,7 @@ def test_saturated_float32_network_in_float64(vj):
     assert e.min() < 1e-38
     expected = np.linalg.slogdet(W).logabsdet / 8 + np.mean(np.log(4 * e / (1 + e) ** 2))
     found = vj.log_singular_values(chain).log_singular_values
-    assert np.isfinite(found).all() and np.mean(found) / 100 == pytest.approx(expected, rel=1e-12)
+    assert np.isfinite(found).all() and np.mean(found) / 60 == pytest.approx(expected, rel=1e-12)
     plain = vj.linearize(cell, trajectory)
     np.testing.assert_allclose(plain.jacobians, chain.jacobians, rtol=1e-3, atol=1e-37)
     assert chain.mv(np.ones(8), window=(0, 1)).shape == (8,)

@@ -46,7 +46,7 @@ def test_exit_code_is_the_verdict(saved, capsys, factor, code):
 
 
 def test_short_sequences_exit_with_inconclusive(saved, capsys):
-    file, inputs = saved(0.5, steps=4)
+    file, inputs = saved(0.5, steps=5)
     assert call("diagnose", file, "--inputs", inputs) == 5
     assert "INCONCLUSIVE" in capsys.readouterr().out
 
@@ -67,8 +67,8 @@ def test_torch_weights(tmp_path, capsys):
 
     rng = np.random.default_rng(0)
     weights = {
-        "weight_ih_l0": rng.normal(size=(16, 2)), "weight_hh_l0": 0.1 * rng.normal(size=(16, 4)),
-        "bias_ih_l0": np.zeros(16), "bias_hh_l0": np.zeros(16),
+        "weight_ih_l0": rng.normal(size=(12, 2)), "weight_hh_l0": 0.1 * rng.normal(size=(12, 3)),
+        "bias_ih_l0": np.zeros(12), "bias_hh_l0": np.zeros(12),
     }  # fmt: skip
     weights = {name: value.astype(np.float32) for name, value in weights.items()}
     safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
@@ -116,6 +116,7 @@ def test_unknown_arguments_exit_with_usage(capsys):
     capsys.readouterr()
 
 
+@pytest.mark.float64_anyway
 def test_help_is_quick_and_imports_nothing_heavy():
     code = f"import sys; sys.argv = ['vanishing-jax', '--help']\ntry:\n    {CALL}\nfinally:\n    "
     code = (
@@ -128,8 +129,17 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert time.monotonic() - begin < 10  # the promise is 0.5 s; this only catches a heavy import
 
 
+@pytest.fixture
+def small_demo(monkeypatch):
+    """Let the demo's networks have the state sizes of other tests: fewer programs to compile."""
+    import vanishing_jax.cli._demo as demo
+
+    monkeypatch.setattr(demo, "_HIDDEN", 3)
+    return demo
+
+
 @pytest.mark.slow
-def test_demo(tmp_path, capsys):
+def test_demo(small_demo, tmp_path, capsys):
     assert call("demo", "--out", tmp_path, "--steps", 20) == 0
     printed = capsys.readouterr().out
     assert "tanh RNN (Glorot)     before" in printed and "LSTM (forget bias 1)  after" in printed
@@ -142,13 +152,11 @@ def test_demo(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_interrupted_demo_leaves_what_was_finished(tmp_path, capsys, monkeypatch):
-    import vanishing_jax.cli._demo as demo
-
+def test_interrupted_demo_leaves_what_was_finished(small_demo, tmp_path, capsys, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "train", interrupt)
+    monkeypatch.setattr(small_demo, "train", interrupt)
     assert call("demo", "--out", tmp_path, "--steps", 20) == 130
     assert "interrupted; 1 of 4 diagnoses finished" in capsys.readouterr().out
     assert "before training" in (tmp_path / "report.html").read_text()

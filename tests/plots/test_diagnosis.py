@@ -4,6 +4,8 @@ from matplotlib.figure import Figure
 
 from . import fakes
 
+pytestmark = pytest.mark.float64_anyway
+
 
 @pytest.fixture
 def plots():

@@ -4,6 +4,8 @@ import pytest
 
 from . import fakes
 
+pytestmark = pytest.mark.float64_anyway
+
 
 @pytest.fixture
 def plot_norm_triangle():

@@ -2,6 +2,8 @@ import pytest
 
 from ..plots import fakes
 
+pytestmark = pytest.mark.float64_anyway
+
 
 @pytest.fixture
 def figures():
@@ -57,6 +59,26 @@ def test_slugs_are_unique(figures):
 def test_every_figure_says_how_to_read_it(figures):
     for spec in (*figures.FIGURES, figures.OVERLAY):
         assert spec.reading.endswith(".") and spec.title
+
+
+def test_a_figure_is_drawn_once_in_its_context(figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
+    drawn, original = [], figures._draw_png
+    monkeypatch.setattr(
+        figures, "_draw_png", lambda spec, data: drawn.append(data) or original(spec, data)
+    )
+    one, other = fakes.diagnosis(), fakes.healthy()
+    with figures.drawn_once():
+        for name in ("first", "again"):
+            figures.save_figures(tmp_path / name, one)
+        figures.save_figures(tmp_path / "other", other)
+    assert len(drawn) == 2 and drawn[0] is one and drawn[1] is other
+    first, again, other = (
+        (tmp_path / name / "transport.png").read_bytes() for name in ("first", "again", "other")
+    )
+    assert first == again != other
+    figures.save_figures(tmp_path / "later", one)
+    assert len(drawn) == 3
 
 
 def test_the_same_figure_has_the_same_bytes(figures):

@@ -1,10 +1,13 @@
 import html.parser
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from ..plots import fakes
+
+pytestmark = pytest.mark.float64_anyway
 
 HOSTILE = "<img src=x onerror=alert(1)> & \"quotes\" 'too' {{ 7 * 7 }} $"
 
@@ -73,9 +76,15 @@ def test_one_diagnosis(write_report, tmp_path):
         "3 of 6",
         "1.6 × 10¹¹",
         "vanishing_jax",
-        "64-bit types",
     ):
         assert words in tags.text, words
+
+
+@pytest.mark.parametrize(("x64", "word"), [(True, "on"), (False, "off")])
+def test_the_x64_flag_is_named(write_report, tmp_path, x64, word):
+    with jax.enable_x64(x64):
+        path = write_report(tmp_path / "r.html", fakes.healthy(), title="t")
+    assert f"64-bit types {word}" in read(path).text
 
 
 def test_figures_are_embedded_and_described(write_report, tmp_path):

@@ -23,9 +23,7 @@ def test_the_way_of_an_accelerator_is_as_accurate(vj, family, monkeypatch):
 
     cpu = _backend.cpu()
     monkeypatch.setattr(_walk, "backend_for", lambda _: _backend.accelerator(cpu.device))
-    family = (helpers.FAMILIES | helpers.ILL_CONDITIONED)[family]
-    jacobians = family(np.random.default_rng(3), 8, 40)
-    exact = helpers.exact_log_singular_values(jacobians, 3500)
+    jacobians, exact = helpers.family_and_exact_logs(family)
     finite = np.isfinite(exact)
     for options in ({}, {"direction": "backward", "tolerance": 1e-9}):
         result = spectrum(vj, jacobians, **options)

@@ -8,8 +8,10 @@ import safetensors.numpy
 
 from .. import helpers
 
-STEPS = 48  # three stretches of 16, each with two records: one program
-OPTIONS = {"every": 8, "tolerance": 1e-8}
+# Three stretches of 16, each with four records (and up to three cuts): one program, which other
+# tests share.
+STEPS = 48
+OPTIONS = {"every": 4, "tolerance": 1e-8}
 
 pytestmark = pytest.mark.float64_anyway
 
@@ -30,9 +32,9 @@ def tanh_step(W, state, input):
 def make(vj, kind, step=tanh_step):
     rng = np.random.default_rng(0)
     if kind == "dense":
-        return vj.JacobianChain(helpers.tanh_chain(rng, 3, STEPS, 2.0))
+        return vj.JacobianChain(helpers.tanh_chain(rng, 4, STEPS, 2.0))
     cell = vj.FunctionCell(step, jnp.asarray(rng.standard_normal((3, 3))))
-    inputs = jnp.asarray(rng.standard_normal((2, STEPS, 3)))
+    inputs = jnp.asarray(rng.standard_normal((4, STEPS, 3)))
     true_cell = vj.FunctionCell(tanh_step, cell.params)
 
     def streamed(inputs):
@@ -118,7 +120,7 @@ def test_the_file_holds_arrays_and_names_and_is_written_in_between(vj, monkeypat
     assert len(seen) == 3 + 1  # each stretch, and the result
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata()["format"] == "vanishing_jax walk"
-        assert file.get_tensor("records.logs").shape == (6, 3)
+        assert file.get_tensor("records.logs").shape == (12, 4)
         assert file.get_tensor("walk.lag") == STEPS
 
 

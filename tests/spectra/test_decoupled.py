@@ -86,11 +86,11 @@ def test_complex_diagonal_has_each_modulus_twice(vj, dense):
 def test_blocks_of_several_sizes(vj, monkeypatch):
     from vanishing_jax.spectra import _backend, _decoupled
 
-    monkeypatch.setattr(_decoupled, "_LONGEST", 16)  # two stretches
-    J = block_diagonal(np.random.default_rng(0), [1, 3, 1, 3], 20)
+    monkeypatch.setattr(_decoupled, "_LONGEST", 8)  # two stretches
+    J = block_diagonal(np.random.default_rng(0), [1, 3, 1, 3], 16)
     chain = vj.JacobianChain(J)
     assert sorted(len(block) for block in vj.spectra.decoupled_blocks(chain)) == [1, 1, 3, 3]
-    lags = [0, 3, 9, 18, 19, 20]
+    lags = [0, 3, 7, 14, 15, 16]
     for direction in ("forward", "backward"):
         result = vj.log_singular_values(chain, lags=lags, direction=direction)
         for (s, t), logs, bound in zip(
@@ -99,8 +99,8 @@ def test_blocks_of_several_sizes(vj, monkeypatch):
             exact = helpers.exact_log_singular_values(J[s:t], 150) if s < t else 0
             np.testing.assert_array_less(np.abs(logs - exact), bound)
         assert result.error_bound.max() < 1e-8
-    part = vj.log_singular_values(chain, window=(2, 9), k=3, tolerance=1e-6, lags=[1, 2, 3, 7])
-    expected = helpers.exact_log_singular_values(J[2:9], 100)[:3]
+    part = vj.log_singular_values(chain, window=(2, 13), k=3, tolerance=1e-6, lags=[1, 2, 3, 11])
+    expected = helpers.exact_log_singular_values(J[2:13], 100)[:3]
     np.testing.assert_allclose(part.log_singular_values[-1], expected, atol=1e-6)
     assert part.meets_tolerance
     monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 0)
@@ -112,7 +112,8 @@ def test_against_the_general_path_and_each_block_alone(vj):
     J = block_diagonal(np.random.default_rng(1), [1, 3, 1, 3], 400)
     chain = vj.JacobianChain(J)
     spectrum = vj.log_singular_values(chain, lags=[30, 400])
-    np.testing.assert_allclose(spectrum.log_singular_values[0], whole(chain, [30])[0], atol=1e-9)
+    general = whole(vj.JacobianChain(J[:30]), [30])[0]
+    np.testing.assert_allclose(spectrum.log_singular_values[0], general, atol=1e-9)
     # Over 400 steps the general path loses which block is which: it is 2 nats off.
     exact = [
         helpers.exact_log_singular_values(J[:, block][:, :, block], 500)

@@ -19,13 +19,13 @@ def spectrum(vj, jacobians, **options):
 @pytest.mark.float64_anyway
 def test_error_bound_sees_nearly_singular_factors(vj):
     rng = np.random.default_rng(5)
-    u = rng.standard_normal((20, 6))
+    u = rng.standard_normal((40, 8))
     u /= np.linalg.norm(u, axis=1)[:, None]
-    projections = np.eye(6) - u[:, :, None] * u[:, None, :]  # singular but for rounding
-    contracted = helpers.orthogonal_chain(rng, 6, 20) * np.logspace(0, -13, 6)
+    projections = np.eye(8) - u[:, :, None] * u[:, None, :]  # singular but for rounding
+    contracted = helpers.orthogonal_chain(rng, 8, 40) * np.logspace(0, -13, 8)
     for jacobians in (projections, contracted):
         result = spectrum(vj, jacobians)
-        exact = helpers.exact_log_singular_values(jacobians, 1200)
+        exact = helpers.exact_log_singular_values(jacobians, 2400)
         np.testing.assert_array_less(np.abs(result.log_singular_values - exact), result.error_bound)
 
 

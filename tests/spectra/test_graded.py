@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,18 @@ def graded():
     from vanishing_jax.spectra import _graded
 
     return _graded
+
+
+@functools.cache
+def multiply(exactly):
+    """Return the compiled function that multiplies a graded product by one more Jacobian."""
+    from vanishing_jax.spectra import _factorization, _graded
+
+    def by_factors(product, J):
+        factors = _factorization.factor(product.frame @ J.T)
+        return _graded.multiply(product, factors, jnp.ones((), J.dtype))
+
+    return jax.jit(_graded.multiply_exactly if exactly else by_factors)
 
 
 def test_powers_of_two_are_exact(graded):
@@ -32,19 +46,13 @@ def test_half_precision_is_refused(graded):
 @pytest.mark.parametrize("exactly", [False, True])
 @pytest.mark.parametrize("family", ["tanh, gain 3", "ginibre", "relu", "graded on both sides"])
 def test_invariant(graded, family, exactly):
-    from vanishing_jax.spectra import _factorization
-
     jacobians = helpers.FAMILIES[family](np.random.default_rng(0), 5, 6)
     product = graded.identity(5, jnp.result_type(float))
     start = graded.start_frame(5)
     formed = np.eye(5)
     for J in jacobians:
         J = jnp.asarray(J, product.frame.dtype)
-        if exactly:
-            product = graded.multiply_exactly(product, J)
-        else:
-            factors = _factorization.factor(product.frame @ J.T)
-            product = graded.multiply(product, factors, jnp.ones((), J.dtype))
+        product = multiply(exactly)(product, J)
         formed = np.asarray(J, np.float64) @ formed
     exponent, W = graded.scaled_rows(product)
     scale = np.exp2(np.maximum(np.asarray(exponent, np.float64), -1000))
@@ -70,14 +78,13 @@ def test_wide_rows_are_absorbed_entry_by_entry(graded):
 
 
 def test_diagonal_alone_follows_the_whole_triangle(graded):
-    from vanishing_jax.spectra import _factorization, _finish
+    from vanishing_jax.spectra import _finish
 
     dtype = jnp.result_type(float)
-    whole, alone = graded.identity(4, dtype), graded.identity(4, dtype, diagonal_only=True)
-    for J in helpers.tanh_chain(np.random.default_rng(0), 4, 5, 2.0):
-        factors = _factorization.factor(whole.frame @ jnp.asarray(J, dtype).T)
-        one = jnp.ones((), dtype)
-        whole, alone = graded.multiply(whole, factors, one), graded.multiply(alone, factors, one)
+    whole, alone = graded.identity(5, dtype), graded.identity(5, dtype, diagonal_only=True)
+    for J in helpers.tanh_chain(np.random.default_rng(0), 5, 5, 2.0):
+        J = jnp.asarray(J, dtype)
+        whole, alone = multiply(False)(whole, J), multiply(False)(alone, J)
     atol = 1e-12 if dtype == jnp.float64 else 1e-4
     np.testing.assert_allclose(
         _finish.log_growth_of(alone), _finish.log_growth_of(whole), atol=atol

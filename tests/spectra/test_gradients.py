@@ -1,5 +1,6 @@
 """Gradients through log singular values and QR growth against derivatives in high precision."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -70,7 +71,7 @@ def _pull(function, jacobians, weights):
 def _gradients(name, options):
     function = functions()[name]
     if options:
-        return lambda J, w: jax.vjp(lambda J: function(J, **dict(options)), J)[1](w)[0]
+        function = functools.partial(function, **dict(options))
     return lambda J, w: _pull(function, J, w)
 
 
@@ -147,15 +148,15 @@ def test_gradient_of_each_singular_value_of_a_wide_spectrum():
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 def test_every_entry_of_one_step(name):
-    J = ginibre_chain(np.random.default_rng(3), N, 5)
+    J = ginibre_chain(np.random.default_rng(3), N, 3)
     weights = np.array([1.0, -2.0, 0.5, 3.0])
     found = np.asarray(gradient(name, J, weights))
     expected = np.empty((N, N))
     for i, j in np.ndindex(N, N):
         direction = np.zeros_like(J)
-        direction[2, i, j] = 1
+        direction[1, i, j] = 1
         expected[i, j] = central_difference(J, weights, direction, name=name)
-    np.testing.assert_allclose(found[2], expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found[1], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["singular values", "growth"])
@@ -175,7 +176,7 @@ def test_all_ones_cotangent_gives_the_inverse_transposes(name):
 def test_a_cluster_of_equal_values_with_equal_cotangents():
     """Two pairs, 2 and 1/2 per step: the sum over one pair has a gradient, b a^T summed."""
     rng = np.random.default_rng(0)
-    U = orthogonal_chain(rng, N, 31)
+    U = orthogonal_chain(rng, N, 61)
     D = np.diag([2.0, 2.0, 0.5, 0.5])
     J = U[1:] @ D @ np.swapaxes(U[:-1], 1, 2)
     found = gradient("singular values", J, np.array([1.0, 1.0, 0, 0]))
@@ -185,12 +186,12 @@ def test_a_cluster_of_equal_values_with_equal_cotangents():
 
 
 @pytest.mark.float64_anyway
-def test_two_steps_against_autodiff_of_the_formed_product():
-    J = jnp.asarray(ginibre_chain(np.random.default_rng(5), N, 2))
+def test_three_steps_against_autodiff_of_the_formed_product():
+    J = jnp.asarray(ginibre_chain(np.random.default_rng(5), N, 3))
     weights = jnp.arange(1.0, N + 1)
 
     def formed(J):
-        return weights @ jnp.log(jnp.linalg.svd(J[1] @ J[0], compute_uv=False))
+        return weights @ jnp.log(jnp.linalg.svd(J[2] @ J[1] @ J[0], compute_uv=False))
 
     expected = jax.grad(formed)(J)
     found = gradient("singular values", J, weights)
@@ -238,11 +239,11 @@ def _gradient_below_rank(jacobians, weights, rank):
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 def test_checkpoints_change_nothing(name):
     dtype = jnp.result_type(float)
-    J = tanh_chain(np.random.default_rng(0), N, 11, 1.5).astype(dtype)
+    J = tanh_chain(np.random.default_rng(0), N, 60, 1.5).astype(dtype)
     weights = np.arange(1, N + 1).astype(dtype)
     stored = gradient(name, J, weights)
     eps = float(jnp.finfo(dtype).eps)
-    for every in (1, 4):  # 11 is no multiple of 4
+    for every in (1, 7):  # 60 is no multiple of 7
         again = gradient(name, J, weights, checkpoint_every=every)
         np.testing.assert_allclose(again, stored, rtol=100 * eps, atol=eps)
     with pytest.raises(ValueError, match="checkpoint_every >= 1"):
@@ -253,7 +254,7 @@ def test_checkpoints_change_nothing(name):
 def test_batches_by_vmap(name):
     dtype = jnp.result_type(float)
     rng = np.random.default_rng(0)
-    J = np.stack([ginibre_chain(rng, N, 5), tanh_chain(rng, N, 5, 12.0)]).astype(dtype)
+    J = np.stack([ginibre_chain(rng, N, 3), tanh_chain(rng, N, 3, 12.0)]).astype(dtype)
     weights = np.arange(1, N + 1).astype(dtype)
     found = jax.vmap(lambda J: _pull(functions()[name], J, jnp.asarray(weights)))(jnp.asarray(J))
     one_by_one = np.stack([gradient(name, chain, weights) for chain in J])
@@ -352,7 +353,7 @@ def test_coinciding_singular_values_are_flagged():
     inputs = jnp.zeros((5, 1))
     single, together = (
         vj.spectra.spectral_gradient(cell, jnp.ones(N), inputs, weights=w)
-        for w in (np.ones(1), np.ones(N))
+        for w in (np.eye(N)[0], np.ones(N))
     )
     assert single.is_degenerate and not single.is_meaningful and "coincide" in repr(single)
     assert together.is_meaningful and together.smallest_gap == np.inf

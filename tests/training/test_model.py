@@ -55,6 +55,24 @@ def test_readout_loss_of_the_rollouts_is_the_loss_of_the_model(model):
     assert np.all(gradient[:-1] == 0) and np.any(gradient[-1] != 0)
 
 
+def test_readout_losses_of_two_models_share_their_compilation():
+    traced = []
+
+    @jax.jit
+    def evaluate(loss, states):
+        traced.append(None)
+        return loss(states)
+
+    task, states = digits(), jnp.ones((2, 3, 4))
+    _, targets = task.sample(jr.key(3), 2)
+    for seed in (0, 1):
+        model = SequenceModel(VanillaCell(1, 4, key=jr.key(seed)), 10, key=jr.key(seed))
+        expected = task.loss(model.read(states)[:, -1], targets)
+        found = evaluate(readout_loss(model, task, targets), states)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert len(traced) == 1
+
+
 def test_readout_starts_with_glorot_weights_and_zero_bias():
     model = SequenceModel(VanillaCell(1, 50, key=jr.key(0)), 30, key=jr.key(1))
     assert model.weight.shape == (30, 50)

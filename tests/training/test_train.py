@@ -50,6 +50,9 @@ class Steep(FirstSign):
         return jnp.mean(outputs) ** 1.5
 
 
+STEEP = optax.sgd(0.6)
+
+
 def small_model(cell_class=VanillaCell):
     key_cell, key_readout = jr.split(jr.key(0))
     return SequenceModel(cell_class(1, 4, key=key_cell), 1, key=key_readout)
@@ -104,7 +107,7 @@ def test_agrees_with_updates_written_out():
 
 
 def test_last_chunk_stops_at_the_requested_update():
-    whole, _ = run(small_model(), steps=4, record_every=4)
+    whole, _ = run(small_model(), steps=4)
     parts, history = run(small_model(), steps=4, record_every=3)
     np.testing.assert_array_equal(history.step, [3, 4])
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
@@ -141,9 +144,7 @@ def test_gradient_norm_is_before_clipping_and_out_of_reach_of_overflow():
 
 def test_stops_before_the_first_nonfinite_update():
     # w = 1 - 0.6 * 1.5 = 0.1; then 0.1 - 0.9 sqrt(0.1) < 0; the third loss is not a number.
-    model, history = run(
-        Constant(jnp.ones(1)), Steep(), optimizer=optax.sgd(0.6), steps=40, record_every=4
-    )
+    model, history = run(Constant(jnp.ones(1)), Steep(), optimizer=STEEP, steps=40, record_every=4)
     assert history.nonfinite_step == 3
     assert history.nonfinite_leaf == "gradient of weight"
     np.testing.assert_array_equal(history.step, [3])
@@ -175,7 +176,7 @@ def test_infinite_loss_with_finite_gradient_is_named():
 
 def test_throw_raises_with_the_step_and_the_leaf():
     with pytest.raises(FloatingPointError, match="update 3 met a NaN.*gradient of weight"):
-        run(Constant(jnp.ones(1)), Steep(), optimizer=optax.sgd(0.6), throw=True)
+        run(Constant(jnp.ones(1)), Steep(), optimizer=STEEP, record_every=4, throw=True)
 
 
 @pytest.mark.parametrize("finished", [0, 2])

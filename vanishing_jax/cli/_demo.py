@@ -12,6 +12,7 @@ import optax
 from .. import cells, tasks
 from ..diagnostics import Diagnosis, diagnose
 from ..report import save_figures, write_report
+from ..report._figures import drawn_once
 from ..training import SequenceModel, readout_loss, train
 
 _HIDDEN = 32
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     diagnosis: Diagnosis
 
 
+@drawn_once()
 def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
     """Run the demo; what is finished when it is interrupted is on disk. Return the exit code."""
     begin = time.monotonic()

@@ -213,7 +213,7 @@ def _logistic_map(rng) -> Iterator[Check]:
 
 
 def _henon_map(rng) -> Iterator[Check]:
-    yield from _published("Henon map", theory.henon_map, 5000, 1.0, 1e-10)
+    yield from _published("Henon map", theory.henon_map, 4096, 1.0, 1e-10)
 
 
 def _lorenz_flow(rng) -> Iterator[Check]:

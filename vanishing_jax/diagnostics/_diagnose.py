@@ -95,7 +95,7 @@ def diagnose(
     **Example:**
 
     >>> import jax.random as jr, vanishing_jax as vj
-    >>> cell = vj.cells.VanillaCell(1, 8, activation="sigmoid", key=jr.key(0))
+    >>> cell = vj.cells.VanillaCell(1, 3, activation="sigmoid", key=jr.key(0))
     >>> inputs = jr.normal(jr.key(1), (4, 20, 1))
     >>> vj.diagnose(cell, inputs).verdict
     'vanishing'
@@ -229,7 +229,12 @@ def _is_inexact(leaf):
 
 
 def _time_first(tree):
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), tree)
+    """Return floating leaves with time before the batch, on the host: nothing to compile."""
+
+    def swap(leaf):
+        return np.moveaxis(np.asarray(leaf), 1, 0) if _is_inexact(leaf) else leaf
+
+    return jax.tree.map(swap, tree)
 
 
 def _subject(cell, batch):

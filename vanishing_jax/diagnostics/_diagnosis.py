@@ -122,12 +122,14 @@ class Diagnosis:
         results whole.
         """
         from ..report import save_figures, write_report
+        from ..report._figures import drawn_once
 
         folder = pathlib.Path(folder)
         text = json.dumps(self.to_dict(), indent=1)
         write_atomically(folder / "diagnosis.json", text.encode())
-        save_figures(folder, self)
-        write_report(folder / "report.html", self, title="Gradient diagnosis")
+        with drawn_once():
+            save_figures(folder, self)
+            write_report(folder / "report.html", self, title="Gradient diagnosis")
         return folder
 
 

@@ -168,7 +168,8 @@ def _without_input(subject):
 
 
 def _leaky(share):
-    return lambda subject: _turn(subject, new_share=jnp.asarray(share))
+    # Of the dtype that a neutral knob has: jnp.asarray(0.1) is weakly typed, another compilation.
+    return lambda subject: _turn(subject, new_share=share * jnp.ones(()))
 
 
 def _recurrent(fn):

@@ -1,8 +1,10 @@
 """The figures of a report: what each one is, how to read it, and its PNG bytes."""
 
+import contextlib
+import contextvars
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,8 +128,36 @@ def figures_of(diagnosis: Any) -> list[FigureSpec]:
     return [spec for spec in FIGURES if spec.is_available(diagnosis)]
 
 
-def draw_png(spec: FigureSpec, data: Any) -> tuple[bytes, int, int]:
+Picture = tuple[bytes, int, int]
+
+# (name of the figure, id of the data) -> the data, so that its id stays its own, and the picture.
+_drawn: contextvars.ContextVar[dict[tuple[str, int], tuple[Any, Picture]] | None] = (
+    contextvars.ContextVar("drawn", default=None)
+)
+
+
+@contextlib.contextmanager
+def drawn_once() -> Iterator[None]:
+    """Draw each figure of a diagnosis once in this context, however often it is written."""
+    token = _drawn.set({})
+    try:
+        yield
+    finally:
+        _drawn.reset(token)
+
+
+def draw_png(spec: FigureSpec, data: Any) -> Picture:
     """Return the PNG of one figure, and its width and height in CSS pixels."""
+    drawn = _drawn.get()
+    if drawn is None:
+        return _draw_png(spec, data)
+    place = spec.name, id(data)
+    if place not in drawn:
+        drawn[place] = data, _draw_png(spec, data)
+    return drawn[place][1]
+
+
+def _draw_png(spec: FigureSpec, data: Any) -> Picture:
     # Not pyplot: a report written from a thread or a server must not touch its list of figures.
     from matplotlib.figure import Figure
 

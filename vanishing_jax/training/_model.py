@@ -88,9 +88,10 @@ def readout_loss(
     **Example:** `vj.diagnose(model.cell, inputs, loss=readout_loss(model, task, targets))` asks how
     far back the gradient of the task's own loss reaches.
     """
+    # A pytree, not a closure: another model or other targets do not mean another compilation.
+    return jax.tree_util.Partial(_readout_loss, model, task, targets)
 
-    def loss(states: PyTree) -> Array:
-        # All steps are read and one is kept: the readout costs nothing beside the recurrence.
-        return task.loss(model.read(states)[..., -1, :], targets)
 
-    return loss
+def _readout_loss(model: SequenceModel, task: AbstractTask, targets: PyTree, states: PyTree):
+    # All steps are read and one is kept: the readout costs nothing beside the recurrence.
+    return task.loss(model.read(states)[..., -1, :], targets)
