@@ -165,7 +165,7 @@ def test_rows_that_part_by_more_than_the_range_in_two_steps(dtype, bits, rtol):
     found = gradient("singular values", J, weights)
     J, weights = J.astype(np.float64), weights.astype(np.float64)
     for t in range(2):  # one at a time: gradients of steps differ by many decades
-        check_along_directions(J, weights, found, rng, rtol=rtol, steps=[t])
+        check_along_directions(J, weights, found, rng, rtol=rtol, steps=slice(t, t + 1))
 
 
 @pytest.mark.float64_anyway
