@@ -99,16 +99,45 @@ def _group_table(rows, group):
 
 def accuracy(result) -> str:
     """Return the sections about error and bound."""
-    tolerances = list(dict.fromkeys(r["tolerance"] for r in result["by_family"]))
-    names = [f"tolerance {t:g}" if t else "no tolerance" for t in tolerances]
+    first = result["float32"][0]
+    parts = [
+        provenance(result),
+        _accuracy_note(result["settings"]),
+        _family_table(result["by_family"]),
+        "### The bound over random chains",
+        _bound_table(result["slack"]),
+        "![Error and bound](figures/error_and_bound.png)",
+        f"### float32 Jacobians, n = {first['n']}, {first['steps']} steps",
+        _float32_table(result["float32"]),
+        "### Long runs",
+        _long_run_table(result["long_runs"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _accuracy_note(settings):
+    sizes, lags = (", ".join(map(str, settings[k])) for k in ("sizes", "lags"))
+    return (
+        f"Over n = {sizes}, lags {lags} and both directions: the worst error of any log σ, the "
+        "bound reported there, the median of bound/error, the worst error/bound; how often a "
+        "bound was below its error, over all spectra and tolerances; how often a tolerance was "
+        "reported as met and was not; in how many spectra the exact zeros were found exactly."
+    )
+
+
+def _family_table(rows):
+    """Return one line per family: its errors at each tolerance, and how its bounds held."""
+    tolerances = list(dict.fromkeys(r["tolerance"] for r in rows))
     lines = []
-    for family in dict.fromkeys(r["family"] for r in result["by_family"]):
-        mine = {r["tolerance"]: r for r in result["by_family"] if r["family"] == family}
+    for family in dict.fromkeys(r["family"] for r in rows):
+        mine = {r["tolerance"]: r for r in rows if r["family"] == family}
         first = next(iter(mine.values()))
+        errors = [short(mine[t]["max_error"]) if t in mine else "failed" for t in tolerances]
         lines.append(
-            [family, short(first["lowest_log_sigma"])]
-            + [short(mine[t]["max_error"]) if t in mine else "failed" for t in tolerances]
-            + [
+            [
+                family,
+                short(first["lowest_log_sigma"]),
+                *errors,
                 short(first["bound_there"]),
                 short(first["median_bound_over_error"]),
                 short(max(float(r["worst_error_over_bound"]) for r in mine.values())),
@@ -118,11 +147,14 @@ def accuracy(result) -> str:
                 f"{sum(r['spectra'] for r in mine.values())}",
             ]
         )
-    settings = result["settings"]
-    sizes, lags = (", ".join(map(str, settings[k])) for k in ("sizes", "lags"))
+    names = [f"tolerance {t:g}" if t else "no tolerance" for t in tolerances]
     headings = ["family", "lowest log σ", *names, "bound there", "bound/error"]
-    headings += ["worst error/bound", "bound < error", "tolerance broken"]
-    slack = [
+    headings += ["worst error/bound", "bound < error", "tolerance broken", "zeros right"]
+    return table(headings, lines)
+
+
+def _bound_table(rows):
+    lines = [
         [
             f"{r['tolerance']:g}" if r["tolerance"] else "none",
             r["chains"],
@@ -134,9 +166,15 @@ def accuracy(result) -> str:
             f"{r['zeros_right']} of {r['chains']}",
             ", ".join(short(q) for q in r["slack_quantiles_5_50_95"]),
         ]
-        for r in result["slack"]
+        for r in rows
     ]
-    single = [
+    headings = ["tolerance", "chains", "singular values", "bound < error", "worst error/bound"]
+    headings += ["tolerance broken", "infinite bounds", "zeros right"]
+    return table([*headings, "bound/error, quantiles 5, 50, 95 %"], lines)
+
+
+def _float32_table(rows):
+    lines = [
         [
             r["family"],
             short(r["max_error"]),
@@ -144,9 +182,14 @@ def accuracy(result) -> str:
             f"{r['zeros_found']} of {r['zeros']}",
             short(r["float32_arithmetic"]),
         ]
-        for r in result["float32"]
+        for r in rows
     ]
-    long = [
+    headings = ["family", "error", "bound there", "zeros found", "error in float32 arithmetic"]
+    return table(headings, lines)
+
+
+def _long_run_table(rows):
+    lines = [
         [
             r["chain"],
             r["n"],
@@ -158,55 +201,10 @@ def accuracy(result) -> str:
             short(r["relative_error"]),
             short(r["max_bound"]),
         ]
-        for r in result["long_runs"]
+        for r in rows
     ]
-    first = result["float32"][0]
-    return "\n\n".join(
-        [
-            provenance(result),
-            f"Over n = {sizes}, lags {lags} and both directions: the worst error of any log σ, the "
-            "bound reported there, the median of bound/error, the worst error/bound; how often a "
-            "bound was below its error, over all spectra and tolerances; how often a tolerance was "
-            "reported as met and was not; in how many spectra the exact zeros were found exactly.",
-            table([*headings, "zeros right"], lines),
-            "### The bound over random chains",
-            table(
-                [
-                    "tolerance",
-                    "chains",
-                    "singular values",
-                    "bound < error",
-                    "worst error/bound",
-                    "tolerance broken",
-                    "infinite bounds",
-                    "zeros right",
-                    "bound/error, quantiles 5, 50, 95 %",
-                ],
-                slack,
-            ),
-            "![Error and bound](figures/error_and_bound.png)",
-            f"### float32 Jacobians, n = {first['n']}, {first['steps']} steps",
-            table(
-                ["family", "error", "bound there", "zeros found", "error in float32 arithmetic"],
-                single,
-            ),
-            "### Long runs",
-            table(
-                [
-                    "chain",
-                    "n",
-                    "steps",
-                    "reference",
-                    "log σ₁",
-                    "lowest",
-                    "error",
-                    "relative",
-                    "largest bound",
-                ],
-                long,
-            ),
-        ]
-    )
+    headings = ["chain", "n", "steps", "reference", "log σ₁", "lowest", "error", "relative"]
+    return table([*headings, "largest bound"], lines)
 
 
 def peers(result) -> str:

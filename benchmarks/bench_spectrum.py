@@ -162,7 +162,7 @@ class Reference:
         """Compare with the derivative along one direction by central differences."""
         value, gradient = value
         weights = np.random.default_rng(0).standard_normal(self.problem.size)
-        step = 1e-6
+        step = 3e-6  # between the rounding of the two spectra and the third derivative
         J = self.chains[0]
         # J_t (1 + h X): relative changes, for tiny rows do not survive absolute ones.
         direction = J @ np.random.default_rng(1).standard_normal(J.shape) / self.problem.size
@@ -172,8 +172,9 @@ class Reference:
             for s in (step, -step)
         )
         expected = (plus - minus) / (2 * step)
-        found = float(np.sum(np.asarray(gradient) * direction))
-        error = float(abs(found - expected) / abs(expected))
+        shares = np.sum(np.asarray(gradient) * direction, axis=(1, 2))
+        # The shares of the steps may cancel; the differences carry rounding of either sign of each.
+        error = float(abs(shares.sum() - expected) / (abs(expected) + np.linalg.norm(shares)))
         return {"passed": error < 1e-4, "relative_error": error}
 
 

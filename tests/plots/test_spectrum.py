@@ -88,3 +88,17 @@ def test_densities_at_the_nearest_recorded_lags(plots):
     assert "15 × 0" in [text.get_text() for text in ax.texts]
     default = plots.plot_spectrum_density(spectrum)
     assert [tick.get_text() for tick in default.get_yticklabels()][::3] == ["lag 16", "lag 1"]
+
+
+def test_a_density_ends_where_the_values_end(plots):
+    spectrum = fakes.spectrum(num_steps=16, n=30)
+    ax = plots.plot_spectrum_density(spectrum, lags=(16,))
+    values = spectrum.log_singular_values[-1] / np.log(10)
+    drawn = np.concatenate([line.get_xdata() for line in ax.lines if len(line.get_xdata()) > 2])
+    assert abs(drawn.min() - values.min()) < 1e-3 * np.ptp(values)
+    assert abs(drawn.max() - values.max()) < 1e-3 * np.ptp(values)
+
+
+def test_the_colorbar_has_the_largest_on_top_as_the_lines_do(plots):
+    bar = plots.plot_spectrum(fakes.spectrum(num_steps=16, n=6)).figure.axes[1]
+    assert bar.yaxis_inverted()

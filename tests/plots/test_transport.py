@@ -80,6 +80,9 @@ def test_before_and_after(plot_transport):
     assert labels == ["tanh", r"after _\$"]
     styles = {handle.get_linestyle() for handle in ax.get_legend().legend_handles}
     assert len(styles) == 2  # line style repeats what color says
+    assert "dashed: horizon" not in "".join(text.get_text() for text in ax.texts)
+    runs["near"] = fakes.diagnosis(horizon=7.0, horizon_is_extrapolated=False)
+    assert plot_transport(runs).texts[0].get_text().startswith("dashed: horizon")
 
 
 def test_empty_undefined_and_tiny_data(plot_transport):

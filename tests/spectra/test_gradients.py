@@ -109,10 +109,13 @@ def central_difference(jacobians, weights, direction, *, name="singular values",
         return float(total / (2 * h))
 
 
-def check_along_directions(jacobians, weights, found, rng, *, rtol, name="singular values"):
-    """Compare <found, direction> with exact differences, for changes J_t X on both sides."""
+def check_along_directions(
+    jacobians, weights, found, rng, *, rtol, name="singular values", steps=slice(None)
+):
+    """Compare <found, change> with exact differences, for changes J_t X and X J_t of `steps`."""
     digits = 800 if len(jacobians) < 10 else 1600
-    X = rng.standard_normal((2, *jacobians.shape))
+    X = np.zeros((2, *jacobians.shape))
+    X[:, steps] = rng.standard_normal(X[:, steps].shape)
     for direction in (jacobians @ X[0], X[1] @ jacobians):
         expected = central_difference(jacobians, weights, direction, name=name, digits=digits)
         terms = np.asarray(found, np.float64) * direction
@@ -143,6 +146,27 @@ def test_gradient_of_each_singular_value_of_a_wide_spectrum():
         weights = np.eye(N)[i]
         found = gradient("singular values", J, weights)
         check_along_directions(J, weights, found, np.random.default_rng(i), rtol=1e-11)
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize(
+    ("dtype", "bits", "rtol"),
+    [
+        (np.float64, (900, 200), 1e-11),
+        (np.float64, (200, 900), 1e-11),
+        (np.float32, (100, 50), 1e-4),
+    ],
+)
+def test_rows_that_part_by_more_than_the_range_in_two_steps(dtype, bits, rtol):
+    """Going back, what underflowed after two steps is of order one after one of them."""
+    rng = np.random.default_rng(6)
+    grading = 2.0 ** -np.outer(bits, np.linspace(0, 1, N))
+    J = (grading[:, :, None] * ginibre_chain(rng, N, 2)).astype(dtype)
+    weights = rng.standard_normal(N).astype(dtype)
+    found = gradient("singular values", J, weights)
+    J, weights = J.astype(np.float64), weights.astype(np.float64)
+    for t in range(2):  # one at a time: gradients of steps differ by many decades
+        check_along_directions(J, weights, found, rng, rtol=rtol, steps=slice(t, t + 1))
 
 
 @pytest.mark.float64_anyway

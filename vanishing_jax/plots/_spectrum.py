@@ -137,6 +137,7 @@ def _draw_fan(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> tuple[lis
         bar.set_label("index $i$ (1 = largest)", fontsize="small")
         bar.ax.tick_params(labelsize="small", which="both")
         bar.ax.minorticks_off()
+        bar.ax.invert_yaxis()  # the largest on top, as their lines are
     return notes, xlabel
 
 
@@ -192,7 +193,8 @@ def _draw_ridge(
         span = max(np.ptp(finite), 0.2)  # equal values still need a bin of some width
         num_bins = int(np.clip(round(np.sqrt(finite.size)) + 2, 3, 40))
         middle = (finite.max() + finite.min()) / 2
-        edges = middle + span * np.linspace(-0.55, 0.55, num_bins + 1)
+        # No wider: over a hundred decades a margin would show values where there are none.
+        edges = middle + span * np.linspace(-0.5001, 0.5001, num_bins + 1)
         counts, _ = np.histogram(finite, edges)
         x = np.repeat(edges, 2)
         y = base + 0.8 * np.r_[0, np.repeat(counts / counts.max(), 2), 0]

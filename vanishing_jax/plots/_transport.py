@@ -54,6 +54,8 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
         _mark_horizon(ax, index, one)
     if not isinstance(diagnosis, Mapping):
         notes = [*_own_notes(diagnosis), *notes]
+    elif any(_horizon_is_drawn(one) for one in labeled.values()):
+        notes = ["dashed: horizon of that color, at 0.001 (dotted)", *notes]
     finish(
         ax,
         title="Gradient carried back through time",
@@ -90,9 +92,13 @@ def _mean_of(log10: np.ndarray) -> str:
     return f"one of {total}" if measured == 1 else f"mean of {measured} of {total}"
 
 
-def _mark_horizon(ax: Axes, index: int, diagnosis: Any) -> None:
+def _horizon_is_drawn(diagnosis: Any) -> bool:
     last = max((int(lag) for lag in diagnosis.lags), default=0)
-    if 0 <= diagnosis.horizon <= last and not diagnosis.horizon_is_extrapolated:
+    return 0 <= diagnosis.horizon <= last and not diagnosis.horizon_is_extrapolated
+
+
+def _mark_horizon(ax: Axes, index: int, diagnosis: Any) -> None:
+    if _horizon_is_drawn(diagnosis):
         options = line_options(
             index, {}, linewidth=1.2, alpha=0.9, linestyle=(0, (4, 2)), marker=""
         )

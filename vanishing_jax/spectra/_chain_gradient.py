@@ -17,10 +17,11 @@ and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones
 Q_0. Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by
 growth, so
 
-* the lower triangle is stepped backward: rounding in it decays, what enters comes from the upper;
-* the upper triangle would blow up, and is not stepped. It is K_t = M_t^-T S M_t^T read off: the
-  scales leave its entries i < j as 2^(e_j - e_i) times W^-T S W^T, well conditioned. Where that
-  is below rounding (all but the first steps, once exponents are separated) it is not computed.
+* the lower triangle shrinks: rounding in it decays, and what it tends to depends on no boundary;
+* the upper triangle grows out of numbers like 2^(e_j - e_i), which is harmless while they are
+  there: relative to that scale its rounding does not grow. Over a long chain they underflow. So it
+  is set anew, from K_t = M_t^-T S M_t^T, whose entries i < j are 2^(e_j - e_i) times those of the
+  well conditioned W^-T S W^T, before a step that would make visible what has underflowed.
 
 No difference of singular values appears in a denominator other than in the vectors themselves:
 equal cotangents of a cluster give its invariant subspace.
@@ -59,18 +60,18 @@ _EXACT_FROM = 2.0**12
 # From this size on the zero half of a triangle is worth a second, smaller matrix product.
 _SPLIT_FROM = 64
 
-# Entries of the upper triangle smaller than this power of two are left out.
-_NEGLIGIBLE = {"float64": -70, "float32": -40}
+# Powers of two by which entries of the upper triangle may grow since it was set: what was below the
+# range of the floats then still is below rounding.
+_LARGEST_GROWTH = {"float64": 900, "float32": 60}
 
 
 class Step(NamedTuple):
-    """One step as the backward pass needs it: (e, W^T) before it, and its factorization.
+    """One step as the backward pass needs it: the rows before it, and its factorization.
 
     `lower` has R^T in its lower triangle and L^T in the strict upper one, Q_t[i] = L[place[i]].
     """
 
-    exponent: Int[Array, "*time state"]
-    triangle: Float[Array, "*shape"]  # (time, state, state), or (time, state) for growth
+    before: "Rows"
     lower: Float[Array, "*time state state"]
     place: Int[Array, "*time state"]
     exact: Bool[Array, "*time"]
@@ -86,12 +87,13 @@ class Directions(NamedTuple):
 class Rows(NamedTuple):
     """M = diag(2^exponent) W with W^T lower triangular; only the diagonal of W for growth.
 
-    `size` is the binary exponent of the rows of M, ZERO for one that is exactly zero.
+    `size` is the binary exponent of the rows of M, ZERO for one that is exactly zero. Stored steps
+    have a leading time axis.
     """
 
-    exponent: Int[Array, "state"]
-    triangle: Float[Array, "state *columns"]
-    size: Int[Array, "state"]
+    exponent: Int[Array, "*time state"]
+    triangle: Float[Array, "*shape"]
+    size: Int[Array, "*time state"]
 
     @property
     def dead(self) -> Bool[Array, "state"]:
@@ -122,68 +124,97 @@ def advance(product: GradedProduct, J: Float[Array, "state state"]) -> tuple[Gra
         return exact_product(product, f), jnp.tril(f.R_outer.T) + jnp.triu(L, 1), f.place
 
     after, lower, place = jax.lax.cond(fine, at_once, exactly)
-    return after, Step(product.exponent, product.triangle, lower, place, ~fine)
+    return after, Step(rows_of(product.exponent, product.triangle), lower, place, ~fine)
+
+
+class Pulled(NamedTuple):
+    """Where the backward pass is: K_t, the rows that are zero there, and where K was renewed.
+
+    `renewed` holds the sizes of the rows of M at the last t where the upper triangle was set.
+    """
+
+    K: Float[Array, "state state"]
+    dead: Bool[Array, "state"]
+    renewed: Int[Array, "state"]
+
+
+def begin(product: GradedProduct, lower, directions: Directions | None) -> Pulled:
+    """Return the end of the chain, where the backward pass begins, from the lower triangle of K."""
+    rows = rows_of(product.exponent, product.triangle)
+    return Pulled(_with_upper(jnp.tril(lower), rows, directions), rows.dead, rows.size)
 
 
 def pull_back(
     start: GradedProduct,
     steps: Step,
     jacobians: Float[Array, "time state state"],
-    end: tuple[Float[Array, "state state"], Bool[Array, "state"]],
+    end: Pulled,
     directions: Directions | None,
-) -> tuple[
-    tuple[Float[Array, "state state"], Bool[Array, "state"]], Float[Array, "time state state"]
-]:
-    """Return (K, dead) at the start of consecutive steps, and the gradients, from those at the end.
+) -> tuple[Pulled, Float[Array, "time state state"]]:
+    """Return where consecutive steps start, and the gradients, from where they end."""
 
-    `dead` are the rows of the product that are exactly zero.
-    """
+    def body(pulled, t):
+        # From the stored arrays, not as scanned ones: the frame is made of the step before, and
+        # most arrays are looked at in few steps only.
+        def at(tree):
+            return jax.tree.map(lambda x: x[t], tree)
 
-    def body(carry, t):
-        K, dead = carry
-        # From the stored arrays, not as scanned ones: the frame is made of the step before.
-        step, J = jax.tree.map(lambda x: x[t], (steps, jacobians))
         last = jnp.maximum(t - 1, 0)
         frame = jax.lax.cond(
             t == 0, lambda: start.frame, lambda: frame_of(steps.lower[last], steps.place[last])
         )
-        before = rows_of(step.exponent, step.triangle)
+        size = steps.before.size[t]
+        # What starts at t = 0 goes on elsewhere, with steps that are not known here.
+        due = (t == 0) | steps.exact[last] | _underflow_would_show(pulled, steps.before.size[last])
+        renew = due | jnp.any((size == ZERO) != pulled.dead)
         K, gradient = jax.lax.cond(
-            step.exact,
-            lambda: _pull_exactly(K, step, frame, J, before, directions),
-            lambda: _pull(K, dead, step, frame, J, before, directions),
+            steps.exact[t],
+            lambda: _pull_exactly(pulled.K, at(steps.before), frame, jacobians[t], directions),
+            lambda: _pull(pulled, at, frame, renew, steps, jacobians, directions),
         )
-        return (K, before.dead), gradient
+        renewed = jnp.where(renew | steps.exact[t], size, pulled.renewed)
+        return Pulled(K, size == ZERO, renewed), gradient
 
     if len(jacobians) == 0:
         return end, jacobians
     return jax.lax.scan(body, end, jnp.arange(len(jacobians)), reverse=True)
 
 
-def _product_before(step, frame):
-    return GradedProduct(frame, step.exponent, step.triangle, jnp.zeros_like(frame[0]))
+def _underflow_would_show(pulled, size):
+    """Return whether the upper triangle, stepped to where rows have `size`, would grow too much."""
+    shrunk = jnp.where(size == ZERO, 0, pulled.renewed - size)
+    growth = jnp.max(jax.lax.cummax(shrunk) - shrunk)
+    return growth > _LARGEST_GROWTH[pulled.K.dtype.name]
 
 
-def _pull(K, dead, step, frame, J, before, directions):
+def _pull(pulled, at, frame, renew, steps, jacobians, directions):
+    K, dead, lower = pulled.K, pulled.dead, at(steps.lower)
+
     def singular():
-        factors, one = factor_in_place(frame @ J.T)[0], jnp.ones((), J.dtype)
-        product = multiply(_product_before(step, frame), factors, one)
+        before = at(steps.before)
+        factors = factor_in_place(frame @ at(jacobians).T)[0]
+        product = multiply(_product_before(before, frame), factors, jnp.ones((), K.dtype))
         after = rows_of(product.exponent, product.triangle)
-        return _undo_singular(K, step.lower, after, before, directions)
+        return _undo_singular(K, lower, after, before, directions)
 
-    G = jax.lax.cond(jnp.any(dead), singular, lambda: _right_solve(step.lower, K))
+    G = jax.lax.cond(jnp.any(dead), singular, lambda: _right_solve(lower, K))
+    K = _triangle_times(lower, G)
+    if directions is None:
+        K = jnp.tril(K)
+    else:
+        K = jax.lax.cond(renew, lambda: _with_upper(K, at(steps.before), directions), lambda: K)
     # Q^T = L^T with its columns at `place`; L^T is the unit upper triangle.
-    solved = _right_solve(step.lower.T, G.T, unit_diagonal=True).T
-    return _step_back(G, step.lower, before, directions), (solved @ frame)[step.place]
+    solved = _right_solve(lower.T, G.T, unit_diagonal=True).T
+    return K, (solved @ frame)[at(steps.place)]
 
 
-def _pull_exactly(K, step, frame, J, before, directions):
-    f = exact_factors(_product_before(step, frame), J)
+def _pull_exactly(K, before, frame, J, directions):
+    f = exact_factors(_product_before(before, frame), J)
     outer, inner = f.R_outer.T, f.R_inner.T
     middle = rows_of(f.middle_exponent, f.middle_triangle.T)
     after = rows_of(f.exponent, f.triangle.T)
     G_outer = _undo_singular(K, outer, after, middle, directions)
-    K_middle = _step_back(G_outer, outer, middle, directions)
+    K_middle = _with_upper(_triangle_times(outer, G_outer), middle, directions)
     both = jnp.concatenate([K_middle, G_outer])
     G_inner, whole = jnp.split(_undo_singular(both, inner, middle, before, directions), 2)
     alive = (f.scale > 0)[None, :]
@@ -192,7 +223,12 @@ def _pull_exactly(K, step, frame, J, before, directions):
     # inner = L^T P and Q_t = P^T L: LU finds L again without a rounding, as it was pivoted before.
     gradient = _solve_permuted(f.frame.T, columns)
     gradient = _solve_permuted(f.inner.T, gradient.T).T
-    return _step_back(G_inner, inner, before, directions), times_pow2(gradient, -f.size)
+    K = _with_upper(_triangle_times(inner, G_inner), before, directions)
+    return K, times_pow2(gradient, -f.size)
+
+
+def _product_before(before, frame):
+    return GradedProduct(frame, before.exponent, before.triangle, jnp.zeros_like(frame[0]))
 
 
 def _solve_permuted(Q, X):
@@ -219,44 +255,30 @@ def _undo_singular(K, lower, after, before, directions):
     return jnp.where(dead, unknown, _right_solve(R, known))
 
 
-def _step_back(G, lower, before, directions):
-    """Return K_{t-1}: its lower triangle from G_t, its upper one from the product itself."""
+def _triangle_times(lower, G):
+    """Return R^T G for R^T in the lower triangle."""
     n, half = len(G), len(G) // 2
+    lower = jnp.tril(lower)
     if n < _SPLIT_FROM:
-        K = jnp.tril(jnp.tril(lower) @ G)
-    else:  # five eighths of the operations
-        lower = jnp.tril(lower)
-        first = jnp.pad(lower[:half, :half] @ G[:half, :half], ((0, 0), (0, n - half)))
-        K = jnp.tril(jnp.concatenate([first, lower[half:] @ G]))
-    return K if directions is None else K + upper_triangle(before, directions.weighted)
+        return lower @ G
+    return jnp.concatenate([lower[:half, :half] @ G[:half], lower[half:] @ G])
 
 
-def upper_triangle(rows: Rows, S: Float[Array, "state state"]) -> Float[Array, "state state"]:
-    """Return the strict upper triangle of M^-T S M^T, zeros where all of it is negligible."""
-    later = jax.lax.cummax(rows.size, reverse=True)[1:]
-    largest = jnp.max(jnp.where(later == ZERO, ZERO, later - rows.size[:-1]), initial=ZERO)
-    return jax.lax.cond(
-        largest > _NEGLIGIBLE[S.dtype.name],
-        lambda: jnp.triu(_between(rows, rows, S), 1),
-        lambda: jnp.zeros_like(S),
-    )
+def _with_upper(K, rows, directions):
+    """Return K with its strict upper triangle set to that of M^-T S M^T."""
+    if directions is None:
+        return jnp.tril(K)
+    return jnp.tril(K) + jnp.triu(_between(rows, rows, directions.weighted), 1)
 
 
 def _between(after, before, S):
     """Return M_after^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
 
-    S is symmetric. Below the diagonal the result means nothing, and parts are left out.
+    S is symmetric. Below the diagonal the result means nothing.
     """
-    n, half = len(S), len(S) // 2
-    W = jnp.where(after.dead[None, :], jnp.eye(n, dtype=S.dtype), after.triangle)
+    W = jnp.where(after.dead[None, :], jnp.eye(len(S), dtype=S.dtype), after.triangle)
     # W^-T S as a solve from the right, which is the fast one.
-    X = triangular_solve(W, S, left_side=False, lower=True, transpose_a=True).T
-    W = before.triangle
-    if n < _SPLIT_FROM:
-        X = X @ W
-    else:  # half of the operations
-        left = jnp.pad(X[:half] @ W[:, :half], ((0, n - half), (0, 0)))
-        X = jnp.concatenate([left, X[:, half:] @ W[half:, half:]], axis=1)
+    X = triangular_solve(W, S, left_side=False, lower=True, transpose_a=True).T @ before.triangle
     alive = ~after.dead[:, None] & ~before.dead[None, :]
     shift = jnp.where(alive, before.exponent[None, :] - after.exponent[:, None], 0)
     return jnp.where(alive, X * pow2(shift, S.dtype), 0)

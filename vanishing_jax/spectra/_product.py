@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from .._types import Array
-from ._chain_gradient import Directions, advance, pull_back, rows_of, upper_triangle
+from ._chain_gradient import Directions, advance, begin, pull_back
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import identity
 from ._graded_factors import product_svd
@@ -47,8 +47,9 @@ def product_log_singular_values(
     **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
 
     **Cost:** O(T n^3) time, O(n^2) memory beyond the Jacobians. Value and gradient together take
-    two to three times as long and T n^2 numbers beyond the gradient itself; with checkpoints one
-    forward pass more, and 2 sqrt(T) n^2 numbers twice.
+    three to four times as long as the value (`benchmarks/bench_spectrum.py`) and 2 T n^2 numbers
+    beyond the gradient itself; with checkpoints one forward pass more, and 2 sqrt(T) n^2 numbers
+    twice.
 
     **Validity:** of the gradient: within 1e-6 of central differences of exact products in high
     precision (tanh, LSTM, Gaussian and graded chains that span up to hundreds of nats, in float64),
@@ -139,9 +140,8 @@ def _singular_values_backward(every, residuals, cotangent):
         (svd.right * g[None, :]) @ svd.right.T, (svd.right * alive[None, :]) @ svd.right.T
     )
     lower = _in_frame(svd.orthogonalizer, (svd.left * g[None, :]) @ svd.left.T)
-    rows = rows_of(product.exponent, product.triangle)
-    K = jnp.tril(lower) + upper_triangle(rows, directions.weighted)
-    return (_pull_back_all(jacobians, saved, product, K, directions, every),)
+    end = begin(product, lower, directions)
+    return (_pull_back_all(jacobians, saved, end, directions, every),)
 
 
 _log_singular_values.defvjp(_singular_values_forward, _singular_values_backward)
@@ -162,8 +162,8 @@ def _growth_backward(every, residuals, cotangent):
     jacobians, saved, product, logs = residuals
     g, _ = _without_zeros(cotangent, logs)
     R = jnp.linalg.qr(product.frame.T, mode="r")
-    K = jnp.tril(_in_frame(R, jnp.diag(g)))
-    return (_pull_back_all(jacobians, saved, product, K, None, every),)
+    end = begin(product, _in_frame(R, jnp.diag(g)), None)
+    return (_pull_back_all(jacobians, saved, end, None, every),)
 
 
 _log_growth.defvjp(_growth_forward, _growth_backward)
@@ -225,11 +225,10 @@ def _saving_product(jacobians, every, *, diagonal_only):
     return piece(middle, rest)[0], (starts, middle)
 
 
-def _pull_back_all(jacobians, saved, product, K, directions, every):
-    end = (K, rows_of(product.exponent, product.triangle).dead)
+def _pull_back_all(jacobians, saved, end, directions, every):
     every = _interval(jacobians, every)
     if every is None:
-        start = identity(len(K), K.dtype, diagonal_only=product.triangle.ndim == 1)
+        start = identity(len(end.K), end.K.dtype)
         return pull_back(start, saved, jacobians, end, directions)[1]
     starts, middle = saved
     whole, rest = _pieces(jacobians, every)

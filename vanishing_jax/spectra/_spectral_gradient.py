@@ -120,7 +120,7 @@ def spectral_gradient(
     a weight on a singular value that is exactly zero, or the run is not finite; `MemoryError`
     for more Jacobians than the limit allows.
 
-    **Cost:** two gradients, each two to three times the spectrum plus the derivative of the
+    **Cost:** two gradients, each three to four times the spectrum plus the derivative of the
     Jacobians; the Jacobians and 3 T n^2 numbers more are stored.
 
     **Validity:** a gradient of the rounded run cannot be told from that of the exact one unless the
