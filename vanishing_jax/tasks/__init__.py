@@ -3,3 +3,6 @@
 from ._base import AbstractTask as AbstractTask
 from ._classification import SequenceClassification as SequenceClassification
 from ._digits import digits as digits
+from ._padded import Padded as Padded
+from ._time_series import TimeSeries as TimeSeries
+from ._time_series import time_series as time_series

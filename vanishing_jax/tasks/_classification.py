@@ -28,6 +28,7 @@ class SequenceClassification(AbstractTask):
     input_size: int = eqx.field(static=True)
     output_size: int = eqx.field(static=True)
     length: int = eqx.field(static=True)
+    every_step: bool = eqx.field(static=True, default=False)
     baseline: float = eqx.field(static=True)
 
     def __init__(
