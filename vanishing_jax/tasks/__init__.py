@@ -1,8 +1,10 @@
 """Tasks: what a recurrent network is trained on, and what a memoryless one would reach."""
 
+from ._adding import Adding as Adding
 from ._base import AbstractTask as AbstractTask
 from ._classification import SequenceClassification as SequenceClassification
 from ._digits import digits as digits
+from ._multiplication import Multiplication as Multiplication
 from ._padded import Padded as Padded
 from ._time_series import TimeSeries as TimeSeries
 from ._time_series import time_series as time_series

@@ -84,9 +84,9 @@ class TimeSeries(AbstractTask):
 
     def __init__(
         self,
-        inputs: Num[ArrayLike, "sequences time *input"],
-        targets: Num[ArrayLike, "sequences ..."],
-        lengths: Int[ArrayLike, " sequences"] | None = None,
+        inputs: ArrayLike,
+        targets: ArrayLike,
+        lengths: ArrayLike | None = None,
         *,
         num_test: int | None = None,
         name: str = "time series",
