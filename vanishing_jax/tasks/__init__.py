@@ -7,5 +7,6 @@ from ._copy_memory import CopyMemory as CopyMemory
 from ._digits import digits as digits
 from ._multiplication import Multiplication as Multiplication
 from ._padded import Padded as Padded
+from ._temporal_order import TemporalOrder as TemporalOrder
 from ._time_series import TimeSeries as TimeSeries
 from ._time_series import time_series as time_series
