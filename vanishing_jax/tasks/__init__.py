@@ -4,6 +4,7 @@ from ._adding import Adding as Adding
 from ._base import AbstractTask as AbstractTask
 from ._classification import SequenceClassification as SequenceClassification
 from ._copy_memory import CopyMemory as CopyMemory
+from ._delayed_xor import DelayedXor as DelayedXor
 from ._digits import digits as digits
 from ._multiplication import Multiplication as Multiplication
 from ._padded import Padded as Padded
