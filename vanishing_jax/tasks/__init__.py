@@ -8,6 +8,7 @@ from ._delayed_xor import DelayedXor as DelayedXor
 from ._digits import digits as digits
 from ._multiplication import Multiplication as Multiplication
 from ._padded import Padded as Padded
+from ._random_permutation import RandomPermutation as RandomPermutation
 from ._temporal_order import TemporalOrder as TemporalOrder
 from ._time_series import TimeSeries as TimeSeries
 from ._time_series import time_series as time_series
