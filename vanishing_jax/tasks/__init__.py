@@ -12,3 +12,4 @@ from ._random_permutation import RandomPermutation as RandomPermutation
 from ._temporal_order import TemporalOrder as TemporalOrder
 from ._time_series import TimeSeries as TimeSeries
 from ._time_series import time_series as time_series
+from ._warping import Warping as Warping
