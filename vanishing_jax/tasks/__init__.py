@@ -6,6 +6,7 @@ from ._classification import SequenceClassification as SequenceClassification
 from ._copy_memory import CopyMemory as CopyMemory
 from ._delayed_xor import DelayedXor as DelayedXor
 from ._digits import digits as digits
+from ._mnist import mnist as mnist
 from ._multiplication import Multiplication as Multiplication
 from ._padded import Padded as Padded
 from ._random_permutation import RandomPermutation as RandomPermutation
