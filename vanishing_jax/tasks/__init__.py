@@ -2,6 +2,7 @@
 
 from ._adding import Adding as Adding
 from ._base import AbstractTask as AbstractTask
+from ._characters import CharacterLanguageModeling as CharacterLanguageModeling
 from ._classification import SequenceClassification as SequenceClassification
 from ._copy_memory import CopyMemory as CopyMemory
 from ._delayed_xor import DelayedXor as DelayedXor
