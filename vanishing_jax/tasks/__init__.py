@@ -9,6 +9,7 @@ from ._delayed_xor import DelayedXor as DelayedXor
 from ._digits import digits as digits
 from ._mnist import mnist as mnist
 from ._multiplication import Multiplication as Multiplication
+from ._named import named as named
 from ._padded import Padded as Padded
 from ._random_permutation import RandomPermutation as RandomPermutation
 from ._temporal_order import TemporalOrder as TemporalOrder
