@@ -27,7 +27,7 @@ def test_samples_are_training_sequences_with_zeros_beyond_their_ends():
     length = np.broadcast_to(drawn.lengths[:, None, None], (*drawn.targets.shape[:2], 1))
     found = np.concatenate([drawn.inputs, drawn.targets, length], 2)
     # The first four fifths, each of them drawn.
-    assert rows(found) == rows(whole[:16].astype(found.dtype))
+    assert rows(found.astype(drawn.inputs.dtype)) == rows(whole[:16].astype(drawn.inputs.dtype))
     held_out, its_targets = drawn.task.test
     assert isinstance(held_out, Padded)
     np.testing.assert_array_equal(held_out.length, lengths[16:])
