@@ -142,7 +142,6 @@ TASKS = {
     "Warping, variable": lambda: _task(
         "Warping", 9, factor=3, symbols=3, variant="variable warping"
     ),
-    "Warping, padding": lambda: _task("Warping", 9, factor=3, symbols=3, variant="uniform padding"),
     "Warping, variable padding": lambda: _task(
         "Warping", 9, factor=3, symbols=3, variant="variable padding"
     ),

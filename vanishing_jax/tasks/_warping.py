@@ -101,15 +101,17 @@ class Warping(AbstractTask):
         choice = integer(uniform(key, batch_size, self.length), 0, self.symbols * self.factor)
         symbols, duration = choice % self.symbols, 1 + choice // self.symbols
         if self.variant.startswith("uniform"):
-            duration = jnp.full_like(duration, self.factor)
-        ends = jnp.cumsum(duration, axis=1, dtype=jnp.int32)
-        row = jnp.arange(batch_size)[:, None]
-        begins = jnp.zeros_like(choice).at[row, ends].set(1, mode="drop")
-        index = jnp.cumsum(begins, axis=1, dtype=jnp.int32)  # how many symbols came before
+            steps = jnp.arange(self.length, dtype=jnp.int32)[None]
+            begins = jnp.broadcast_to(steps % self.factor == 0, choice.shape)
+        else:
+            ends = jnp.cumsum(duration, axis=1, dtype=jnp.int32)
+            row = jnp.arange(batch_size)[:, None]
+            begins = jnp.zeros(choice.shape, bool).at[row, ends].set(True, mode="drop")
+            begins = begins.at[:, 0].set(True)
+        index = jnp.cumsum(begins, axis=1, dtype=jnp.int32) - 1  # how many symbols came before
         shown = jnp.take_along_axis(symbols, index, axis=1)
         if self._is_padding:
-            begins = begins.at[:, 0].set(1)
-            shown = jnp.where(begins == 1, shown, jnp.asarray(self.symbols, jnp.int32))
+            shown = jnp.where(begins, shown, jnp.asarray(self.symbols, jnp.int32))
         before = jnp.take_along_axis(symbols, jnp.maximum(index - 1, 0), axis=1)
         targets = jnp.where(index > 0, before, jnp.asarray(NOT_SCORED, jnp.int32))
         return one_hot(shown, self.input_size), targets

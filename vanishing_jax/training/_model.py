@@ -78,7 +78,7 @@ class SequenceModel(eqx.Module):
             return new, hidden_output(self.cell, new) if self.every_step else None
 
         state, hidden = jax.lax.scan(step, self.cell.initial_state(), (inputs, mask))
-        return self._affine(hidden) if self.every_step else self.read(state)
+        return self.read(state) if hidden is None else self._affine(hidden)
 
     def read(self, state: PyTree) -> Float[Array, "*batch output"]:
         """Return the outputs for states with any leading axes."""
