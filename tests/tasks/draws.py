@@ -3,7 +3,6 @@
 import functools as ft
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
@@ -15,6 +14,9 @@ from .. import tables
 BATCH = 10_000
 FEW = 200  # sequences that are checked one by one, in Python
 KEYS = jr.split(jr.key(0), 2)
+
+# Compiled once and run once: optimizing would take four times as long as all the rest.
+quick_jit = ft.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 class Draws(NamedTuple):
@@ -35,10 +37,7 @@ class Draws(NamedTuple):
 def draws(name: str) -> Draws:
     """Return the batches of one row of `tables.TASKS`."""
     task = tables.TASKS[name]()
-    sample = eqx.filter_jit(
-        eqx.filter_vmap(lambda task, key: task.sample(key, BATCH), in_axes=(None, 0))
-    )
-    batches = sample(task, KEYS)
+    batches = quick_jit(jax.vmap(lambda key: task.sample(key, BATCH)))(KEYS)
     inputs, targets = jax.tree.map(lambda leaf: np.concatenate(np.asarray(leaf)), batches)
     lengths = np.full(2 * BATCH, task.length)
     if isinstance(inputs, Padded):

@@ -4,7 +4,7 @@ import pytest
 
 from vanishing_jax.tasks import Warping
 
-from .draws import FEW, assert_frequencies, draws
+from .draws import FEW, assert_frequencies, draws, quick_jit
 
 FACTOR, SYMBOLS, STEPS = 3, 3, 9
 
@@ -24,7 +24,7 @@ def test_padding_shows_once_and_asks_for_the_symbol_before(kind):
         inputs, targets = draws("Warping, variable padding")[1:3]
     else:
         task = Warping(STEPS, factor=FACTOR, symbols=SYMBOLS, variant="uniform padding")
-        inputs, targets = map(np.asarray, task.sample(jr.key(0), FEW))
+        inputs, targets = map(np.asarray, quick_jit(lambda key: task.sample(key, FEW))(jr.key(0)))
     for shown, wanted in zip(inputs[:FEW].argmax(axis=2), targets[:FEW], strict=True):
         before = present = -1
         since = 0
