@@ -3,9 +3,13 @@
 Rows are functions, so that nothing is built before the import hook of the test suite is installed.
 """
 
+import pathlib
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 
 
 def _inputs(steps=3, size=2):
@@ -79,11 +83,76 @@ CELLS = {
 """name -> () -> (cell or module, state0, inputs of 3 steps)"""
 
 
-def _task(name):
+def _task(maker, *args, **options):
     from vanishing_jax import tasks
 
-    return getattr(tasks, name)()
+    return getattr(tasks, maker)(*args, **options)
 
 
-TASKS = {"digits": lambda: _task("digits")}
-"""name of the function in `vanishing_jax.tasks` -> () -> task"""
+def _classification():
+    labels = np.arange(12) % 3
+    inputs = np.stack([labels, labels // 2], axis=1)[:, :, None].astype(jnp.result_type(float))
+    return _task(
+        "SequenceClassification", (inputs, labels), (inputs, labels), num_classes=3, name="toy"
+    )
+
+
+def _mnist():
+    from .tasks.files import write_mnist
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_mnist(pathlib.Path(folder))
+        return _task("mnist", folder)
+
+
+def series():
+    """Return inputs, targets and lengths of 20 random walks, to be predicted one step ahead."""
+    rng = np.random.RandomState(0)
+    walk = np.cumsum(rng.normal(size=(20, 7, 2)), axis=1)
+    return walk[:, :-1].copy(), walk[:, 1:, :1].copy(), rng.randint(3, 7, 20)
+
+
+def _time_series():
+    inputs, targets, lengths = series()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "walk.npz"
+        np.savez(path, inputs=inputs, targets=targets, lengths=lengths)
+        return _task("time_series", path)
+
+
+TASKS = {
+    "Adding": lambda: _task("Adding", 10),
+    "Adding, bai": lambda: _task("Adding", 10, variant="bai"),
+    "Adding, pascanu": lambda: _task("Adding", 22, variant="pascanu"),
+    "Adding, hochreiter": lambda: _task("Adding", 28, variant="hochreiter"),
+    "Multiplication": lambda: _task("Multiplication", 6),
+    "Multiplication, hochreiter": lambda: _task("Multiplication", 28, variant="hochreiter"),
+    "CopyMemory": lambda: _task("CopyMemory", 9, symbols=3, recalled=2),
+    "CopyMemory, gu": lambda: _task("CopyMemory", 9, symbols=3, recalled=2, variant="gu"),
+    "TemporalOrder": lambda: _task("TemporalOrder", 20),
+    "TemporalOrder, 3-bit": lambda: _task("TemporalOrder", 20, events=3),
+    "TemporalOrder, hochreiter": lambda: _task("TemporalOrder", 22, variant="hochreiter"),
+    "DelayedXor": lambda: _task("DelayedXor", 7, delay=2),
+    "DelayedXor, copy": lambda: _task("DelayedXor", 7, delay=2, variant="copy"),
+    "RandomPermutation": lambda: _task("RandomPermutation", 5, symbols=6),
+    "RandomPermutation, every step": lambda: _task(
+        "RandomPermutation", 5, symbols=6, variant="every step"
+    ),
+    "Warping": lambda: _task("Warping", 9, factor=3, symbols=3),
+    "Warping, variable": lambda: _task(
+        "Warping", 9, factor=3, symbols=3, variant="variable warping"
+    ),
+    "Warping, variable padding": lambda: _task(
+        "Warping", 9, factor=3, symbols=3, variant="variable padding"
+    ),
+    "CharacterLanguageModeling": lambda: _task(
+        "CharacterLanguageModeling", 4, text=3 * "she sells sea shells by the sea shore "
+    ),
+    "SequenceClassification": _classification,
+    "digits": lambda: _task("digits"),
+    "mnist": _mnist,
+    "TimeSeries": lambda: _task("TimeSeries", *series()),
+    "TimeSeries, labels": lambda: _task("TimeSeries", series()[0], np.arange(20) % 3),
+    "time_series": _time_series,
+}
+"""class or function in `vanishing_jax.tasks`, variant -> () -> a small task"""

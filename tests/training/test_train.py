@@ -20,6 +20,7 @@ class FirstSign(AbstractTask):
     input_size: int = 1
     output_size: int = 1
     length: int = 3
+    every_step: bool = False
     baseline: float = float(np.log(2))
 
     def sample(self, key, batch_size):

@@ -16,9 +16,13 @@ class AbstractTask(eqx.Module):
     - `name`: what tables and file names call the task.
     - `metric_name`: what the metric is, for instance "accuracy".
     - `input_size`, `output_size`: components of one step's input and of one output.
-    - `length`: number of time steps T.
-    - `baseline`: the loss (expected, natural units of `loss`) of the best model that sees only the
-      last input. A network that does not get below it has learned no dependence on the past.
+    - `length`: number of time steps T, all of them; where sequences differ in length, the longest.
+    - `every_step`: whether `loss` and `metric` take the outputs of all steps (`batch time output`)
+      or only those of the last one (`batch output`). Build the model accordingly:
+      `SequenceModel(cell, task.output_size, every_step=task.every_step, key=key)`.
+    - `baseline`: the expected loss, in the units of `loss`, of the best memoryless model: one that
+      sees the input of the step it is scored at, and which step that is, and nothing earlier. A
+      network that does not get below it has learned no dependence on the past.
     """
 
     name: eqx.AbstractVar[str]
@@ -26,13 +30,15 @@ class AbstractTask(eqx.Module):
     input_size: eqx.AbstractVar[int]
     output_size: eqx.AbstractVar[int]
     length: eqx.AbstractVar[int]
+    every_step: eqx.AbstractVar[bool]
     baseline: eqx.AbstractVar[float]
 
     @abc.abstractmethod
     def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
         """Return (inputs, targets) of fresh training sequences.
 
-        Batch first, then time: inputs are `batch time input`. One key always gives one batch.
+        Batch first, then time: inputs are `batch time input`. One key always gives one batch. Where
+        sequences differ in length both are `Padded`.
         """
 
     @abc.abstractmethod

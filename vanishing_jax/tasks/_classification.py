@@ -28,6 +28,7 @@ class SequenceClassification(AbstractTask):
     input_size: int = eqx.field(static=True)
     output_size: int = eqx.field(static=True)
     length: int = eqx.field(static=True)
+    every_step: bool = eqx.field(static=True)
     baseline: float = eqx.field(static=True)
 
     def __init__(
@@ -50,7 +51,7 @@ class SequenceClassification(AbstractTask):
         self.test_targets = jnp.asarray(test[1], jnp.int32)
         self.name, self.metric_name = name, "accuracy"
         _, self.length, self.input_size = self.train_inputs.shape
-        self.output_size = num_classes
+        self.output_size, self.every_step = num_classes, False
         self.baseline = _conditional_entropy(np.asarray(train[0])[:, -1], np.asarray(train[1]))
 
     @property

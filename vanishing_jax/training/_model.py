@@ -10,20 +10,24 @@ from jaxtyping import Float
 
 from .._types import Array, Key, PyTree
 from ..cells import AbstractCell, as_cell, hidden_output
-from ..tasks import AbstractTask
+from ..tasks import AbstractTask, Padded
+from ..tasks._padded import zero_beyond
 
 
 class SequenceModel(eqx.Module):
-    """A cell and a linear readout of its last hidden vector: one output per sequence.
+    """A cell and a linear readout of its hidden vectors: one output per sequence, or per step.
 
     `model(inputs)` runs the cell from its initial state over `inputs` (`time input`) and returns
-    `weight @ h_T + bias`, with h the `hidden_output` of the cell. Unbatched: use `jax.vmap(model)`.
+    `weight @ h_T + bias`, with h the `hidden_output` of the cell; with `every_step` it returns
+    `weight @ h_t + bias` for t = 1..T. Of `Padded` inputs it reads only the steps that belong to
+    the sequence: the state stays as it was at the last of them. Unbatched: use `jax.vmap(model)`.
     The recurrence to diagnose is `model.cell`.
 
     **Arguments:**
 
     - `cell`: anything `as_cell` accepts that knows its initial state.
     - `output_size`: components of the output.
+    - `every_step`: return the outputs of all steps, as a task with `every_step` asks for.
     - `key`: for the Glorot-uniform readout weights; the bias starts at zero.
 
     **Raises:** `TypeError` for an object that is no cell; `ValueError` when the cell does not know
@@ -42,9 +46,10 @@ class SequenceModel(eqx.Module):
     cell: AbstractCell
     weight: Float[Array, "output hidden"]
     bias: Float[Array, " output"]
+    every_step: bool = eqx.field(static=True)
 
-    def __init__(self, cell: Any, output_size: int, *, key: Key):
-        self.cell = as_cell(cell)
+    def __init__(self, cell: Any, output_size: int, *, every_step: bool = False, key: Key):
+        self.cell, self.every_step = as_cell(cell), every_step
         hidden = hidden_output(self.cell, self.cell.initial_state())
         if hidden.ndim != 1:
             raise ValueError(
@@ -54,17 +59,33 @@ class SequenceModel(eqx.Module):
         self.weight = glorot(key, (output_size, hidden.size), hidden.dtype)
         self.bias = jnp.zeros((output_size,), hidden.dtype)
 
-    def __call__(self, inputs: PyTree) -> Float[Array, " output"]:
-        """Return the output after the last step of `inputs`, a pytree with leading axis `time`."""
-        # As `rollout`, without keeping the states: only the last one is read.
-        state, _ = jax.lax.scan(
-            lambda state, input: (self.cell(state, input), None), self.cell.initial_state(), inputs
-        )
-        return self.read(state)
+    def __call__(self, inputs: PyTree) -> Float[Array, "*time output"]:
+        """Return the output after the last step of `inputs`, a pytree with leading axis `time`.
+
+        With `every_step` the outputs after each step, `time output`.
+        """
+        mask = None
+        if isinstance(inputs, Padded):
+            mask = inputs.mask(inputs.values.shape[0])
+            inputs = zero_beyond(inputs.values, mask)
+
+        # As `rollout`, keeping of the states only what is read.
+        def step(state, step_input):
+            input, inside = step_input
+            new = self.cell(state, input)
+            if inside is not None:
+                new = jax.tree.map(lambda a, b: jnp.where(inside, a, b), new, state)
+            return new, hidden_output(self.cell, new) if self.every_step else None
+
+        state, hidden = jax.lax.scan(step, self.cell.initial_state(), (inputs, mask))
+        return self.read(state) if hidden is None else self._affine(hidden)
 
     def read(self, state: PyTree) -> Float[Array, "*batch output"]:
         """Return the outputs for states with any leading axes."""
-        outputs = hidden_output(self.cell, state) @ self.weight.T
+        return self._affine(hidden_output(self.cell, state))
+
+    def _affine(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch output"]:
+        outputs = hidden @ self.weight.T
         return outputs + jnp.broadcast_to(self.bias, outputs.shape)
 
 
@@ -73,13 +94,15 @@ def readout_loss(
 ) -> Callable[[PyTree], Array]:
     """Return the task's loss as a function of the states a cell passed through.
 
-    The bridge from a trained model to its diagnosis: the last state is read out and scored against
-    `targets`, so gradients start from the real loss and not from a random probe.
+    The bridge from a trained model to its diagnosis: the states are read out and scored against
+    `targets`, so gradients start from the real loss and not from a random probe. A task that is
+    scored at the last step reads only the last state, of `Padded` targets the state in which each
+    sequence ended.
 
     **Arguments:**
 
     - `model`: whose readout is used. Its cell is not: the states come from outside.
-    - `task`: whose loss is used.
+    - `task`: whose loss is used, at every step or at the last one, as its `every_step` says.
     - `targets`: of the sequences that will be diagnosed, batch first.
 
     **Returns:** `loss(states)`, a scalar, for `states` as in `Trajectory.states` of a batch, with
@@ -94,4 +117,10 @@ def readout_loss(
 
 def _readout_loss(model: SequenceModel, task: AbstractTask, targets: PyTree, states: PyTree):
     # All steps are read and one is kept: the readout costs nothing beside the recurrence.
-    return task.loss(model.read(states)[..., -1, :], targets)
+    outputs = model.read(states)
+    if task.every_step:
+        return task.loss(outputs[..., 1:, :], targets)
+    if not isinstance(targets, Padded):
+        return task.loss(outputs[..., -1, :], targets)
+    last = jnp.expand_dims(targets.length, (-2, -1))  # states[0] is before the first step
+    return task.loss(jnp.take_along_axis(outputs, last, axis=-2)[..., 0, :], targets)
