@@ -19,19 +19,27 @@ def _vanilla(activation):
     return cell, cell.initial_state(), _inputs()
 
 
-def _own(name):
+def _own(name, **options):
     from vanishing_jax import cells
 
-    cell = getattr(cells, name)(2, 3, key=jr.key(0))
+    cell = getattr(cells, name)(2, 3, key=jr.key(0), **options)
     return cell, cell.initial_state(), _inputs()
 
 
-def _stacked():
+def _wrapped(name, *arguments):
+    from vanishing_jax import cells
+
+    cell = getattr(cells, name)(cells.VanillaCell(2, 3, key=jr.key(0)), *arguments)
+    return cell, cell.initial_state(), _inputs()
+
+
+def _stacked(residual=False):
     from vanishing_jax import cells
 
     key_lower, key_upper = jr.split(jr.key(0))
-    lower = cells.LSTMCell(2, 2, key=key_lower)
-    cell = cells.StackedCell((lower, cells.VanillaCell(2, 3, key=key_upper)))
+    lower = cells.LSTMCell(2, 3 if residual else 2, key=key_lower)
+    upper = cells.VanillaCell(3 if residual else 2, 3, key=key_upper)
+    cell = cells.StackedCell((lower, upper), residual=residual)
     return cell, cell.initial_state(), _inputs()
 
 
@@ -72,6 +80,15 @@ CELLS = {
     "LSTMCell": lambda: _own("LSTMCell"),
     "GRUCell": lambda: _own("GRUCell"),
     "StackedCell": _stacked,
+    "StackedCell, residual": lambda: _stacked(residual=True),
+    "LayerNormCell, joint": lambda: _own("LayerNormCell", placement="joint"),
+    "LayerNormCell, separate": lambda: _own("LayerNormCell", placement="separate", epsilon=0.1),
+    "BatchNormCell, recurrent": lambda: _own("BatchNormCell", num_steps=2),
+    "BatchNormCell, input": lambda: _own("BatchNormCell", num_steps=2, placement="input"),
+    "ResidualCell": lambda: _wrapped("ResidualCell"),
+    "LeakyCell": lambda: _wrapped("LeakyCell", 0.3),
+    "ClippedGradientCell": lambda: _wrapped("ClippedGradientCell", 100.0),
+    "TruncatedCell": lambda: _wrapped("TruncatedCell", 2),
     "FunctionCell": _function,
     "EquinoxCell": _equinox,
     "FlaxCell": _flax,
