@@ -96,6 +96,12 @@ CELLS = {
 """name -> () -> (cell or module, state0, inputs of 3 steps)"""
 
 
+def _mitigation(name, *arguments):
+    from vanishing_jax import mitigations
+
+    return getattr(mitigations, name)(*arguments)
+
+
 def _task(name):
     from vanishing_jax import tasks
 
@@ -104,3 +110,24 @@ def _task(name):
 
 TASKS = {"digits": lambda: _task("digits")}
 """name of the function in `vanishing_jax.tasks` -> () -> task"""
+
+MITIGATIONS = {
+    "chrono": lambda: _mitigation("chrono", 30),
+    "clip_by_global_norm": lambda: _mitigation("clip_by_global_norm", 0.1),
+    "clip_by_value": lambda: _mitigation("clip_by_value", 0.1),
+    "clip_state_gradient": lambda: _mitigation("clip_state_gradient", 0.1),
+    "forget_bias": lambda: _mitigation("forget_bias", 2.0),
+    "glorot": lambda: _mitigation("glorot"),
+    "he": lambda: _mitigation("he"),
+    "identity": lambda: _mitigation("identity"),
+    "leaky": lambda: _mitigation("leaky"),
+    "normal": lambda: _mitigation("normal", 0.1),
+    "orthogonal": lambda: _mitigation("orthogonal"),
+    "recurrent_learning_rate": lambda: _mitigation("recurrent_learning_rate"),
+    "residual": lambda: _mitigation("residual"),
+    "singular_value_band": lambda: _mitigation("singular_value_band", 0.1),
+    "soft_orthogonality": lambda: _mitigation("soft_orthogonality"),
+    "truncate": lambda: _mitigation("truncate", 2),
+    "weight_decay": lambda: _mitigation("weight_decay", 0.1),
+}
+"""name of the function in `vanishing_jax.mitigations` -> () -> mitigation"""

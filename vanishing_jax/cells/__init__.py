@@ -19,6 +19,7 @@ from ._lstm import LSTMCell as LSTMCell
 from ._residual import ResidualCell as ResidualCell
 from ._stacked import StackedCell as StackedCell
 from ._stacked import hidden_output as hidden_output
+from ._statistics import BatchStatistics as BatchStatistics
 from ._truncated import TruncatedCell as TruncatedCell
 from ._vanilla import VanillaCell as VanillaCell
 from ._vanilla import identity_initializer as identity_initializer

@@ -89,7 +89,7 @@ class BatchNormCell(AbstractCell):
 
     weight_hh: Float[Array, "hidden hidden"]
     weight_xh: Float[Array, "hidden input"]
-    gain: Float[Array, "branch hidden"]
+    gain: tuple[Float[Array, "hidden"], ...]  # one per branch: vectors, as weight decay knows them
     bias: Float[Array, "hidden"]
     statistics: BatchStatistics
     activation: Callable[[Array], Array] = eqx.field(static=True)
@@ -123,7 +123,8 @@ class BatchNormCell(AbstractCell):
         self.weight_hh = initialize(recurrent_initializer, 1, n, n, dtype=dtype, key=key_hh)
         self.weight_xh = initialize(input_initializer, 1, n, d, dtype=dtype, key=key_xh)
         branches = 2 if placement == "recurrent" else 1
-        self.gain, self.bias = jnp.full((branches, n), gain, dtype), jnp.zeros(n, dtype)
+        self.gain = (jnp.full(n, gain, dtype),) * branches
+        self.bias = jnp.zeros(n, dtype)
         shape = (num_steps, branches, n)
         self.statistics = BatchStatistics(jnp.zeros(shape, dtype), jnp.ones(shape, dtype))
         self.activation, self.placement = find_activation(activation), placement
@@ -157,7 +158,7 @@ class BatchNormCell(AbstractCell):
     def advance(self, h: Array, contributions: Array, mean: Array, variance: Array) -> Array:
         """Return the next h for the given statistics of one step."""
         scaled = (contributions - mean) * jax.lax.rsqrt(variance + self.epsilon)
-        preactivation = jnp.sum(self.gain * scaled, axis=0) + self.bias
+        preactivation = jnp.sum(jnp.stack(self.gain) * scaled, axis=0) + self.bias
         if self.placement == "input":
             preactivation = preactivation + self.weight_hh @ h
         return self.activation(preactivation)

@@ -34,12 +34,12 @@ class LayerNormCell(AbstractCell):
     $\mathrm{LN}(a) = g \odot (a - \bar a)/\sqrt{\mathrm{var}(a) + \epsilon} + b$ over the units of
     one step, with gains $g$ starting at 1 and one bias $b$ at 0 (`equinox.nn.LayerNorm`).
 
-    Scaling $W$ and $U$ together (joint), or either (separate), changes nothing, so no large
-    recurrent matrix makes gradients explode. It does not follow that they do not vanish: the sign of
-    the exponent depends on how much of what is normalized is recurrent. Separate placement vanishes
-    at gain 1 (-0.20 a step in mean field). It has slope $1/\sqrt{\epsilon}$, 316 for $10^{-5}$,
-    where $W h = 0$, as in the first step from $h = 0$; and it keeps of an input of one component
-    nothing but the sign.
+    Scaling $W$ and $U$ together (joint), or either (separate), changes nothing: the size of the
+    recurrent matrix no longer decides whether gradients vanish or explode. The gains and the share
+    of what is normalized that is recurrent do; without input they never vanish, with as much input
+    as recurrence and gain 1 they do, by 0.20 a step in mean field (separate placement). The
+    separate placement has slope $1/\sqrt{\epsilon}$, 316 for $10^{-5}$, where $W h = 0$, as in the
+    first step from $h = 0$; and of an input of one component it keeps nothing but the sign.
 
     **Arguments:**
 
