@@ -77,3 +77,26 @@ def test_wrong_arguments_are_refused():
         cells.LayerNormCell(1, 1, key=KEY)
     with pytest.raises(ValueError, match="unknown|activation must be"):
         cells.LayerNormCell(1, 2, activation="nonsense", key=KEY)
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize(
+    "placement, input_size, exponent",
+    [("separate", 1.0, -0.19862743), ("joint", 1.0, -0.549696), ("joint", 0.0, 0.08182722)],
+)
+def test_exponent_is_that_of_mean_field_theory(placement, input_size, exponent):
+    # Gaussian weights of gain 1 and gains 1: the gradient vanishes or grows by the share of input.
+    n, steps, settled = 200, 60, 10
+    keys = jax.random.split(jax.random.key(3), 3)
+    with jax.enable_x64(True):
+        cell = cells.LayerNormCell(n, n, placement=placement, key=KEY, dtype=jnp.float64)
+        h, v = jax.random.normal(keys[0], (2, n), jnp.float64)
+        inputs = input_size * jax.random.normal(keys[1], (steps, n), jnp.float64)
+
+        def step(carry, x):
+            h, v = jax.jvp(lambda h: cell(h, x), (carry[0],), (carry[1],))
+            growth = jnp.linalg.norm(v)
+            return (h, v / growth), jnp.log(growth)
+
+        growth = jax.lax.scan(step, (h, v), inputs)[1]
+    assert abs(np.mean(growth[settled:]) - exponent) < 0.05

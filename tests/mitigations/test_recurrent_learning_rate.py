@@ -33,3 +33,5 @@ def test_wrong_arguments_are_refused():
     assert transform is not None
     with pytest.raises(ValueError, match="FunctionCell does not"):
         transform.init(cells.FunctionCell(lambda p, s, x: s, jnp.ones(1)))
+    with pytest.raises(ValueError, match="dict holds no recurrent weights"):
+        transform.init({"weight": jnp.ones((2, 2))})

@@ -32,7 +32,10 @@ def recurrent_blocks(cell: AbstractCell) -> list[Array]:
 
 
 def recurrent_mask(tree: PyTree) -> PyTree:
-    """Return a tree of booleans: whether a leaf holds recurrent weights of a cell in `tree`."""
+    """Return a tree of booleans: whether a leaf holds recurrent weights of a cell in `tree`.
+
+    **Raises:** `ValueError` for a tree without a cell, or with one that does not know its blocks.
+    """
 
     def mark(node):
         if not isinstance(node, AbstractCell):
@@ -41,4 +44,10 @@ def recurrent_mask(tree: PyTree) -> PyTree:
         changed = map_recurrent(lambda block: -block, node)
         return jax.tree.map(lambda old, new: old is not new, node, changed)
 
-    return jax.tree.map(mark, tree, is_leaf=lambda node: isinstance(node, AbstractCell))
+    mask = jax.tree.map(mark, tree, is_leaf=lambda node: isinstance(node, AbstractCell))
+    if not any(jax.tree.leaves(mask)):
+        raise ValueError(
+            f"expected a cell or a model with cells in it; {type(tree).__name__} holds no "
+            "recurrent weights."
+        )
+    return mask

@@ -58,7 +58,9 @@ def _truncate(steps: float) -> Mitigation:
 
 PARTS: dict[str, Part] = {
     **{
-        name: Part("cell", base.description, also=base.initialization and KINDS[2])
+        name: Part(
+            "cell", base.description, also=base.initialization and "recurrent initialization"
+        )
         for name, base in BASES.items()
     },
     "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=PLAIN),
@@ -69,12 +71,20 @@ PARTS: dict[str, Part] = {
     "batchnorm-input": Part(
         "normalization", "batch normalization of Ux per time step, gain 0.1", bases=PLAIN
     ),
-    "glorot": Part(KINDS[2], "Glorot normal", None, mitigations.glorot),
-    "he": Part(KINDS[2], "He normal", None, mitigations.he),
-    "orthogonal": Part(KINDS[2], "orthogonal, gain {}", 1.0, mitigations.orthogonal),
-    "identity": Part(KINDS[2], "{} times the identity", 1.0, mitigations.identity),
-    "small": Part(KINDS[2], "normal, standard deviation {}", 0.01, mitigations.normal),
-    "large": Part(KINDS[2], "normal, standard deviation {}", 1.0, mitigations.normal),
+    "glorot": Part("recurrent initialization", "Glorot normal", None, mitigations.glorot),
+    "he": Part("recurrent initialization", "He normal", None, mitigations.he),
+    "orthogonal": Part(
+        "recurrent initialization", "orthogonal, gain {}", 1.0, mitigations.orthogonal
+    ),
+    "identity": Part(
+        "recurrent initialization", "{} times the identity", 1.0, mitigations.identity
+    ),
+    "small": Part(
+        "recurrent initialization", "normal, standard deviation {}", 0.01, mitigations.normal
+    ),
+    "large": Part(
+        "recurrent initialization", "normal, standard deviation {}", 1.0, mitigations.normal
+    ),
     "chrono": Part(
         "gate bias", "chrono, up to {} steps", TASK_LENGTH, mitigations.chrono, bases=GATED
     ),
@@ -84,7 +94,10 @@ PARTS: dict[str, Part] = {
     "residual": Part("skip connection", "h + {} f(h, x)", 1.0, mitigations.residual, bases=PLAIN),
     "leaky": Part("skip connection", "leaky units, rate {}", 0.1, mitigations.leaky, bases=PLAIN),
     "clip-state": Part(
-        KINDS[5], "by norm at {} in every step", 0.01, mitigations.clip_state_gradient
+        "state-gradient clipping",
+        "by norm at {} in every step",
+        0.01,
+        mitigations.clip_state_gradient,
     ),
     "tbptt": Part("truncation", "blocks of {} steps", 20.0, _truncate),
     "clip": Part("gradient clipping", "at global norm {}", 1.0, mitigations.clip_by_global_norm),
@@ -96,7 +109,7 @@ PARTS: dict[str, Part] = {
         "projection", "singular values within {} of 1", 0.0, mitigations.singular_value_band
     ),
     "slow-recurrent": Part(
-        KINDS[10], "{} times the others'", 0.1, mitigations.recurrent_learning_rate
+        "recurrent learning rate", "{} times the others'", 0.1, mitigations.recurrent_learning_rate
     ),
     "decay": Part("weight decay", "{}, decoupled, matrices only", 0.01, mitigations.weight_decay),
     **{
