@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -111,7 +113,7 @@ def ft_hidden(cell):
 
 def test_moving_averages_and_steps_beyond_the_last():
     cell = bare(num_steps=2)
-    estimated = cells.estimate_statistics(cell, batch(steps=2))
+    estimated: Any = cells.estimate_statistics(cell, batch(steps=2))
     moved = cells.update_statistics(
         cell, [jax.tree.map(lambda a: a[None], estimated.statistics)], momentum=0.25
     )

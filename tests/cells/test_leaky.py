@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ def test_is_the_weighted_mean_of_the_state_and_the_cell():
     for mixed, old, new in zip(cell(state, x), state, inside(state, x), strict=True):
         np.testing.assert_allclose(mixed, 0.7 * old + 0.3 * new, rtol=1e-6)
     assert cell.state_names == ("h", "c") and cell.gate_names == inside.gate_names
-    mapped = cell.map_recurrent(jnp.zeros_like)
+    mapped: Any = cell.map_recurrent(jnp.zeros_like)
     assert mapped is not None and mapped.rate == 0.3
     np.testing.assert_array_equal(mapped.cell.weight_hh, 0)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -52,7 +54,7 @@ def update(optimizer, state, gradient, params):
         return optax.apply_updates(params, change), state
 
 
-def build(text, **options):
+def build(text, **options) -> Any:
     model, optimizer = recipes.parse(text).build(TASK, N, key=jr.key(0), **options)
     return model, eqx.filter(model, eqx.is_inexact_array), optimizer
 
@@ -119,7 +121,9 @@ def test_other_numbers_compile_nothing_anew():
 
     for text in ("tanh+sgd+clip=0.1", "tanh+sgd+clip=0.2+lr=0.3"):
         model, optimizer = recipes.parse(text).build(TASK, N, key=jr.key(0))
-        settings = dict(steps=2, batch_size=4, record_every=2, progress=False, key=jr.key(5))
+        settings: dict[str, Any] = dict(
+            steps=2, batch_size=4, record_every=2, progress=False, key=jr.key(5)
+        )
         train(model, Counting(), optimizer=optimizer, **settings)
     assert len(traces) == 1
 
@@ -132,7 +136,9 @@ def test_parts_do_what_they_say():
     assert isinstance(clipped, cells.ClippedGradientCell) and clipped.threshold == 0.01
     leaky = clipped.cell
     assert isinstance(leaky, cells.LeakyCell) and leaky.rate == 0.3
-    W = np.asarray(leaky.cell.weight_hh)
+    plain = leaky.cell
+    assert isinstance(plain, cells.VanillaCell)
+    W = np.asarray(plain.weight_hh)
     np.testing.assert_allclose(W @ W.T, 2.25 * np.eye(N), atol=1e-5)
     irnn = build("irnn")[0].cell
     np.testing.assert_array_equal(irnn.weight_hh, np.eye(N))
@@ -207,8 +213,9 @@ def test_what_cannot_be_is_refused(text, message):
 
 
 def test_what_cannot_be_built_is_refused():
+    words: Any = ["tanh"]
     with pytest.raises(TypeError):
-        recipes.parse(["tanh"])
+        recipes.parse(words)
     for text, message in [
         ("tanh+clip=-1", "positive maximum"),
         ("tanh+tbptt=2.5", "whole number of steps"),

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -10,10 +12,11 @@ N = 500
 
 
 @pytest.fixture(scope="module")
-def lstm():
+def lstm() -> Any:
     transform = mitigations.chrono(100).transform_cell
     assert transform is not None
-    return transform(eqx.nn.LSTMCell(1, N, key=jax.random.key(0)), key=jax.random.key(1)).module
+    cell: Any = transform(eqx.nn.LSTMCell(1, N, key=jax.random.key(0)), key=jax.random.key(1))
+    return cell.module
 
 
 def test_time_scales_are_uniform_and_the_input_gate_is_the_complement(lstm):
@@ -34,7 +37,8 @@ def test_in_a_gru_the_update_gate_gets_them():
     gru = cells.GRUCell(1, 4, key=jax.random.key(0))
     transform = mitigations.chrono(50).transform_cell
     assert transform is not None
-    bias = np.asarray(transform(gru, key=jax.random.key(1)).bias)
+    changed: Any = transform(gru, key=jax.random.key(1))
+    bias = np.asarray(changed.bias)
     assert np.all(bias[4:8] > 0) and np.all(bias[4:8] < np.log(49)) and np.all(bias[:4] == 0)
     with pytest.raises(ValueError, match="more than 2 steps; got 2"):
         mitigations.chrono(2)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from vanishing_jax import mitigations
 SCALES = [1e-3, 0.5, 1.0, 30.0, 1e10]
 
 
-def clip(mitigation, gradient):
+def clip(mitigation, gradient) -> Any:
     transform = mitigation.gradient_transform
     return transform.update(gradient, transform.init(gradient))[0]
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from vanishing_jax import cells, mitigations
 KEY = jax.random.key(0)
 
 
-def apply(value, cell):
+def apply(value, cell) -> Any:
     transform = mitigations.forget_bias(value).transform_cell
     assert transform is not None
     return transform(cell, key=KEY)

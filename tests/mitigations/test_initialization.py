@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from vanishing_jax import cells, mitigations
 N = 40
 
 
-def apply(mitigation, cell, seed=1):
+def apply(mitigation, cell, seed=1) -> Any:
     return mitigation.transform_cell(cell, key=jax.random.key(seed))
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,26 +18,29 @@ def params():
 
 
 def test_chain_applies_from_left_to_right_and_adds_penalties():
+    plus_one: Any = lambda c: c.map_recurrent(lambda w: w + 1)
+    double: Any = lambda c: c.map_recurrent(lambda w: 2 * w)
     one = mitigations.Mitigation(
         "one",
-        transform_cell=lambda c, *, key: c.map_recurrent(lambda w: w + 1),
+        transform_cell=lambda c, *, key: plus_one(c),
         penalty=lambda c, inputs, loss: jnp.sum(inputs) + loss(3.0),
-        project=lambda c: c.map_recurrent(lambda w: w + 1),
+        project=plus_one,
     )
     two = mitigations.Mitigation(
         "two",
-        transform_cell=lambda c, *, key: c.map_recurrent(lambda w: 2 * w),
+        transform_cell=lambda c, *, key: double(c),
         penalty=lambda c, inputs, loss: jnp.asarray(10.0),
-        project=lambda c: c.map_recurrent(lambda w: 2 * w),
+        project=double,
     )
     both = mitigations.chain(one, two)
     assert both.name == "one; two" and both.gradient_transform is None
     expected = 2 * (cell().weight_hh + 1)
-    assert both.transform_cell is not None and both.project is not None and both.penalty is not None
-    np.testing.assert_allclose(
-        both.transform_cell(cell(), key=jax.random.key(0)).weight_hh, expected
-    )
-    np.testing.assert_allclose(both.project(cell()).weight_hh, expected)
+    assert both.transform_cell is not None and both.project is not None
+    transformed: Any = both.transform_cell(cell(), key=jax.random.key(0))
+    projected: Any = both.project(cell())
+    np.testing.assert_allclose(transformed.weight_hh, expected)
+    np.testing.assert_allclose(projected.weight_hh, expected)
+    assert both.penalty is not None
     assert both.penalty(cell(), jnp.ones(4), lambda states: 2 * states) == 4 + 6 + 10
     assert mitigations.chain(one).penalty is one.penalty
     assert mitigations.chain().transform_cell is None and str(mitigations.chain()) == "nothing"

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,8 +31,7 @@ def test_recurrent_weights_move_by_another_rate_and_nothing_else():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="factor of at least 0; got -1"):
         mitigations.recurrent_learning_rate(-1.0)
-    transform = mitigations.recurrent_learning_rate(1.0).update_transform
-    assert transform is not None
+    transform: Any = mitigations.recurrent_learning_rate(1.0).update_transform
     with pytest.raises(ValueError, match="FunctionCell does not"):
         transform.init(cells.FunctionCell(lambda p, s, x: s, jnp.ones(1)))
     with pytest.raises(ValueError, match="dict holds no recurrent weights"):

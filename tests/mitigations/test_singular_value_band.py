@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from vanishing_jax import cells, mitigations
 
 
-def project(margin, cell):
+def project(margin, cell) -> Any:
     hook = mitigations.singular_value_band(margin).project
     assert hook is not None
     return hook(cell)

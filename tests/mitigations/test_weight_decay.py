@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from vanishing_jax.training import SequenceModel
 KEY = jax.random.key(0)
 
 
-def decayed(mitigation, model):
+def decayed(mitigation, model) -> Any:
     """Return by how much zero updates become other, leaf by leaf."""
     params = eqx.filter(model, eqx.is_inexact_array)
     zeros = jax.tree.map(jnp.zeros_like, params)

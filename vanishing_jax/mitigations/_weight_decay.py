@@ -43,7 +43,7 @@ def weight_decay(rate: float, *, mask: Callable[[PyTree], PyTree] | None = None)
     return Mitigation(f"weight decay {rate:g}", update_transform=decay)
 
 
-def _make(mask: Callable, weight_decay: Array) -> optax.GradientTransformationExtraArgs:
+def _make(mask: Callable, weight_decay: Array) -> optax.GradientTransformation:
     return optax.add_decayed_weights(weight_decay, mask)
 
 
