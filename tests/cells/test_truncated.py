@@ -9,7 +9,7 @@ T = 6
 
 
 def plain():
-    return cells.LSTMCell(2, 3, key=jax.random.key(0))
+    return cells.GRUCell(2, 3, key=jax.random.key(0))
 
 
 INPUTS = jax.random.normal(jax.random.key(1), (T, 2))
@@ -32,15 +32,14 @@ def test_long_blocks_are_full_back_propagation_bit_for_bit(steps):
     by_input, (by_state, _) = gradient(cell, INPUTS, cell.initial_state())
     expected, expected_state = gradient(plain(), INPUTS, plain().initial_state())
     np.testing.assert_array_equal(by_input, expected)
-    for a, b in zip(by_state, expected_state, strict=True):
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(by_state, expected_state)
 
 
-@pytest.mark.parametrize("steps, first", [(3, 3), (4, 4), (2, 4), (1, 5)])
+@pytest.mark.parametrize("steps, first", [(4, 4), (2, 4)])
 def test_gradient_is_that_of_the_last_block_alone(steps, first):
     cell = cells.TruncatedCell(plain(), steps)
     by_input, (by_state, _) = gradient(cell, INPUTS, cell.initial_state())
-    assert np.all(np.asarray(by_input[:first]) == 0) and np.all(np.asarray(by_state[0]) == 0)
+    assert np.all(np.asarray(by_input[:first]) == 0) and np.all(np.asarray(by_state) == 0)
     state = plain().initial_state()
     for x in INPUTS[:first]:
         state = plain()(state, x)
@@ -50,11 +49,11 @@ def test_gradient_is_that_of_the_last_block_alone(steps, first):
 
 
 def test_states_are_those_of_the_cell_inside():
-    cell, state, inner = cells.TruncatedCell(plain(), 2), None, plain().initial_state()
+    cell, inner = cells.TruncatedCell(plain(), 2), plain().initial_state()
     state = cell.initial_state()
     for x in INPUTS[:3]:
         state, inner = cell(state, x), plain()(inner, x)
-    np.testing.assert_array_equal(state[0][1], inner[1])
+    np.testing.assert_array_equal(state[0], inner)
     assert state[1] == 3
     mapped = cell.map_recurrent(jnp.zeros_like)
     assert mapped is not None and mapped.steps == 2
