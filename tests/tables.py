@@ -23,19 +23,27 @@ def _vanilla(activation):
     return cell, cell.initial_state(), _inputs()
 
 
-def _own(name):
+def _own(name, **options):
     from vanishing_jax import cells
 
-    cell = getattr(cells, name)(2, 3, key=jr.key(0))
+    cell = getattr(cells, name)(2, 3, key=jr.key(0), **options)
     return cell, cell.initial_state(), _inputs()
 
 
-def _stacked():
+def _wrapped(name, *arguments):
+    from vanishing_jax import cells
+
+    cell = getattr(cells, name)(cells.VanillaCell(2, 3, key=jr.key(0)), *arguments)
+    return cell, cell.initial_state(), _inputs()
+
+
+def _stacked(residual=False):
     from vanishing_jax import cells
 
     key_lower, key_upper = jr.split(jr.key(0))
-    lower = cells.LSTMCell(2, 2, key=key_lower)
-    cell = cells.StackedCell((lower, cells.VanillaCell(2, 3, key=key_upper)))
+    lower = cells.LSTMCell(2, 3 if residual else 2, key=key_lower)
+    upper = cells.VanillaCell(3 if residual else 2, 3, key=key_upper)
+    cell = cells.StackedCell((lower, upper), residual=residual)
     return cell, cell.initial_state(), _inputs()
 
 
@@ -76,11 +84,26 @@ CELLS = {
     "LSTMCell": lambda: _own("LSTMCell"),
     "GRUCell": lambda: _own("GRUCell"),
     "StackedCell": _stacked,
+    "StackedCell, residual": lambda: _stacked(residual=True),
+    "LayerNormCell, joint": lambda: _own("LayerNormCell", placement="joint"),
+    "LayerNormCell, separate": lambda: _own("LayerNormCell", placement="separate", epsilon=0.1),
+    "BatchNormCell, recurrent": lambda: _own("BatchNormCell", num_steps=2),
+    "BatchNormCell, input": lambda: _own("BatchNormCell", num_steps=2, placement="input"),
+    "ResidualCell": lambda: _wrapped("ResidualCell"),
+    "LeakyCell": lambda: _wrapped("LeakyCell", 0.3),
+    "ClippedGradientCell": lambda: _wrapped("ClippedGradientCell", 100.0),
+    "TruncatedCell": lambda: _wrapped("TruncatedCell", 2),
     "FunctionCell": _function,
     "EquinoxCell": _equinox,
     "FlaxCell": _flax,
 }
 """name -> () -> (cell or module, state0, inputs of 3 steps)"""
+
+
+def _mitigation(name, *arguments):
+    from vanishing_jax import mitigations
+
+    return getattr(mitigations, name)(*arguments)
 
 
 def _task(maker, *args, **options):
@@ -156,3 +179,24 @@ TASKS = {
     "time_series": _time_series,
 }
 """class or function in `vanishing_jax.tasks`, variant -> () -> a small task"""
+
+MITIGATIONS = {
+    "chrono": lambda: _mitigation("chrono", 30),
+    "clip_by_global_norm": lambda: _mitigation("clip_by_global_norm", 0.1),
+    "clip_by_value": lambda: _mitigation("clip_by_value", 0.1),
+    "clip_state_gradient": lambda: _mitigation("clip_state_gradient", 0.1),
+    "forget_bias": lambda: _mitigation("forget_bias", 2.0),
+    "glorot": lambda: _mitigation("glorot"),
+    "he": lambda: _mitigation("he"),
+    "identity": lambda: _mitigation("identity"),
+    "leaky": lambda: _mitigation("leaky"),
+    "normal": lambda: _mitigation("normal", 0.1),
+    "orthogonal": lambda: _mitigation("orthogonal"),
+    "recurrent_learning_rate": lambda: _mitigation("recurrent_learning_rate"),
+    "residual": lambda: _mitigation("residual"),
+    "singular_value_band": lambda: _mitigation("singular_value_band", 0.1),
+    "soft_orthogonality": lambda: _mitigation("soft_orthogonality"),
+    "truncate": lambda: _mitigation("truncate", 2),
+    "weight_decay": lambda: _mitigation("weight_decay", 0.1),
+}
+"""name of the function in `vanishing_jax.mitigations` -> () -> mitigation"""

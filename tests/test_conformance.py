@@ -11,7 +11,10 @@ import pytest
 
 from . import tables
 
-NAMESPACES = "cells diagnostics interop plots report spectra tasks theory training".split()
+NAMESPACES = (
+    "cells comparison/recipes diagnostics interop mitigations plots report spectra tasks theory "
+    "training"
+).split()
 PACKAGE = pathlib.Path(__file__).parent.parent / "vanishing_jax"
 
 
@@ -28,7 +31,7 @@ def public_objects():
 
 @pytest.mark.parametrize(("namespace", "name"), public_objects())
 def test_public_name_is_documented_annotated_and_keyed(namespace, name):
-    home = importlib.import_module(f"vanishing_jax{'.' if namespace else ''}{namespace}")
+    home = importlib.import_module(".".join(["vanishing_jax", *namespace.split("/")]).rstrip("."))
     thing = getattr(home, name)
     documentation = inspect.getdoc(thing) or ""
     assert documentation, f"{name} has no docstring"
@@ -53,7 +56,8 @@ def test_top_level_names_are_the_same_for_type_checkers_and_at_run_time():
     import vanishing_jax
 
     declared = {name for namespace, name in public_objects() if not namespace}
-    assert declared | set(NAMESPACES) == set(vanishing_jax.__all__) | declared & set(NAMESPACES)
+    namespaces = {namespace.split("/")[-1] for namespace in NAMESPACES}
+    assert declared | namespaces == set(vanishing_jax.__all__) | declared & namespaces
     assert set(vanishing_jax.__all__) <= set(dir(vanishing_jax))
     for name in vanishing_jax.__all__:
         assert getattr(vanishing_jax, name) is not None
@@ -62,7 +66,7 @@ def test_top_level_names_are_the_same_for_type_checkers_and_at_run_time():
 
 
 def test_every_public_sibling_has_its_row():
-    from vanishing_jax import cells, spectra, tasks
+    from vanishing_jax import cells, mitigations, spectra, tasks
 
     rows = {name.split(",")[0] for name in tables.CELLS}
     concrete = {
@@ -80,6 +84,8 @@ def test_every_public_sibling_has_its_row():
         or (inspect.isclass(thing) and issubclass(thing, tasks.AbstractTask))
     }
     assert makers - {"AbstractTask"} == {name.split(",")[0] for name in tables.TASKS}
+    remedies = {n for n, f in vars(mitigations).items() if inspect.isfunction(f)} - {"chain"}
+    assert remedies == set(tables.MITIGATIONS)
     tests = {path.stem for path in (PACKAGE.parent / "tests" / "plots").glob("test_*.py")}
     drawn = {path.stem.lstrip("_") for path in (PACKAGE / "plots").glob("_*.py")}
     assert {f"test_{name}" for name in drawn - {"_init__", "init__"}} <= tests, (
@@ -96,10 +102,51 @@ def test_every_public_sibling_has_its_row():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", tables.MITIGATIONS)
+def test_every_mitigation_is_a_record_of_pure_hooks(name):
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from vanishing_jax import cells
+
+    mitigation = tables.MITIGATIONS[name]()
+    cell = cells.LSTMCell(2, 3, key=jax.random.key(0))
+    assert str(mitigation) and "array" not in str(mitigation).lower()
+    hooks = (mitigation.gradient_transform, mitigation.update_transform)
+    used = [mitigation.transform_cell, mitigation.penalty, *hooks, mitigation.project]
+    assert sum(hook is not None for hook in used) == 1
+    if mitigation.transform_cell is not None:
+        one, two = (mitigation.transform_cell(cell, key=jax.random.key(1)) for _ in range(2))
+        assert eqx.tree_equal(one, two)
+        assert not eqx.tree_equal(one, cell)
+        state = one(one.initial_state(), jnp.ones(2))
+        assert jax.tree.structure(state) == jax.tree.structure(one.initial_state())
+    params = eqx.filter(cell, eqx.is_inexact_array)
+    for hook in filter(None, hooks):
+        with jax.numpy_dtype_promotion("standard"):
+            new, _ = hook.update(params, hook.init(params), params)
+        assert jax.tree.structure(new) == jax.tree.structure(params)
+        assert all(
+            a.dtype == b.dtype for a, b in zip(*map(jax.tree.leaves, (new, params)), strict=True)
+        )
+        assert not eqx.tree_equal(new, params)
+    if mitigation.penalty is not None:
+        doubled, inputs = cell.map_recurrent(lambda w: 2 * w), jnp.ones((4, 3, 2))
+        value = mitigation.penalty(doubled, inputs, lambda states: jnp.zeros(()))
+        assert value.shape == () and value > 0 and value.dtype == cell.bias.dtype
+    if mitigation.project is not None:
+        once = mitigation.project(cell.map_recurrent(lambda w: 2 * w))
+        assert not eqx.tree_equal(once, cell)
+        for a, b in zip(*map(jax.tree.leaves, (once, mitigation.project(once))), strict=True):
+            assert jnp.allclose(a, b, rtol=1e-5, atol=1e-6) and a.dtype == b.dtype
+
+
 def test_no_private_jax_and_imports_run_one_way():
     layers = [
         "core cells spectra diagnostics theory".split(),
-        ["tasks", "interop"], ["training"], ["plots"], ["report"], ["cli"],
+        "tasks mitigations interop".split(), ["training"], ["comparison"], ["plots"], ["report"],
+        ["cli"],
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(layers) for name in names}
     for path in PACKAGE.rglob("*.py"):
@@ -109,9 +156,10 @@ def test_no_private_jax_and_imports_run_one_way():
         mine = level[inside[0]] if len(inside) > 1 else 0
         # Imports at module level only: Diagnosis.plot and .save reach up when they are called.
         for node in ast.parse(text).body:
-            if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
-                other = level.get(node.module.split(".")[0], 0)
-                assert other <= mine, f"{path} imports {node.module}"
+            # As many dots as folders lead to the package itself: other subpackages, by name.
+            if isinstance(node, ast.ImportFrom) and node.level == len(inside) > 1:
+                other = level.get((node.module or node.names[0].name).split(".")[0], 0)
+                assert other <= mine, f"{path} imports {node.module or node.names[0].name}"
 
 
 def run_python(code):

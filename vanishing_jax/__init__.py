@@ -1,8 +1,9 @@
 """vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
 
 Everything public is here or in one of the namespaces `cells`, `spectra`, `diagnostics`, `theory`,
-`tasks`, `training`, `interop`, `plots`, `report`. Names are loaded when first used (PEP 562), so
-that `import vanishing_jax` is cheap, changes no global state, and the command line answers at once.
+`tasks`, `mitigations`, `training`, `recipes`, `interop`, `plots`, `report`. Names are loaded when
+first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state, and the
+command line answers at once.
 """
 
 import importlib
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from . import cells as cells
     from . import diagnostics as diagnostics
     from . import interop as interop
+    from . import mitigations as mitigations
     from . import plots as plots
     from . import report as report
     from . import spectra as spectra
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .cells import FlaxCell as FlaxCell
     from .cells import FunctionCell as FunctionCell
     from .cells import as_cell as as_cell
+    from .comparison import recipes as recipes
     from .diagnostics import Diagnosis as Diagnosis
     from .diagnostics import GradientProfile as GradientProfile
     from .diagnostics import diagnose as diagnose
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from .training import train as train
 
 _NAMESPACES = frozenset(
-    "cells diagnostics interop plots report spectra tasks theory training".split()
+    "cells diagnostics interop mitigations plots report spectra tasks theory training".split()
 )
 
 _HOME = {
@@ -60,6 +63,7 @@ _HOME = {
     "linearize": "_linearize",
     "log_singular_values": "spectra",
     "lyapunov_exponents": "spectra",
+    "recipes": "comparison",
     "rollout": "_rollout",
     "train": "training",
 }

@@ -17,6 +17,9 @@ CELLS = {
     "gru": lambda: cells.GRUCell(3, 4, dtype=jnp.float32, key=KEYS[0]),
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
+    "residual stack": lambda: cells.StackedCell(
+        [cells.VanillaCell(3, 2, key=KEYS[0]), cells.GRUCell(2, 2, key=KEYS[1])], residual=True
+    ),
     "stack": lambda: cells.StackedCell(
         [
             cells.LSTMCell(3, 4, key=KEYS[0]),

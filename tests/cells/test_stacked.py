@@ -100,3 +100,26 @@ def test_wrong_arguments_raise():
         stack(stack.initial_state()[:2], jnp.ones(3))
     with pytest.raises(ValueError, match=r"cell\(state, input\)"):
         stack(jnp.ones(3), stack.initial_state())
+
+
+def test_residual_layers_add_to_a_stream():
+    layers = [cells.VanillaCell(3 if i == 0 else 2, 2, key=KEYS[i]) for i in range(3)]
+    stack = cells.StackedCell(layers, residual=True)
+    x = jnp.ones(3)
+    state = tuple(jnp.full(2, 0.1 * i) for i in range(3))
+    new = stack(state, x)
+    h0 = layers[0](state[0], x)
+    h1 = layers[1](state[1], h0)
+    h2 = layers[2](state[2], h0 + h1)
+    for a, b in zip(new, (h0, h1, h2), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    np.testing.assert_allclose(cells.hidden_output(stack, new), h0 + h1 + h2, rtol=1e-6)
+    above = cells.StackedCell([stack, cells.VanillaCell(2, 2, key=KEYS[0])])
+    lower, upper = above(above.initial_state(), x)
+    np.testing.assert_array_equal(cells.hidden_output(above, (lower, upper)), upper)
+    mapped = stack.map_recurrent(jnp.zeros_like)
+    assert mapped is not None and mapped.residual
+    with pytest.raises(ValueError, match=r"one shape; got \(4,\) and then \(2,\)"):
+        lower, upper = _stack().cells[:2]
+        uneven = cells.StackedCell([lower, upper], residual=True)
+        uneven(uneven.initial_state(), x)

@@ -32,7 +32,7 @@ class AbstractCell(eqx.Module):
     @property
     @abc.abstractmethod
     def state_names(self) -> tuple[str, ...] | None:
-        """Names of the state's leaves in pytree order, or None to name them by their path."""
+        """Names of the state's floating leaves in pytree order, or None to name them by path."""
 
     @property
     @abc.abstractmethod

@@ -128,7 +128,9 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
             spec, arrays = _describe(inner, f"{prefix}cells.{layer}.")
             specs.append(spec)
             tensors.update(arrays)
-        return {"type": "StackedCell", "cells": specs}, tensors
+        stack = {"type": "StackedCell", "cells": specs}
+        # Not written when False: earlier releases can read such a file.
+        return ({**stack, "residual": True} if cell.residual else stack), tensors
     if not isinstance(cell, VanillaCell | LSTMCell | GRUCell):
         raise TypeError(
             "save_cell writes VanillaCell, LSTMCell, GRUCell and StackedCell; got "
@@ -163,7 +165,8 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
     """Return the cell of `spec`, taking its tensors out of `tensors`."""
     if spec["type"] == "StackedCell":
         parts = enumerate(spec["cells"])
-        return StackedCell([_build(s, tensors, f"{prefix}cells.{i}.") for i, s in parts])
+        layers = [_build(s, tensors, f"{prefix}cells.{i}.") for i, s in parts]
+        return StackedCell(layers, residual=bool(spec.get("residual", False)))
     kinds = {kind.__name__: kind for kind in _FIELDS}
     if spec["type"] not in kinds:
         raise ValueError(f"unknown type {spec['type']!r}")

@@ -1,13 +1,18 @@
 """Several cells on top of one another, as one cell."""
 
+import functools as ft
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
+from ._truncated import TruncatedCell
+from ._wrapper import AbstractWrapper
 
 
 class StackedCell(AbstractCell):
@@ -18,11 +23,19 @@ class StackedCell(AbstractCell):
     The state is the tuple of the layers' states, so gradients travel through time and depth in one
     map. A layer's hidden output is the leaf of its state named "h" (see `hidden_output`).
 
+    With `residual=True` there are skip connections across the layers: each layer adds its hidden
+    output to a stream, $u^1 = h^0, \; u^{l+1} = u^l + h^l$, that the layers above and a readout see
+    instead of the last layer's h. Then the gradient reaches every layer at once, whatever the
+    layers between do to it.
+
     **Arguments:**
 
     - `cells`: the layers from the input upwards, each anything that `as_cell` takes.
+    - `residual`: whether a layer's output is added to what it received; False by default. The
+      layers' hidden outputs must then be of one shape.
 
-    **Raises:** `ValueError` without a cell; when called, for a state of another number of layers.
+    **Raises:** `ValueError` without a cell; when called, for a state of another number of layers,
+    and with `residual` for hidden outputs of different shapes.
 
     **Example:**
 
@@ -36,9 +49,11 @@ class StackedCell(AbstractCell):
     """
 
     cells: tuple[AbstractCell, ...]
+    residual: bool = eqx.field(static=True)
 
-    def __init__(self, cells: Sequence[Any]):
+    def __init__(self, cells: Sequence[Any], *, residual: bool = False):
         self.cells = tuple(as_cell(cell) for cell in cells)
+        self.residual = residual
         if not self.cells:
             raise ValueError("StackedCell needs at least one cell; got none.")
 
@@ -53,9 +68,10 @@ class StackedCell(AbstractCell):
                 f"{came}. The call is cell(state, input)."
             )
         new_states = []
-        for cell, layer_state in zip(self.cells, state, strict=True):
+        for layer, (cell, layer_state) in enumerate(zip(self.cells, state, strict=True)):
             new_states.append(cell(layer_state, input))
-            input = hidden_output(cell, new_states[-1])
+            output = hidden_output(cell, new_states[-1])
+            input = _sum(input, output) if self.residual and layer > 0 else output
         return tuple(new_states)
 
     def initial_state(self) -> tuple[PyTree, ...]:
@@ -89,14 +105,24 @@ class StackedCell(AbstractCell):
             if new is None:
                 return None
             mapped.append(new)
-        return StackedCell(mapped)
+        return StackedCell(mapped, residual=self.residual)
+
+
+def _sum(stream: Array, output: Array) -> Array:
+    if stream.shape != output.shape:
+        raise ValueError(
+            "StackedCell with residual=True expected layers whose hidden outputs have one shape; "
+            f"got {stream.shape} and then {output.shape}."
+        )
+    return stream + output
 
 
 def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
     """Return the part of `state` that a layer above or a readout sees: the hidden output h.
 
-    That is the leaf which the cell's `state_names` call "h" (the last layer's, in a `StackedCell`),
-    and the first leaf if the cell names none so. In an LSTM the order differs between libraries:
+    That is the leaf which the cell's `state_names` call "h", and the first floating leaf if the
+    cell names none so. In a `StackedCell` it is the last layer's, or the sum of all layers' if the
+    stack is residual. In an LSTM the order differs between libraries:
     (h, c) here, in PyTorch and in Equinox, but (c, h) in Flax.
 
     **Arguments:**
@@ -114,7 +140,16 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
     >>> hidden_output(cell, cell.initial_state()).shape
     (5,)
     """
-    leaves = jax.tree.leaves(state)
+    if isinstance(cell, StackedCell):
+        layers = list(zip(cell.cells, state, strict=True))
+        seen = layers if cell.residual else layers[-1:]
+        return ft.reduce(_sum, [hidden_output(*layer) for layer in seen])
+    if isinstance(cell, TruncatedCell):
+        return hidden_output(cell.cell, state[0])
+    if isinstance(cell, AbstractWrapper):
+        return hidden_output(cell.cell, state)
+    # As in `state_names`, only floating leaves count: a step counter has no name.
+    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     names = cell.state_names or ()
     hidden = [i for i, name in enumerate(names) if name.split(".")[-1] == "h"]
     return leaves[hidden[-1] if hidden else 0]

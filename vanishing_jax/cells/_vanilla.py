@@ -136,7 +136,7 @@ class VanillaCell(AbstractCell):
         self.weight_hh = initialize(recurrent_initializer, 1, n, n, dtype=dtype, key=key_hh)
         self.weight_xh = initialize(input_initializer, 1, n, d, dtype=dtype, key=key_xh)
         self.bias = None if bias_initializer is None else bias_initializer(key_bias, (n,), dtype)
-        self.activation = _activation(activation)
+        self.activation = find_activation(activation)
         self.input_size, self.hidden_size = int(d), int(n)
 
     def __call__(self, state: PyTree, input: PyTree) -> Array:
@@ -167,7 +167,8 @@ class VanillaCell(AbstractCell):
         return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
 
 
-def _activation(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
+def find_activation(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return the elementwise function that `activation` names, or is."""
     if callable(activation):
         return activation
     if activation not in ACTIVATIONS:

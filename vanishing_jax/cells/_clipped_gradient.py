@@ -1,0 +1,112 @@
+"""Clipping of the gradient that travels backward through the recurrence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, PyTree
+from ._as_cell import as_cell
+from ._base import AbstractCell
+from ._statistics import differentiable
+from ._wrapper import AbstractWrapper
+
+
+class ClippedGradientCell(AbstractWrapper):
+    r"""A cell whose back-propagated state gradient is clipped at every step.
+
+    Forward it is the cell inside. Backward, the part of $dL/ds_{t-1}$ that comes through step t,
+    $g = J_t^\top\, dL/ds_t$, is replaced by its clipped value before the loss's own derivative at
+    t - 1 is added and before it travels on:
+
+    - `by="norm"`: $g \min(1, c / \|g\|_2)$ over the whole state of one sequence;
+    - `by="value"`: each component clamped to $[-c, c]$ (Mikolov's temporal clipping).
+
+    It bounds every link of the chain, where clipping the final gradient can no longer tell an
+    exploded step from the others. Gradients of the weights are sums over steps of clipped factors:
+    no scaling of the true gradient gives them. It never lengthens anything, so it cures no
+    vanishing.
+
+    Forward-mode derivatives do not see it: `linearize`, spectra and exponents are those of the cell
+    inside. `gradient_profile` rescales what it carries backward to keep it in range, so it compares
+    scaled gradients with the threshold: profile the cell inside.
+
+    **Arguments:**
+
+    - `cell`: the cell inside, anything that `as_cell` takes.
+    - `threshold`: $c$, a fixed positive number in the loss's units. With a loss that is a mean over
+      B sequences each sequence's gradient has a factor 1/B. It is part of the compiled program.
+    - `by`: "norm" (default) or "value".
+
+    **Raises:** `ValueError` for a threshold that is not positive or another `by`.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> from vanishing_jax.cells import ClippedGradientCell, FunctionCell
+    >>> triple = FunctionCell(lambda w, h, x: w * h + x, jnp.array(3.0))
+    >>> cell = ClippedGradientCell(triple, threshold=1.0)
+    >>> jax.grad(lambda h: cell(h, 0.0))(1.0).item()
+    1.0
+
+    ??? cite "Reference"
+        ```bibtex
+        @phdthesis{mikolov2012statistical, title={Statistical language models based on neural
+          networks}, author={Mikolov, Tom{\'a}{\v{s}}}, school={Brno University of Technology},
+          year={2012}}
+        ```
+    """
+
+    cell: AbstractCell
+    threshold: float = eqx.field(static=True)
+    by: str = eqx.field(static=True)
+
+    def __init__(self, cell: Any, threshold: float, *, by: str = "norm"):
+        if not threshold > 0:
+            raise ValueError(f"expected a positive threshold; got {threshold}.")
+        if by not in _CLIPS:
+            raise ValueError(f"expected by='norm' or by='value'; got {by!r}.")
+        self.cell, self.threshold, self.by = as_cell(cell), float(threshold), by
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        """Return the cell's next state."""
+        floating, rest = differentiable(state)
+        floating = _identity_forward(floating, lambda g: _CLIPS[self.by](g, self.threshold))
+        return self.cell(eqx.combine(floating, rest), input)
+
+
+def _identity_forward(x: PyTree, backward: Callable[[PyTree], PyTree]) -> PyTree:
+    """Return x; its derivative is the identity in forward and `backward` in reverse mode.
+
+    A `custom_vjp` would forbid forward mode, hence exact Jacobians. Solving I y = x instead is the
+    public primitive of JAX that has all of forward mode, batching and a transpose of one's own.
+    """
+    return jax.lax.custom_linear_solve(
+        lambda y: y, x, lambda _, b: b, transpose_solve=lambda _, g: backward(g)
+    )
+
+
+def _by_norm(gradient: PyTree, threshold: float) -> PyTree:
+    leaves = [jnp.abs(leaf) for leaf in jax.tree.leaves(gradient)]
+    widest = jnp.result_type(float) if len({leaf.dtype for leaf in leaves}) > 1 else leaves[0].dtype
+    largest = jnp.stack([jnp.max(leaf, initial=0).astype(widest) for leaf in leaves]).max()
+    # Squares of scaled numbers: neither overflow nor underflow.
+    scale = jnp.where(largest > 0, largest, jnp.ones_like(largest))
+    squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
+    ratio = threshold / scale / jnp.sqrt(jnp.stack(squares).sum())
+    factor = jnp.where(largest > 0, jnp.minimum(1, ratio), jnp.ones_like(ratio))
+    return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.real.dtype), gradient)
+
+
+def _by_value(gradient: PyTree, threshold: float) -> PyTree:
+    def clamp(leaf: Array) -> Array:
+        if jnp.iscomplexobj(leaf):
+            return jax.lax.complex(clamp(leaf.real), clamp(leaf.imag))
+        return jnp.clip(leaf, -threshold, threshold)
+
+    return jax.tree.map(clamp, gradient)
+
+
+_CLIPS = {"norm": _by_norm, "value": _by_value}

@@ -1,0 +1,3 @@
+"""Comparison of remedies by training: recipes put a cell, mitigations and an optimizer together."""
+
+from . import recipes as recipes

@@ -1,0 +1,111 @@
+"""The recipe: what is trained, and how, under one name."""
+
+from typing import Any, NamedTuple
+
+import jax.random as jr
+import optax
+
+from ..._types import Key
+from ...mitigations import Mitigation, chain
+from ...tasks import AbstractTask
+from ...training import SequenceModel
+from ._bases import BASES, make_cell
+from ._optimizers import OPTIMIZERS, make_optimizer
+from ._parts import KINDS, PARTS, TASK_LENGTH, described
+
+
+class Recipe(NamedTuple):
+    """A cell with mitigations and an optimizer, under a name that says all of it.
+
+    Made by `vj.recipes.parse`. It prints what it consists of.
+
+    - `name`: the parts, cell first and the others in a fixed order, for instance
+      "tanh+orthogonal+clip=5"; equal recipes have equal names.
+    - `parts`: (part, number or None) in the same order.
+    """
+
+    name: str
+    parts: tuple[tuple[str, Any], ...]
+
+    def part(self, kind: str) -> str | None:
+        """Return the name of the part that chooses `kind`, or None if none does."""
+        return next((name for name, _ in self.parts if PARTS[name].kind == kind), None)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate: that of `lr=...`, or the optimizer's default."""
+        chosen = dict(self.parts).get("lr")
+        return OPTIMIZERS[self.optimizer_name].learning_rate if chosen is None else chosen
+
+    @property
+    def optimizer_name(self) -> str:
+        """The optimizer's name, "adam" unless a part says otherwise."""
+        return self.part("optimizer") or "adam"
+
+    def mitigation(self, task: AbstractTask) -> Mitigation:
+        """Return all mitigations of the recipe as one.
+
+        `build` has applied its `transform_cell`, `gradient_transform` and `update_transform`; a
+        training loop adds its `penalty` to the loss and calls its `project` after each update.
+        """
+        implied = BASES[self.parts[0][0]].initialization
+        chosen = [(implied, PARTS[implied].number)] if implied else []
+        made = []
+        for name, number in [*chosen, *self.parts]:
+            make = PARTS[name].mitigation
+            if make is not None:
+                number = float(task.length) if number == TASK_LENGTH else number
+                made.append(make() if number is None else make(number))
+        return chain(*made)
+
+    def build(
+        self,
+        task: AbstractTask,
+        hidden_size: int,
+        *,
+        learning_rate: float | None = None,
+        key: Key,
+    ) -> tuple[SequenceModel, optax.GradientTransformation]:
+        """Return a model for `task` and the optimizer to train it with.
+
+        **Arguments:**
+
+        - `task`: whose input, output and length the model fits.
+        - `hidden_size`: units of the cell.
+        - `learning_rate`: in place of the recipe's.
+        - `key`: for the initial weights; the optimizer does not depend on it.
+
+        **Returns:** a `SequenceModel` and an Optax transformation. The numbers in the latter
+        (learning rate, clipping threshold, ...) are leaves of it as a pytree: other values compile
+        nothing anew where it is an argument, as in `train`. A model with batch normalization
+        evaluates by population statistics; a training loop runs `cells.use_batch_statistics(model)`
+        and updates them.
+
+        **Raises:** `ValueError` for numbers that a part does not take.
+        """
+        key_cell, key_mitigation, key_readout = jr.split(key, 3)
+        mitigation = self.mitigation(task)
+        base, normalization = self.parts[0][0], self.part("normalization")
+        cell = make_cell(
+            base, normalization, task.input_size, hidden_size, task.length, key=key_cell
+        )
+        if mitigation.transform_cell is not None:
+            cell = mitigation.transform_cell(cell, key=key_mitigation)
+        model = SequenceModel(cell, task.output_size, key=key_readout)
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        return model, make_optimizer(self.optimizer_name, mitigation, rate)
+
+    def __str__(self) -> str:
+        """Return what the recipe chooses, one line each."""
+        chosen = {PARTS[name].kind: described(PARTS[name], x) for name, x in self.parts}
+        implied = BASES[self.parts[0][0]].initialization
+        default = "orthogonal" if BASES[self.parts[0][0]].activation is None else "Glorot normal"
+        chosen.setdefault(
+            "recurrent initialization",
+            described(PARTS[implied], PARTS[implied].number) if implied else default,
+        )
+        chosen.setdefault("gradient clipping", "none")
+        chosen.setdefault("optimizer", OPTIMIZERS[self.optimizer_name].description)
+        chosen["learning rate"] = f"{self.learning_rate:g}"
+        lines = [f"  {kind + ':':26}{chosen[kind]}" for kind in KINDS if kind in chosen]
+        return "\n".join([self.name, *lines])
