@@ -23,6 +23,7 @@ class FirstSign(AbstractTask):
     input_size: int = 2
     output_size: int = 1
     length: int = 3
+    every_step: bool = False
     baseline: float = 1.0
 
     def sample(self, key, batch_size):

@@ -91,7 +91,7 @@ class Recipe(NamedTuple):
         )
         if mitigation.transform_cell is not None:
             cell = mitigation.transform_cell(cell, key=key_mitigation)
-        model = SequenceModel(cell, task.output_size, key=key_readout)
+        model = SequenceModel(cell, task.output_size, every_step=task.every_step, key=key_readout)
         rate = self.learning_rate if learning_rate is None else learning_rate
         return model, make_optimizer(self.optimizer_name, mitigation, rate)
 
