@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ..._tree import path_name
-from ..._types import Array
+from ..._types import Array, ArrayLike
 from ...tasks import AbstractTask
 from .._parameters import split
 from ._update import Update
@@ -29,7 +29,8 @@ class Recorder(NamedTuple):
 
     - `record(update) -> array` of one axis, or none. Of fixed shape, jittable, and safe under
       `scan`, `vmap` and `lax.map`.
-    - `headline`, `of`: what a printed `History` says, of which entry: "first", "median" or "largest".
+    - `headline`, `of`: what a printed `History` says, of which entry: "first", "median" or
+      "largest".
     - `needs_cell`: whether it rolls out `update.model.cell`.
     - `every_update`: whether it is averaged over all updates of a record; otherwise it is computed
       once, at the record's last update.
@@ -43,7 +44,7 @@ class Recorder(NamedTuple):
     every_update: bool = False
     labels: Callable[[Any, AbstractTask], tuple[str, ...]] = no_labels
 
-    def reading(self, record: np.ndarray) -> float:
+    def reading(self, record: ArrayLike | np.floating) -> float:
         """Return the number to print for one record."""
         entries = np.ravel(record)
         if entries.size == 0:
