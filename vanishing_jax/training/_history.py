@@ -60,7 +60,11 @@ class History(eqx.Module):
         if len(self.step) == 0:
             lines = ["no update finished"]
         else:
-            curves = {"loss": self.loss, "metric": self.metric, "gradient norm": self.gradient_norm}
+            curves: dict[str, Any] = {
+                "loss": self.loss,
+                "metric": self.metric,
+                "gradient norm": self.gradient_norm,
+            }
             for name, values in self.records.items():
                 recorder = RECORDERS[name]
                 curves[recorder.headline] = [recorder.reading(values[i]) for i in (0, -1)]

@@ -69,7 +69,8 @@ def begin(
 ) -> tuple[Carry, Context]:
     """Return what `run_chunk` starts from; under `vmap` over models and keys, one for each."""
     parts = split(model)
-    carry = Carry(*parts[:2], optimizer.init(parts.params), jnp.asarray(True))
+    optimizer_state = optimizer.init(parts.params)
+    carry = Carry(parts.params, parts.statistics, optimizer_state, jnp.asarray(True))
     return carry, Context(parts.rest, task, optimizer, hooks, key)
 
 
@@ -101,7 +102,8 @@ def run_chunk(
             {n: RECORDERS[n].record(seen) for n in settings.record if RECORDERS[n].every_update},
         )
         records = _record(names, seen, number == last)
-        return Carry(*kept, carry.finite & (flags.all() | ~due)), (report, records)
+        finite = carry.finite & (flags.all() | ~due)
+        return Carry(kept.params, kept.statistics, kept.optimizer_state, finite), (report, records)
 
     numbers = start + 1 + jnp.arange(settings.length, dtype=start.dtype)
     carry, (updates, records) = jax.lax.scan(update, carry, numbers)
@@ -132,8 +134,9 @@ def _seen(
     carry: Carry, batch: tuple, context: Context, gradient: PyTree, new_params: PyTree
 ) -> Update:
     model: Any = join(Parts(carry.params, carry.statistics, context.rest))
-    clip = context.hooks.clip
-    return Update(model, context.task, *batch, carry.params, gradient, new_params, clip)
+    inputs, targets = batch
+    task, clip = context.task, context.hooks.clip
+    return Update(model, task, inputs, targets, carry.params, gradient, new_params, clip)
 
 
 def _record(names: list[str], seen: Update, now: Array) -> dict[str, Array]:
