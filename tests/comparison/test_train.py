@@ -51,6 +51,15 @@ def test_recipe_is_built_and_its_hooks_act():
     assert not eqx.tree_equal(model, other)
 
 
+def test_a_recipe_that_clips_nothing_never_does():
+    settings: dict[str, Any] = dict(hidden_size=4, record="clip", key=jr.key(0), **SETTINGS)
+    before = len(TRACES)
+    for rate in (0.1, 0.2):
+        _, history = vj.train("tanh+sgd", Counting(), learning_rate=rate, **settings)
+        assert history.records["clip"].tolist() == [0.0]
+    assert len(TRACES) == before + 1
+
+
 def test_model_is_trained_as_by_the_loop():
     settings: dict[str, Any] = dict(key=jr.key(5), optimizer=optax.sgd(0.1), **SETTINGS)
     found = vj.train(small_model(), FirstSign(), **settings)

@@ -88,6 +88,17 @@ def by_hand(model, batch):
     return loss, (jnp.stack(means), jnp.stack(variances))
 
 
+def last_gradient(model):
+    """Return log ||dL/dh_T|| over the first batch, normalized by the statistics of that batch."""
+    batch = FirstSign().sample(jr.fold_in(KEY, 1), BATCH)
+    cell = cells.estimate_statistics(model.cell, batch[0])
+    h, step = jnp.zeros((BATCH, 4)), jnp.zeros(BATCH, jnp.int32)
+    for t in range(3):
+        h, step = jax.vmap(cell)((h, step), batch[0][:, t])
+    loss = lambda h: FirstSign().loss(h @ model.weight.T + model.bias[None], batch[1])
+    return np.log(np.linalg.norm(jax.grad(loss)(h)))
+
+
 def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
     settled, seen = _train._settled, []
 
@@ -100,7 +111,10 @@ def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
     # Decay of whatever the optimizer sees: statistics must not be among it.
     optimizer = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.5))
     settings: dict[str, Any] = dict(optimizer=optimizer, steps=2, record_every=1, checkpoint=True)
-    trained, history = run(model, **settings)
+    trained, history = run(model, record=("gradient_profile",), **settings)
+    np.testing.assert_allclose(
+        history.records["gradient_profile"][0, -1], last_gradient(model), rtol=1e-4
+    )
     update = jax.jit(jax.value_and_grad(by_hand, has_aux=True))
     for number in (1, 2):
         batch = FirstSign().sample(jr.fold_in(KEY, number), BATCH)

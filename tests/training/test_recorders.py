@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from vanishing_jax import cells
-from vanishing_jax.tasks import TimeSeries
+from vanishing_jax.tasks import Padded, TimeSeries
 from vanishing_jax.training import SequenceModel, readout_loss
 from vanishing_jax.training import recorders as recorders_module
 from vanishing_jax.training._parameters import split
@@ -136,6 +136,18 @@ def test_exponents_are_the_logs_of_a_diagonal_recurrence():
     found = record(update_of(linear(weights), inputs))
     np.testing.assert_allclose(found, np.log([1.5, 0.9, 0.6, 0.2]), atol=1e-4)
     assert np.all(record(update_of(linear([0.0] * 5), inputs)) == -np.inf)
+
+
+def test_exponents_end_where_the_sequence_does():
+    # The slope of tanh is 1 at h = 0, where inputs of 0 leave it, and less where they are 1.
+    cell = cells.VanillaCell(1, 1, key=jr.key(0))
+    cell = eqx.tree_at(
+        lambda c: (c.weight_hh, c.weight_xh), cell, (jnp.full((1, 1), 0.5), jnp.ones((1, 1)))
+    )
+    values = jnp.zeros((1, 90, 1)).at[:, 30:].set(1.0)
+    inputs = Padded(values, jnp.array([30], jnp.int32))
+    found = eqx.filter_jit(RECORDERS["exponents"].record)(update_of(cell, inputs))
+    np.testing.assert_allclose(found, np.log([0.5]), rtol=1e-5)
 
 
 def test_saturation_counts_units_and_leaves_padding_out():

@@ -15,6 +15,9 @@ from .recipes import Recipe
 
 _HIDDEN_SIZE = 64
 
+# One object: another one each time would mean another compilation.
+_NO_CLIPPING = optax.identity()
+
 
 def train(
     recipe_or_model: str | Recipe | PyTree,
@@ -121,6 +124,6 @@ def _built(
     hooks = {
         "penalty": mitigation.penalty,
         "project": mitigation.project,
-        "clip": mitigation.gradient_transform,
+        "clip": mitigation.gradient_transform or _NO_CLIPPING,
     }
     return *built, hooks, key_data

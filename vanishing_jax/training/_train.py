@@ -93,10 +93,11 @@ def train(
     `SequenceModel` and `model` is none; with `throw`, `FloatingPointError`.
 
     **Cost:** one compilation per structure of model, task and hooks, optimizer, `batch_size`,
-    `record_every` and `record`; numbers in recipes' optimizers and hooks (learning rate, threshold,
-    strength) are data and compile nothing anew. The memory of back-propagation through one batch,
-    O(batch time hidden), with `checkpoint` O(batch sqrt(time) hidden). Recorders run once per
-    record: a profile costs about one more update.
+    `record_every` and `record`. Numbers in the hooks and optimizers of recipes (learning rate,
+    threshold, strength) are data and compile nothing anew; each Optax optimizer is another one.
+    The memory of back-propagation through one batch, O(batch time hidden), with `checkpoint`
+    O(batch sqrt(time) hidden). Recorders run once per record: a profile costs about one more
+    update.
 
     **Example:**
 

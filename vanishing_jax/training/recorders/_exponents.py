@@ -8,6 +8,7 @@ from jaxtyping import Float
 from ..._activations import stable_derivatives
 from ..._tree import state_layout
 from ..._types import Array
+from ...tasks import Padded
 from ._update import Update, trajectories
 
 _LARGEST_COUNT = 4
@@ -40,4 +41,9 @@ def exponents(update: Update) -> Float[Array, "exponent"]:
 
     start, _ = jnp.linalg.qr(jr.normal(jr.key(0), (layout.size, count), layout.dtype))
     _, growth = jax.lax.scan(grow, start, (before, run.inputs))
-    return jnp.sort(jnp.mean(growth[growth.shape[0] // 2 :], axis=0), descending=True)
+    steps = jnp.arange(growth.shape[0], dtype=jnp.int32)
+    padded = isinstance(update.inputs, Padded)
+    length = update.inputs.length[0].astype(steps.dtype) if padded else growth.shape[0]
+    measured = (steps >= length // 2) & (steps < length)
+    rates = jnp.mean(growth, axis=0, where=measured[:, None])
+    return jnp.sort(rates, descending=True)
