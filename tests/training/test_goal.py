@@ -1,17 +1,13 @@
 import equinox as eqx
 import numpy as np
-import optax
 import pytest
 
 from .small import run, small_model
 
-FAST = optax.adam(3e-2)
-LONG = {"optimizer": FAST, "steps": 40}
-
 
 @pytest.fixture(scope="module")
 def whole():
-    return run(small_model(), **LONG)[1]
+    return run(small_model(), steps=40)[1]
 
 
 @pytest.mark.parametrize(
@@ -23,16 +19,16 @@ def test_stops_with_the_first_record_beyond_the_target(whole, target, curve, bel
     bound = float(np.median(values))
     first = int(np.argmax(values < bound if below else values > bound))
     model, history = run(
-        small_model(), **LONG, target=bound if target is None else target.format(bound)
+        small_model(), steps=40, target=bound if target is None else target.format(bound)
     )
     assert history.target_step == history.step[-1] == whole.step[first] < 40
     assert f"target reached at update {history.target_step}" in str(history)
-    shorter = run(small_model(), optimizer=FAST, steps=int(history.step[-1]))[0]
+    shorter = run(small_model(), steps=int(history.step[-1]))[0]
     assert eqx.tree_equal(model, shorter)
 
 
 def test_a_target_that_is_not_reached_changes_nothing(whole):
-    _, history = run(small_model(), **LONG, target="loss < 0")
+    _, history = run(small_model(), steps=40, target="loss < 0")
     assert history.target_step is None and eqx.tree_equal(history, whole)
 
 
@@ -42,9 +38,9 @@ def test_a_target_that_is_not_reached_changes_nothing(whole):
 def test_keeps_the_model_of_the_best_record(whole, keep, best):
     values = getattr(whole, best) * (-1 if keep.startswith("highest") else 1)
     step = int(whole.step[np.argmin(values)])
-    model, history = run(small_model(), **LONG, keep=keep)
+    model, history = run(small_model(), steps=40, keep=keep)
     assert history.best_step == step and f"model kept from update {step}" in str(history)
-    assert eqx.tree_equal(model, run(small_model(), optimizer=FAST, steps=step)[0])
+    assert eqx.tree_equal(model, run(small_model(), steps=step)[0])
 
 
 @pytest.mark.parametrize(

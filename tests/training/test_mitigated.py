@@ -14,11 +14,14 @@ from vanishing_jax import cells, mitigations
 from vanishing_jax.cells import BatchNormCell
 from vanishing_jax.tasks import Adding
 from vanishing_jax.training import SequenceModel, _train
+from vanishing_jax.training._objective import objective
+from vanishing_jax.training._parameters import split
 
 from .small import FirstSign, run, small_model
 
 KEY, BATCH = jr.key(5), 4
 PENALTY = mitigations.soft_orthogonality(0.3).penalty
+SETTINGS: dict[str, Any] = dict(optimizer=optax.sgd(0.5), steps=2, record_every=1)
 PROJECT = mitigations.singular_value_band(0.01).project
 
 
@@ -29,8 +32,7 @@ def close(found, expected, rtol=1e-4):
 
 def test_penalty_and_projection_agree_with_updates_written_out():
     model, task = small_model(), FirstSign()
-    settings: dict[str, Any] = dict(optimizer=optax.sgd(0.5), steps=2, record_every=1)
-    trained, history = run(model, penalty=PENALTY, project=PROJECT, **settings)
+    trained, history = run(model, penalty=PENALTY, project=PROJECT, **SETTINGS)
 
     @jax.jit
     def update(model, batch):
@@ -55,12 +57,11 @@ def test_penalty_and_projection_agree_with_updates_written_out():
 
 
 def test_a_projection_that_is_not_finite_ends_training():
-    def spoil(cell):
-        return eqx.tree_at(lambda c: c.bias, cell, cell.bias / 0)
-
-    model, history = run(small_model(), project=spoil, steps=1)
-    assert history.nonfinite_leaf == "cell.bias after its update"
-    assert eqx.tree_equal(model, small_model())
+    # The program of the test above: the margin is data.
+    spoil = jax.tree.map(lambda margin: margin * jnp.nan, PROJECT)
+    model, history = run(small_model(), penalty=PENALTY, project=spoil, **SETTINGS)
+    assert history.nonfinite_leaf == "cell.weight_hh after its update"
+    assert history.nonfinite_step == 1 and eqx.tree_equal(model, small_model())
 
 
 def batch_norm_model():
@@ -68,10 +69,13 @@ def batch_norm_model():
     return SequenceModel(cell, 1, key=jr.key(1))
 
 
-def by_hand(model, batch):
-    """Return the loss on batch statistics and these, step by step over the whole batch."""
+def by_hand(model, batch, shift):
+    """Return the loss on batch statistics and these, step by step over the whole batch.
+
+    `shift` is added to the last h: the gradient with respect to it is that with respect to h_T.
+    """
     cell, (inputs, targets) = model.cell, batch
-    h, means, variances = jnp.zeros((inputs.shape[0], 4)), [], []
+    h, means, variances = jnp.zeros((BATCH, 4)), [], []
     for t in range(3):
         parts = [h @ cell.weight_hh.T, inputs[:, t] @ cell.weight_xh.T]
         means.append(jnp.stack([jnp.mean(a, axis=0) for a in parts]))
@@ -84,21 +88,11 @@ def by_hand(model, batch):
             )
             + cell.bias.reshape(rows)
         )
-    loss = FirstSign().loss(h @ model.weight.T + model.bias[None], targets)
+    loss = FirstSign().loss((h + shift) @ model.weight.T + model.bias[None], targets)
     return loss, (jnp.stack(means), jnp.stack(variances))
 
 
-def last_gradient(model):
-    """Return log ||dL/dh_T|| over the first batch, normalized by the statistics of that batch."""
-    batch = FirstSign().sample(jr.fold_in(KEY, 1), BATCH)
-    cell = cells.estimate_statistics(model.cell, batch[0])
-    h, step = jnp.zeros((BATCH, 4)), jnp.zeros(BATCH, jnp.int32)
-    for t in range(3):
-        h, step = jax.vmap(cell)((h, step), batch[0][:, t])
-    loss = lambda h: FirstSign().loss(h @ model.weight.T + model.bias[None], batch[1])
-    return np.log(np.linalg.norm(jax.grad(loss)(h)))
-
-
+@pytest.mark.slow
 def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
     settled, seen = _train._settled, []
 
@@ -107,26 +101,42 @@ def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
         return settled(model, *rest)
 
     monkeypatch.setattr(_train, "_settled", spy)
+    monkeypatch.setattr(_train, "_LARGE_BATCH", BATCH)
     model, (mean, variance) = batch_norm_model(), (np.zeros((3, 2, 4)), np.ones((3, 2, 4)))
     # Decay of whatever the optimizer sees: statistics must not be among it.
     optimizer = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.5))
-    settings: dict[str, Any] = dict(optimizer=optimizer, steps=2, record_every=1, checkpoint=True)
+    settings = {**SETTINGS, "optimizer": optimizer, "checkpoint": True}
     trained, history = run(model, record=("gradient_profile",), **settings)
-    np.testing.assert_allclose(
-        history.records["gradient_profile"][0, -1], last_gradient(model), rtol=1e-4
-    )
-    update = jax.jit(jax.value_and_grad(by_hand, has_aux=True))
-    for number in (1, 2):
+    update = jax.jit(jax.value_and_grad(by_hand, argnums=(0, 2), has_aux=True))
+    for row, number in enumerate((1, 2)):
         batch = FirstSign().sample(jr.fold_in(KEY, number), BATCH)
-        (loss, found), gradient = update(model, batch)
+        (loss, found), (gradient, last) = update(model, batch, jnp.zeros((BATCH, 4)))
         mean, variance = (0.9 * a + 0.1 * b for a, b in zip((mean, variance), found, strict=True))
         model = jax.tree.map(lambda w, g: w - 0.5 * (g + 0.1 * w), model, gradient)
-        np.testing.assert_allclose(history.loss[number - 1], loss, rtol=1e-4)
+        np.testing.assert_allclose(history.loss[row], loss, rtol=1e-4)
+        # Recorders see the statistics of the batch, too.
+        profile = history.records["gradient_profile"][row]
+        np.testing.assert_allclose(profile[-1], np.log(np.linalg.norm(last)), rtol=1e-4)
     close(seen[0], (mean, variance))
-    # At the end those of a large batch that no update has seen.
-    (_, found), _ = update(model, FirstSign().sample(jr.fold_in(KEY, 0), 500))
+    # At the end those of a batch that no update has seen.
+    batch = FirstSign().sample(jr.fold_in(KEY, 0), BATCH)
+    (_, found), _ = update(model, batch, jnp.zeros((BATCH, 4)))
     close(trained.cell.statistics, found)
     close(*(eqx.tree_at(lambda m: m.cell.statistics, m, ()) for m in (trained, model)))
+
+
+@pytest.mark.parametrize("make", [small_model, batch_norm_model])
+def test_checkpoints_reach_the_model(make):
+    batch = FirstSign().sample(KEY, BATCH)
+    parts = split(make())
+    for checkpoint in (False, True):
+
+        def loss(params, checkpoint=checkpoint):
+            now = parts._replace(params=params)
+            return objective(now, FirstSign(), batch, None, checkpoint=checkpoint)[0]
+
+        program = str(jax.make_jaxpr(loss)(parts.params))
+        assert ("remat" in program) == checkpoint
 
 
 def test_what_takes_a_sequence_model_says_so():
