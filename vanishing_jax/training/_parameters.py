@@ -1,6 +1,6 @@
 """What of a model is trained, what follows by itself, and what stays."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 
@@ -24,11 +24,8 @@ class Parts(NamedTuple):
 
 def split(model: PyTree) -> Parts:
     """Return the parts of a model."""
-
-    def trained(leaf: Any) -> bool:
-        return not is_statistics(leaf) and eqx.is_inexact_array(leaf)
-
-    params, rest = eqx.partition(model, trained, is_leaf=is_statistics)
+    # As leaves, statistics are no arrays and stay out of the parameters.
+    params, rest = eqx.partition(model, eqx.is_inexact_array, is_leaf=is_statistics)
     statistics, rest = eqx.partition(rest, is_statistics, is_leaf=is_statistics)
     return Parts(params, statistics, rest)
 
