@@ -228,11 +228,23 @@ def _log_singular_values_of_integers(P, n):
         bits *= 2
 
 
+# The largest primes below 2^61, 2^62 and 2^63.
+_PRIMES = (2**61 - 1, 2**62 - 57, 2**63 - 25)
+
+
 def _rank(P, n):
-    """Return the exact rank. Modulo a prime it can only fall, so a full one there is a proof."""
-    prime = 2**61 - 1
-    residues = flint.nmod_mat(n, n, [int(x % prime) for x in P.entries()], prime)
-    return n if residues.rank() == n else int(P.rank())
+    """Return the rank modulo three large primes, the largest of the three.
+
+    Modulo a prime it can only fall, and does so for at most one in 10^11 primes of this size, so
+    the largest is the rank. Elimination in integers takes hours where P has 10^5 bits and rank < n.
+    """
+    rank = 0
+    for prime in _PRIMES:
+        residues = flint.nmod_mat(n, n, [int(x % prime) for x in P.entries()], prime)
+        rank = max(rank, residues.rank())
+        if rank == n:
+            break
+    return rank
 
 
 def _cholesky(gram, n, rank):

@@ -51,11 +51,15 @@ def provenance(result) -> str:
     )
 
 
+def targets(rows) -> str:
+    """Return the table of targets and of what was measured for each."""
+    headings = ["what", "n", "against", "wanted", "worst case", "best case", "met"]
+    return table(headings, target_rows(rows))
+
+
 def speed(result) -> str:
     """Return the sections about time."""
-    rows = result["rows"]
-    headings = ["what", "n", "against", "wanted", "worst case", "best case", "met"]
-    parts = ["### Targets", table(headings, target_rows(rows))]
+    rows, parts = result["rows"], []
     for group in dict.fromkeys(row["group"] for row in rows):
         parts += [f"### {group.capitalize()}", _group_table(rows, group)]
     failed = [r for r in rows if "error" in r]

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
-from _sections import accuracy, peers, speed
+from _sections import accuracy, peers, speed, table, targets
 
 HERE = pathlib.Path(__file__).parent
 
@@ -21,21 +21,37 @@ def load(results: pathlib.Path, question: str) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-BOTH_CORES = (
-    'python benchmarks/bench_spectrum.py --both-cores --only "one trajectory,batch" '
-    "--out benchmarks/results/spectrum_both_cores.json"
-)
+# Name of the result, what it answers, and the command where it has not been run yet.
+SPEED = {
+    "spectrum": ("How fast is one trajectory, against what else?", "--only 'one trajectory'"),
+    "spectrum_batch": ("How fast are batches?", "--only batch"),
+    "spectrum_lags_gradient": ("Every lag, and the gradient?", "--only 'every lag,gradient'"),
+    "spectrum_both_cores": ("With all cores?", "--both-cores --only 'one trajectory,batch'"),
+}
+QUESTIONS = {
+    **{
+        name: (
+            question,
+            f"python benchmarks/bench_spectrum.py {options} --out benchmarks/results/{name}.json",
+        )
+        for name, (question, options) in SPEED.items()
+    },
+    "accuracy": ("How accurate, and is the bound honest?", "python benchmarks/bench_accuracy.py"),
+    "peers": ("What do other tools give?", "python benchmarks/bench_peers.py"),
+}
+TITLES = {
+    "spectrum": "Speed: one trajectory",
+    "spectrum_batch": "Speed: batches",
+    "spectrum_lags_gradient": "Speed: every lag, gradient",
+    "spectrum_both_cores": "Speed: all cores, wall time",
+    "accuracy": "Accuracy",
+    "peers": "Other tools",
+}
 
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that file or ideas.md, not this one. -->
 # Benchmarks of the spectrum engine
 
-| question | command | takes, on one core |
-|---|---|---|
-| How fast, against what else? | `python benchmarks/bench_spectrum.py` | {spectrum_time} |
-| The same with all cores? | `{both_cores}` | {spectrum_both_cores_time} |
-| How accurate, and is the bound honest? | `python benchmarks/bench_accuracy.py` | {accuracy_time} |
-| What do other tools give? | `python benchmarks/bench_peers.py` | {peers_time} |
-| This page and its figures | `python benchmarks/make_readme.py` | seconds |
+{questions}
 
 Each takes `--quick` (toy sizes, about a minute) and `--help`. `--cache DIR` keeps the exact
 references between runs; they are most of the time of `bench_accuracy.py`. Needed beyond the
@@ -56,25 +72,38 @@ exact product where that is affordable, else the residual of the sum rule, in na
 
 def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> str:
     """Return the page; draw the figures."""
-    sections = {
-        "spectrum": ("Speed", speed),
-        "spectrum_both_cores": ("Speed on all cores, wall time", speed),
-        "accuracy": ("Accuracy", accuracy),
-        "peers": ("Other tools", peers),
-    }
-    loaded = {name: load(results, name) for name in sections}
-    times = {f"{name}_time": _duration(result) for name, result in loaded.items()}
-    parts = [HEAD.format(**times, both_cores=BOTH_CORES)]
+    loaded = {name: load(results, name) for name in QUESTIONS}
     figures.mkdir(parents=True, exist_ok=True)
     if loaded["accuracy"]:
         draw_error_and_bound(loaded["accuracy"], figures / "error_and_bound.png")
     if loaded["peers"] and {"accuracy", "cost"} <= set(loaded["peers"]):
         draw_accuracy_and_cost(loaded["peers"], figures / "accuracy_and_cost.png")
-    for name, (title, section) in sections.items():
+    parts = [HEAD.format(questions=_questions(loaded))]
+    # The targets are for one core.
+    rows = [
+        row
+        for name in SPEED
+        if name in loaded and name != "spectrum_both_cores"
+        for row in (loaded[name] or {}).get("rows", [])
+    ]
+    if rows:
+        parts.append(f"## Targets\n\n{targets(rows)}")
+    sections = {**dict.fromkeys(SPEED, speed), "accuracy": accuracy, "peers": peers}
+    for name, section in sections.items():
         result = loaded[name]
-        parts.append(f"## {title}\n\n{section(result) if result else 'Not run yet.'}")
+        parts.append(f"## {TITLES[name]}\n\n{section(result) if result else 'Not run yet.'}")
     parts.append(ideas.read_text().strip() if ideas.exists() else "")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _questions(loaded):
+    """Return the table of what was asked, by which command, and how long that took."""
+    rows = []
+    for name, (question, command) in QUESTIONS.items():
+        command = (loaded[name] or {}).get("command", command)
+        rows.append([question, f"`{command}`", _duration(loaded[name])])
+    rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
+    return table(["question", "command", "took"], rows)
 
 
 def _duration(result):

@@ -9,7 +9,7 @@ import jax
 
 # The newer of XLA's two ways to emit CPU loops takes 1.3 to 1.6 times as long to compile the
 # engine, whose code runs no faster for it (benchmarks/ideas.md).
-_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+_OPTIONS: dict[str, bool | str] = {"xla_cpu_use_fusion_emitters": False}
 
 
 def filter_jit(function: Callable) -> Callable:
@@ -29,9 +29,8 @@ def filter_jit(function: Callable) -> Callable:
 @ft.cache
 def _jit_options() -> dict[str, Any]:
     """Return the options as arguments of `jax.jit`; none where the compiler does not know them."""
-    options = {"compiler_options": _OPTIONS}
     try:
-        jax.jit(lambda: 0, **options).lower().compile()
+        jax.jit(lambda: 0, compiler_options=_OPTIONS).lower().compile()
     except Exception:  # what is raised differs between versions
         return {}
-    return options
+    return {"compiler_options": _OPTIONS}

@@ -32,7 +32,7 @@ MAX_INTERVAL = 64
 # Growth of a single step from which the exact multiplication may pay: rounding by 1e-12.
 EXACT_FROM = 2.0**12
 
-# It pays where it grows less by this factor. Where it does not (a large step, nearly singular, of
+# It pays where the bound then counts less. Where it does not (a large step, nearly singular, of
 # even columns), only steps that grow more by this factor are tried again, up to the limit.
 _EXACT_GAIN, _EXACT_ALWAYS_FROM = 4.0, 2.0**20
 
@@ -231,7 +231,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
         heavy = _EXACT_LOSS**2 * n**2 * (walk.exact_steps + 1).astype(limit.dtype)
         product = multiply_exactly(walk.product, J, heavy)
         plain = jnp.max(factors.growth)
-        exact = jnp.sqrt(jnp.max(product.growth - walk.product.growth) / heavy)
+        exact = jnp.sqrt(jnp.max(product.growth - walk.product.growth))  # as the bound counts it
         next = jnp.clip(_EXACT_GAIN * plain, EXACT_FROM, _EXACT_ALWAYS_FROM)
         return walk._replace(
             product=product,
@@ -239,7 +239,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
             exact_steps=walk.exact_steps + 1,
             failed=failed,
             # False for NaN: what has no plain factorization is multiplied exactly again.
-            exact_from=jnp.where(_EXACT_GAIN * exact > plain, next, EXACT_FROM),
+            exact_from=jnp.where(exact > plain, next, EXACT_FROM),
         )
 
     def accept_or_retry(walk, factors, steps, fine, arrays):

@@ -213,7 +213,10 @@ def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk, least_bound) ->
             break
         limit *= tolerance / bound / 2 if np.isfinite(bound) else 0.0
         again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))
-        best = again if np.max(again.bounds) < bound else best
+        found = float(np.max(again.bounds))
+        best = again if found < bound else best
+        if found > bound / 2:
+            break
     return best
 
 
