@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .cells import FunctionCell as FunctionCell
     from .cells import as_cell as as_cell
     from .comparison import recipes as recipes
+    from .comparison import train as train
     from .diagnostics import Diagnosis as Diagnosis
     from .diagnostics import GradientProfile as GradientProfile
     from .diagnostics import diagnose as diagnose
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from .spectra import Spectrum as Spectrum
     from .spectra import log_singular_values as log_singular_values
     from .spectra import lyapunov_exponents as lyapunov_exponents
-    from .training import train as train
 
 _NAMESPACES = frozenset(
     "cells diagnostics interop mitigations plots report spectra tasks theory training".split()
@@ -65,7 +65,7 @@ _HOME = {
     "lyapunov_exponents": "spectra",
     "recipes": "comparison",
     "rollout": "_rollout",
-    "train": "training",
+    "train": "comparison",
 }
 
 __all__ = sorted([*_NAMESPACES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -12,6 +12,7 @@ from .._types import Array, Key, PyTree
 from ..cells import AbstractCell, as_cell, hidden_output
 from ..tasks import AbstractTask, Padded
 from ..tasks._padded import zero_beyond
+from ._scan import scan
 
 
 class SequenceModel(eqx.Module):
@@ -64,6 +65,16 @@ class SequenceModel(eqx.Module):
 
         With `every_step` the outputs after each step, `time output`.
         """
+        return self.run(inputs)[0]
+
+    def run(
+        self, inputs: PyTree, *, checkpoint: bool = False
+    ) -> tuple[Float[Array, "*time output"], PyTree]:
+        """Return (outputs as of a call, the cell's final state).
+
+        With `checkpoint`, back-propagation through T steps keeps what O(sqrt(T)) of them need and
+        computes the others again: the same gradient for less memory and one more forward pass.
+        """
         mask = None
         if isinstance(inputs, Padded):
             mask = inputs.mask(inputs.values.shape[0])
@@ -77,8 +88,9 @@ class SequenceModel(eqx.Module):
                 new = jax.tree.map(lambda a, b: jnp.where(inside, a, b), new, state)
             return new, hidden_output(self.cell, new) if self.every_step else None
 
-        state, hidden = jax.lax.scan(step, self.cell.initial_state(), (inputs, mask))
-        return self.read(state) if hidden is None else self._affine(hidden)
+        start = self.cell.initial_state()
+        state, hidden = scan(step, start, (inputs, mask), checkpoint=checkpoint)
+        return (self.read(state) if hidden is None else self._affine(hidden)), state
 
     def read(self, state: PyTree) -> Float[Array, "*batch output"]:
         """Return the outputs for states with any leading axes."""

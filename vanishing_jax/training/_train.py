@@ -1,17 +1,27 @@
 """The training loop: compiled chunks of updates, run from the host under a progress bar."""
 
 import functools as ft
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import optax
 
-from .._types import Key, PyTree
+from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
+from ._goal import check_keep, cost, parse_target
 from ._history import History, Record, collect, summarize
-from ._updates import Carry, checked_names, run_chunk
+from ._model import SequenceModel
+from ._objective import Hooks, check_hooks, estimated
+from ._parameters import Parts, join, split
+from ._updates import Carry, Settings, begin, checked_names, run_chunk
+from .recorders import RECORDERS
+
+# Sequences from which population statistics of batch normalization are estimated at the end.
+_LARGE_BATCH = 500
 
 
 def train(
@@ -21,7 +31,14 @@ def train(
     steps: int,
     batch_size: int,
     optimizer: optax.GradientTransformation | None = None,
+    penalty: Callable[..., Array] | None = None,
+    project: Callable[[Any], Any] | None = None,
+    clip: optax.GradientTransformation | None = None,
     record_every: int = 10,
+    record: Sequence[str] = (),
+    target: str | float | None = None,
+    keep: str = "last",
+    checkpoint: bool = False,
     progress: bool = True,
     throw: bool = False,
     key: Key,
@@ -34,27 +51,53 @@ def train(
     that meets a NaN or an infinity ends training with the model from before it; `History` says
     which.
 
+    A model with batch normalization (`BatchNormCell`) trains on statistics of each batch, gradients
+    flowing through them; population statistics follow, and are estimated at the end from one batch
+    of at least 500 sequences, so that the returned model can be evaluated.
+
     **Arguments:**
 
     - `model`: any callable pytree, `model(inputs) -> outputs` for one sequence, for instance a
-      `SequenceModel`. Its floating arrays are trained; everything else is kept.
+      `SequenceModel`. Its floating arrays are trained, except for population statistics; everything
+      else is kept.
     - `task`: where batches, loss and metric come from.
     - `steps`: number of updates.
     - `batch_size`: sequences per update.
-    - `optimizer`: an Optax transformation of the gradient of all floating arrays; by default Adam
+    - `optimizer`: an Optax transformation of the gradient of all trained arrays; by default Adam
       at 1e-3 behind clipping by global norm at 1.
+    - `penalty`, `project`: hooks of a `Mitigation`. The penalty is added to the loss, the
+      projection follows each update. Both see `model.cell`.
+    - `clip`: the transformation of the gradient that `optimizer` begins with, such as the
+      `gradient_transform` of a `Mitigation`, for `record=("clip",)`; it is not applied again.
     - `record_every`: updates per record, and per call of the compiled loop.
+    - `record`: what to record beside loss, metric and gradient norm, for the last update of each
+      record: "gradient_profile" (log ||dL/ds_t||, t = 0..T), "saturation" (share of saturated
+      units of each activation), "update_ratio" (||change|| / ||array|| of each trained array),
+      "exponents" (up to 4 leading growth rates per step), all of the model before that update;
+      and "clip", the share of all updates since the previous record whose gradient was clipped.
+    - `target`: "loss < 0.01", "metric > 0.9" or the like, or a number for the loss: training ends
+      with the first record beyond it.
+    - `keep`: "last" returns the last model, "best" that at the end of the record with the lowest
+      loss, "lowest metric" and "highest metric" likewise.
+    - `checkpoint`: back-propagate in O(sqrt(time)) memory for one more forward pass; gradients are
+      the same to rounding.
     - `progress`: show a bar with loss, metric and gradient norm; False prints nothing at all.
     - `throw`: raise on a NaN or an infinity instead of reporting it.
     - `key`: the only source of randomness.
 
     **Returns:** the trained model and a `History`.
 
-    **Raises:** `ValueError` for counts below 1 and for a model without floating arrays; with
-    `throw`, `FloatingPointError`.
+    **Raises:** `ValueError` for counts below 1, a model without floating arrays, an unknown
+    `record`, `target` or `keep`, `record=("clip",)` without a known clipping, and batch
+    normalization of sequences of different length; `TypeError` when something needs a
+    `SequenceModel` and `model` is none; with `throw`, `FloatingPointError`.
 
-    **Cost:** one compilation per structure of model and task, optimizer object, `batch_size` and
-    `record_every`; the memory of back-propagation through one batch, O(batch time hidden).
+    **Cost:** one compilation per structure of model, task and hooks, optimizer, `batch_size`,
+    `record_every` and `record`. Numbers in the hooks and optimizers of recipes (learning rate,
+    threshold, strength) are data and compile nothing anew; each Optax optimizer is another one.
+    The memory of back-propagation through one batch, O(batch time hidden), with `checkpoint`
+    O(batch sqrt(time) hidden). Recorders run once per record: a profile costs about one more
+    update.
 
     **Example:**
 
@@ -69,62 +112,120 @@ def train(
     >>> history.step
     array([2, 4])
     """
-    counts = {"steps": steps, "batch_size": batch_size, "record_every": record_every}
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"expected `{name}` of at least 1; got {count}.")
-    optimizer = _default_optimizer() if optimizer is None else optimizer
-    params, rest = eqx.partition(model, eqx.is_inexact_array)
-    if not jax.tree.leaves(params):
+    _check_counts(steps=steps, batch_size=batch_size, record_every=record_every)
+    goal = parse_target(target)
+    check_keep(keep)
+    if optimizer is None:
+        optimizer, clip = _default_optimizer()
+    hooks, parts = Hooks(penalty, project, clip), split(model)
+    if not jax.tree.leaves(parts.params):
         raise ValueError("expected a model with floating arrays to train; it has none.")
+    check_hooks(model, parts, hooks, checkpoint=checkpoint)
+    record = _checked_recorders(record, model, clip)
+    carry, context = begin(model, task, optimizer, hooks, key)
     advance = ft.partial(
         run_chunk,
-        context=(rest, task, optimizer, key),
+        context=context,
         # An array: as an int, another number of updates would mean another compilation.
         steps=jnp.asarray(steps, jnp.int32),
-        batch_size=batch_size,
-        length=record_every,
+        settings=Settings(batch_size, record_every, record, checkpoint),
     )
-    carry = Carry(params, optimizer.init(params), jnp.asarray(True))
-    carry, records, interrupted = _run(advance, carry, task, steps, record_every, progress)
-    history = collect(records, checked_names(params), interrupted=interrupted)
+    ended = _run(advance, Run(carry), task, steps, record_every, (goal, keep, progress))
+    history = collect(
+        ended.records,
+        checked_names(parts),
+        record,
+        {name: names for name in record if (names := RECORDERS[name].labels(model, task))},
+        interrupted=ended.interrupted,
+        target_step=ended.target_step,
+        best_step=ended.best_step,
+    )
     if throw and history.nonfinite_step is not None:
         raise FloatingPointError(
             f"expected finite numbers; update {history.nonfinite_step} met a NaN or an infinity, "
             f"first in: {history.nonfinite_leaf}. Lower the learning rate or clip the gradient; "
             "throw=False returns the model from before that update."
         )
-    return eqx.combine(carry.params, rest), history
+    kept = ended.carry if ended.best is None else ended.best
+    model = join(Parts(kept.params, kept.statistics, parts.rest))
+    return (_settled(model, task, batch_size, key) if ended.records else model), history
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"expected `{name}` of at least 1; got {count}.")
+
+
+def _checked_recorders(record: Sequence[str], model: Any, clip: Any) -> tuple[str, ...]:
+    """Return the names of the recorders after a look at whether they can run."""
+    record = (record,) if isinstance(record, str) else tuple(record)
+    for name in record:
+        if name not in RECORDERS:
+            raise ValueError(
+                f"expected `record` out of {', '.join(map(repr, RECORDERS))}; got {name!r}."
+            )
+        if RECORDERS[name].needs_cell and not isinstance(model, SequenceModel):
+            raise TypeError(
+                f"recording {name!r} takes a SequenceModel; got {type(model).__name__}."
+            )
+    if "clip" in record and clip is None:
+        raise ValueError(
+            "recording 'clip' takes `clip`, the clipping that `optimizer` begins with: for "
+            "instance vj.mitigations.clip_by_global_norm(1.0).gradient_transform."
+        )
+    return record
 
 
 @ft.cache
-def _default_optimizer() -> optax.GradientTransformation:
-    """Return the default optimizer, the same object each time: a new one would recompile."""
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+def _default_optimizer() -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Return the default optimizer and its clipping, always the same: new ones would recompile."""
+    clip = optax.clip_by_global_norm(1.0)
+    return optax.chain(clip, optax.adam(1e-3)), clip
+
+
+@eqx.filter_jit
+def _estimate(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> PyTree:
+    # Update 0 does not exist, so these are sequences that no update has seen.
+    return estimated(model, task.sample(jr.fold_in(key, 0), batch_size)[0])
+
+
+def _settled(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> PyTree:
+    """Return the model with population statistics of its final weights, if it has any."""
+    if not jax.tree.leaves(split(model).statistics):
+        return model
+    return _estimate(model, task, max(batch_size, _LARGE_BATCH), key)
+
+
+class Run(NamedTuple):
+    """A run up to its last finished record."""
+
+    carry: Carry
+    records: tuple[Record, ...] = ()
+    interrupted: bool = False
+    target_step: int | None = None
+    best: Carry | None = None
+    best_cost: float = float("inf")
+    best_step: int | None = None
 
 
 def _run(
-    advance: Callable,
-    carry: Carry,
-    task: AbstractTask,
-    steps: int,
-    record_every: int,
-    progress: bool,
-) -> tuple[Carry, tuple[Record, ...], bool]:
-    """Call `advance` until the end, a non-finite update or Ctrl-C.
+    advance: Callable, run: Run, task: AbstractTask, steps: int, record_every: int, options: tuple
+) -> Run:
+    """Call `advance` until the end, the target, a non-finite update or Ctrl-C.
 
-    Returns the carry, the records, and whether it was Ctrl-C.
+    `options` are (goal, what to keep, whether to show a bar).
     """
     from tqdm import tqdm
 
-    # Bound as one pair, so that Ctrl-C cannot part a carry from its record.
-    finished: tuple[Carry, tuple[Record, ...]] = (carry, ())
+    goal, keep, progress = options
     with tqdm(total=steps, disable=not progress, desc=task.name, unit=" updates") as bar:
         try:
             for start in range(0, steps, record_every):
-                carry, updates = advance(finished[0], jnp.asarray(start, jnp.int32))
-                record = summarize(jax.device_get(updates), start, steps)
-                finished = (carry, (*finished[1], record))
+                carry, updates, recorded = advance(run.carry, jnp.asarray(start, jnp.int32))
+                record = summarize(*jax.device_get((updates, recorded)), start, steps)
+                # Bound as one value, so that Ctrl-C cannot part a carry from its record.
+                run = _extended(run, carry, record, keep)
                 readings = {
                     "loss": f"{record.loss:.3g}",
                     task.metric_name: f"{record.metric:.3g}",
@@ -134,6 +235,17 @@ def _run(
                 bar.update(record.step - start)
                 if record.first_nonfinite is not None:
                     break
+                if goal is not None and goal.reached(record):
+                    return run._replace(target_step=record.step)
         except KeyboardInterrupt:
-            return finished[0], finished[1], True
-    return finished[0], finished[1], False
+            return run._replace(interrupted=True)
+    return run
+
+
+def _extended(run: Run, carry: Carry, record: Record, keep: str) -> Run:
+    """Return the run with one more record."""
+    run = run._replace(carry=carry, records=(*run.records, record))
+    price = cost(record, keep)
+    if price is None or not price < run.best_cost:
+        return run
+    return run._replace(best=carry, best_cost=price, best_step=record.step)

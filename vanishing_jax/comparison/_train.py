@@ -1,0 +1,129 @@
+"""Training by name: a recipe, or a model, on a task."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.random as jr
+import optax
+
+from .. import tasks, training
+from .._types import Key, PyTree
+from ..tasks import AbstractTask
+from ..training import History
+from . import recipes
+from .recipes import Recipe
+
+_HIDDEN_SIZE = 64
+
+# One object: another one each time would mean another compilation.
+_NO_CLIPPING = optax.identity()
+
+
+def train(
+    recipe_or_model: str | Recipe | PyTree,
+    task: str | AbstractTask,
+    *,
+    steps: int,
+    batch_size: int = 32,
+    length: int | None = None,
+    hidden_size: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    record_every: int = 10,
+    record: Sequence[str] = (),
+    target: str | float | None = None,
+    keep: str = "last",
+    checkpoint: bool = False,
+    progress: bool = True,
+    throw: bool = False,
+    key: Key,
+) -> tuple[PyTree, History]:
+    """Return a trained model and the history of its training.
+
+    A recipe is built for the task, and its mitigations act as they should: initial weights and
+    wrappers before, the penalty in the loss, clipping and decay in the optimizer, the projection
+    after each update. A model is trained as it is, as by `training.train`, which says more.
+
+    **Arguments:**
+
+    - `recipe_or_model`: a recipe such as "irnn+clip" or what `vj.recipes.parse` makes of it; or any
+      callable pytree, `model(inputs) -> outputs`.
+    - `task`: a task, or its name as in `vj.tasks.named`.
+    - `steps`, `batch_size`: number of updates, and sequences in each (32).
+    - `length`: number of time steps, for a task given by name.
+    - `hidden_size`: units of the cell of a recipe; 64 by default.
+    - `learning_rate`: in place of the recipe's.
+    - `optimizer`: for a model; by default as in `training.train`.
+    - `record_every`, `record`, `target`, `keep`, `checkpoint`, `progress`, `throw`: as in
+      `training.train`.
+    - `key`: the only source of randomness; for a recipe, of initial weights and data.
+
+    **Returns:** the model, a `SequenceModel` for a recipe, and its `History`.
+
+    **Raises:** as `vj.recipes.parse`, `vj.tasks.named` and `training.train`; `TypeError` when an
+    argument goes with the other kind of `recipe_or_model` or `task`.
+
+    **Cost:** as `training.train`.
+
+    **Example:**
+
+    >>> import jax, vanishing_jax as vj
+    >>> model, history = vj.train(
+    ...     "gru+clip", "adding", length=5, hidden_size=3, steps=2, record_every=1, progress=False,
+    ...     key=jax.random.key(0),
+    ... )
+    >>> history.step
+    array([1, 2])
+    """
+    if isinstance(task, str):
+        task = tasks.named(task, length=length)
+    elif length is not None:
+        raise TypeError("`length` goes with the name of a task; this task has its own.")
+    if isinstance(recipe_or_model, str):
+        recipe_or_model = recipes.parse(recipe_or_model)
+    hooks: dict[str, Any] = {}
+    if isinstance(recipe_or_model, Recipe):
+        if optimizer is not None:
+            raise TypeError(
+                "`optimizer` goes with a model; a recipe names its own, as in 'tanh+rmsprop'."
+            )
+        size = _HIDDEN_SIZE if hidden_size is None else hidden_size
+        model, optimizer, hooks, key = _built(recipe_or_model, task, size, learning_rate, key)
+    elif hidden_size is not None or learning_rate is not None:
+        raise TypeError(
+            "`hidden_size` and `learning_rate` go with a recipe; a model has its size, and "
+            "`optimizer` its learning rate."
+        )
+    else:
+        model = recipe_or_model
+    return training.train(
+        model,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        record_every=record_every,
+        record=record,
+        target=target,
+        keep=keep,
+        checkpoint=checkpoint,
+        progress=progress,
+        throw=throw,
+        key=key,
+        **hooks,
+    )
+
+
+def _built(
+    recipe: Recipe, task: AbstractTask, hidden_size: int, learning_rate: float | None, key: Key
+) -> tuple[PyTree, optax.GradientTransformation, dict[str, Any], Key]:
+    """Return model, optimizer, the hooks for the training loop, and the key for the data."""
+    key_model, key_data = jr.split(key)
+    built = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
+    mitigation = recipe.mitigation(task)
+    hooks = {
+        "penalty": mitigation.penalty,
+        "project": mitigation.project,
+        "clip": mitigation.gradient_transform or _NO_CLIPPING,
+    }
+    return *built, hooks, key_data

@@ -1,0 +1,43 @@
+"""The gradient at every step of the sequence."""
+
+from typing import Any
+
+import jax
+from jaxtyping import Float
+
+from ..._types import Array
+from ...cells import ClippedGradientCell
+from ...diagnostics._gradient_profile import adjoint_profile
+from ...diagnostics._transport import batch_direct_gradients
+from .._model import readout_loss
+from ._update import Update, trajectories
+
+
+def gradient_profile(update: Update) -> Float[Array, "moment"]:
+    """Return log ||dL/ds_t|| for t = 0..T over the whole batch, natural log, without underflow.
+
+    As `vj.gradient_profile`: L is the task's loss, the norm that of all sequences' gradients
+    together. Falling from right to left it shows how far back learning reaches; a cell's
+    `ClippedGradientCell`s are left out, since the profile rescales what they would compare with
+    their threshold.
+    """
+    cell = jax.tree.map(_inside, update.model.cell, is_leaf=_is_clipped)
+    runs = trajectories(cell, update.inputs)
+    loss = readout_loss(update.model, update.task, update.targets)
+    local = batch_direct_gradients(loss, runs)
+
+    def profile(trajectory, local):
+        return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
+
+    log_norm = jax.vmap(profile)(runs, local)
+    return jax.nn.logsumexp(2 * log_norm, axis=0) / 2
+
+
+def _is_clipped(node: Any) -> bool:
+    return isinstance(node, ClippedGradientCell)
+
+
+def _inside(node: Any) -> Any:
+    while _is_clipped(node):
+        node = node.cell
+    return node
