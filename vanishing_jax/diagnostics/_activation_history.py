@@ -111,7 +111,7 @@ def _statistics(kind, preactivation):
     batch, time = preactivation.shape[:2]
     units = preactivation.reshape(batch, time, -1)
     value = np.asarray(_VALUE[kind](units)).astype(np.float64)
-    saturated = units <= 0 if kind == "relu" else np.abs(units) > _threshold(kind)
+    saturated = units <= 0 if kind == "relu" else np.abs(units) > saturation_threshold(kind)
     low, high = _RANGE.get(kind, (0.0, max(float(value.max()), 1e-12)))
     edges = np.linspace(low, high, _BINS + 1)
     histogram = np.stack([np.histogram(value[:, t], edges)[0] for t in range(time)])
@@ -124,7 +124,7 @@ def _statistics(kind, preactivation):
     )
 
 
-def _threshold(kind):
+def saturation_threshold(kind):
     """Return |x| beyond which the derivative is below SATURATED_BELOW of its maximum."""
     # sech^2(x) = share  <=>  |x| = arcosh(share^-1/2); sigmoid'(x) = sech^2(x/2) / 4.
     tanh = np.arccosh(SATURATED_BELOW**-0.5)

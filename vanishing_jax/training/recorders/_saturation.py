@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ..._activations import activation_kinds, record_activations
 from ..._types import Array
-from ...diagnostics._activation_history import _threshold, activation_names
+from ...diagnostics._activation_history import activation_names, saturation_threshold
 from ...tasks import AbstractTask, Padded
 from ._update import Update, trajectories
 
@@ -40,7 +40,11 @@ def saturation(update: Update) -> Float[Array, "activation"]:
 
 
 def _saturated(kind: str, preactivation: Array) -> Array:
-    off = preactivation <= 0 if kind == "relu" else jnp.abs(preactivation) > _threshold(kind)
+    off = (
+        preactivation <= 0
+        if kind == "relu"
+        else jnp.abs(preactivation) > saturation_threshold(kind)
+    )
     return jnp.mean(off.astype(jnp.float32))
 
 
