@@ -32,7 +32,7 @@ def draw_error_and_bound(result, path):
     ax.set(xscale="log", yscale="log", xlabel="largest error of a log singular value (nats)")
     ax.set(ylabel="its error bound (nats); infinite at the top")
     ax.set_title("Every bound should lie above the line")
-    ax.legend(fontsize=8, loc="upper left")
+    ax.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
 
 

@@ -141,7 +141,19 @@ def write(path: pathlib.Path, question: str, settings: dict, **content: Any) -> 
         **content,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_plain(record), indent=1) + "\n")
+    path.write_text(_text(_plain(record)) + "\n")
+
+
+def _text(record: dict[str, Any]) -> str:
+    """Return JSON with one line per row: smaller than an indented file, and diffs tell."""
+    lines = []
+    for key, value in record.items():
+        if isinstance(value, list):
+            rows = ",\n  ".join(json.dumps(row) for row in value)
+            lines.append(f" {json.dumps(key)}: [\n  {rows}\n ]")
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def command() -> str:
