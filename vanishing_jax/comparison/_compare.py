@@ -1,5 +1,6 @@
 """Which remedy helps on a task, answered by training all of them on several seeds."""
 
+import functools as ft
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from ..training._updates import Settings
 from ._result import joined, run_dataset
 from ._seeds import Job, Trained, batched, check, train_seeds
 from ._settings import describe_key, describe_precision, describe_task
-from ._store import check_folder, load_run, save_run, write_metrics
+from ._store import check_folder, load_runs, save_run, write_metrics
 from ._train import HIDDEN_SIZE
 from .recipes import Recipe, parse
 
@@ -165,7 +166,7 @@ class _Plan(NamedTuple):
 def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
     """Load what is there, train the rest, and return all of it."""
     found = [{} for _ in plan.jobs] if plan.out is None else _load(plan, plan.out)
-    complete = [len(runs) == len(plan.seeds) for runs in found]
+    complete = [all(k in runs for k in plan.seeds) for runs in found]
     interrupted = False
     with _bar(plan, progress) as bar:
         for i, job in enumerate(plan.jobs):
@@ -189,12 +190,7 @@ def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
 def _load(plan: _Plan, out: Path) -> "list[dict[int, xr.Dataset]]":
     """Return the finished runs of each recipe by seed, after a look at what they were made with."""
     check_folder(out, plan.settings())
-    rows = []
-    for job in plan.jobs:
-        name = job.recipe.name
-        runs = {k: load_run(out, name, k, plan.settings_of(job, k)) for k in plan.seeds}
-        rows.append({k: run for k, run in runs.items() if run is not None})
-    return rows
+    return [load_runs(out, job.recipe.name, ft.partial(plan.settings_of, job)) for job in plan.jobs]
 
 
 def _train(
@@ -219,7 +215,7 @@ def _train(
         if plan.out is not None:
             save_run(plan.out, runs[k])
     if plan.out is not None:
-        write_metrics(plan.out, [runs[k] for k in plan.seeds])
+        write_metrics(plan.out, runs)
     return runs
 
 

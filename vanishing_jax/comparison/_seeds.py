@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
@@ -31,6 +32,14 @@ class Trained(NamedTuple):
 
     history: History
     model: PyTree
+
+
+class Shared(NamedTuple):
+    """What all seeds of a recipe have in common, of a `Context`."""
+
+    task: AbstractTask
+    optimizer: optax.GradientTransformation
+    hooks: Hooks
 
 
 class Job(NamedTuple):
@@ -62,19 +71,22 @@ def train_seeds(
     goal, every = job.goal, job.settings.length
     limits = np.full(len(keys), job.steps, np.int32)  # updates that each seed is to make
     records: list[list[Record]] = [[] for _ in keys]
-    running, target_steps = set(range(len(keys))), [None] * len(keys)
+    running = set(range(len(keys)))
+    target_steps: list[int | None] = [None] * len(keys)
     together = batched(job.settings.batch_size, job.hidden_size)
     for start in range(0, job.steps, every):
         numbers = jnp.asarray(start, jnp.int32), jnp.asarray(limits)
-        arrays, *reports = _advance(arrays, numbers, static, shared, job.settings, together)
-        reports = jax.device_get(reports)
+        arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together)
+        seen = jax.device_get(seen)
         for k in sorted(running):
-            record = summarize(*_of_seed(reports, k), start, job.steps)
+            updates, recorded = _of_seed(seen, k)
+            record = summarize(updates, recorded, start, job.steps)
             records[k].append(record)
             if record.first_nonfinite is not None:
                 running.remove(k)
             elif goal is not None and goal.reached(record):
-                limits[k] = target_steps[k] = record.step
+                limits[k] = record.step
+                target_steps[k] = record.step
                 running.remove(k)
         advanced(records)
         if not running:
@@ -101,9 +113,9 @@ def check(job: Job, key: Key) -> None:
     check_hooks(model, split(model), hooks, checkpoint=job.settings.checkpoint)
 
 
-def _begin(job: Job, keys: Sequence[Key]) -> tuple[list[Any], tuple, PyTree, PyTree]:
+def _begin(job: Job, keys: Sequence[Key]) -> tuple[list[Any], Shared, PyTree, PyTree]:
     """Return the models, what the seeds share, and their own arrays, stacked, and the rest."""
-    models, seeds, shared = [], [], ()
+    models, seeds, shared = [], [], None
     for key in keys:
         # One at a time: compiling the initialization of a batch takes longer than training it.
         made = built(job.recipe, job.task, job.hidden_size, job.learning_rate, key)
@@ -111,7 +123,8 @@ def _begin(job: Job, keys: Sequence[Key]) -> tuple[list[Any], tuple, PyTree, PyT
         carry, context = begin(model, job.task, optimizer, Hooks(**hooks), key_data)
         models.append(model)
         seeds.append((carry, context.rest, key_data))
-        shared = shared or (context.task, context.optimizer, context.hooks)
+        shared = shared or Shared(context.task, context.optimizer, context.hooks)
+    assert shared is not None  # there is at least one key
     arrays = [eqx.filter(seed, eqx.is_array) for seed in seeds]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
     return models, shared, stacked, eqx.filter(seeds[0], eqx.is_array, inverse=True)
@@ -122,7 +135,7 @@ def _advance(
     arrays: PyTree,
     numbers: tuple[Array, Array],
     static: PyTree,
-    shared: tuple,
+    shared: Shared,
     settings: Settings,
     together: bool,
 ) -> tuple[PyTree, PyTree, PyTree]:
@@ -132,7 +145,7 @@ def _advance(
     def one(seed):
         own, limit = seed
         carry, rest, key = eqx.combine(own, static)
-        context = Context(rest, *shared, key)
+        context = Context(rest, shared.task, shared.optimizer, shared.hooks, key)
         carry, updates, recorded = run_chunk(carry, start, context, limit, settings)
         return (eqx.filter(carry, eqx.is_array), *own[1:]), updates, recorded
 

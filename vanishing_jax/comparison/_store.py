@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,26 +28,32 @@ def check_folder(out: Path, settings: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
 
 
-def load_run(out: Path, recipe: str, seed: int, settings: Mapping[str, Any]) -> "xr.Dataset | None":
-    """Return a finished run, or None if there is none; a file that cannot be read is none.
+def load_runs(
+    out: Path, recipe: str, settings_of: Callable[[int], Mapping[str, Any]]
+) -> "dict[int, xr.Dataset]":
+    """Return the finished runs of a recipe by seed, all that there are.
 
-    Raises ValueError when it was made with other settings.
+    A file that cannot be read is not one of them. Raises ValueError when one was made with other
+    settings than those of its seed.
     """
     import xarray as xr
 
-    path = _path(out, recipe, seed)
-    if not path.exists():
-        return None
-    try:
-        run = xr.load_dataset(path, engine="h5netcdf")
-        there = json.loads(run.attrs["settings"])
-    except Exception as error:
-        warnings.warn(
-            f"{path} cannot be read ({error}): training this seed again.", UserWarning, stacklevel=4
-        )
-        return None
-    _check(path, there, settings)
-    return run
+    runs = {}
+    for path in sorted((out / recipe).glob("seed_*.nc")):
+        try:
+            run = xr.load_dataset(path, engine="h5netcdf")
+            there = json.loads(run.attrs["settings"])
+            seed = int(run.seed.item())
+        except Exception as error:
+            warnings.warn(
+                f"{path} cannot be read and does not count as finished: {error}",
+                UserWarning,
+                stacklevel=4,
+            )
+            continue
+        _check(path, there, settings_of(seed))
+        runs[seed] = run
+    return runs
 
 
 def save_run(out: Path, run: "xr.Dataset") -> None:
@@ -59,17 +65,16 @@ def save_run(out: Path, run: "xr.Dataset") -> None:
         write_atomically(path, written.read_bytes())
 
 
-def write_metrics(out: Path, runs: "Sequence[xr.Dataset]") -> None:
+def write_metrics(out: Path, runs: "Mapping[int, xr.Dataset]") -> None:
     """Write the learning curves of the finished seeds of one recipe, all of them anew.
 
     Appended to, the file would have lines twice after a run was killed and repeated.
     """
-    recipe, lines = str(runs[0].recipe.item()), []
-    for run in runs:
+    recipe, lines = str(next(iter(runs.values())).recipe.item()), []
+    for seed, run in sorted(runs.items()):
         curves = {name: run[name].values.ravel() for name in ("loss", "metric", "gradient_norm")}
         for i, step in enumerate(run.record.values):
             numbers = {name: _number(curve[i]) for name, curve in curves.items()}
-            seed = int(run.seed.item())
             lines.append(json.dumps({"recipe": recipe, "seed": seed, "step": int(step), **numbers}))
     write_atomically(out / recipe / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
 
