@@ -179,7 +179,9 @@ class Fragile(FirstSign):
         return jnp.where((jr.key_data(key) == deadly).all(), jnp.inf, inputs), targets
 
 
-def test_dead_and_early_seeds_end_in_nan_and_are_counted():
+@pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch):
+    monkeypatch.setattr(_seeds, "batched", lambda *sizes: together)
     settings = {**SETTINGS, "steps": 6, "learning_rate": 0.3}
     ds = vj.compare("tanh+sgd", Fragile(), seeds=3, target="loss < 0", **settings)
     dead, alive = ds.isel(recipe=0, seed=1), ds.isel(recipe=0, seed=[0, 2])

@@ -70,7 +70,7 @@ def compare(
     - `batch_size`, `hidden_size`: sequences per update (32) and units of each cell (64).
     - `learning_rate`: in place of the recipes' own; one for all, or by recipe.
     - `record_every`, `record`, `target`, `checkpoint`: as in `vj.train`. A seed ends with the
-      record that reaches the target.
+      record that reaches the target, while the others go on.
     - `num_test`: fresh sequences for the final scores, the same for all (1000); a task with
       held-out data uses those.
     - `out`: folder for the results.
@@ -93,7 +93,8 @@ def compare(
     Attributes name task, length, baseline, metric, settings and versions (JSON).
 
     **Raises:** as `vj.train`; `ValueError` for a recipe or seed given twice, a `learning_rate` for
-    a recipe that is not compared, and results of other settings in `out`, with the differences.
+    a recipe that is not compared, and results of other settings in `out`, with the differences;
+    `KeyboardInterrupt` when no recipe was finished before Ctrl-C.
 
     **Cost:** one compilation per recipe; other learning rates, thresholds, keys and numbers of
     updates compile nothing anew. On a CPU small networks (`batch_size * hidden_size` below 512)

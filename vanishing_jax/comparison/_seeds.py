@@ -149,8 +149,15 @@ def _advance(
         carry, updates, recorded = run_chunk(carry, start, context, limit, settings)
         return (eqx.filter(carry, eqx.is_array), *own[1:]), updates, recorded
 
+    def one_or_none(seed):
+        """Spare the work for a seed that has ended; in a batch it would be done all the same."""
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, seed)[1:])
+        own, limit = seed
+        running = (start < limit) & own[0].finite
+        return jax.lax.cond(running, one, lambda seed: (seed[0], *nothing), seed)
+
     seeds = (arrays, limits)
-    return jax.vmap(one)(seeds) if together else jax.lax.map(one, seeds)
+    return jax.vmap(one)(seeds) if together else jax.lax.map(one_or_none, seeds)
 
 
 def _model(seed: tuple, job: Job) -> PyTree:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,10 +50,10 @@ def _text(value: PyTree) -> str:
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     leaves, structure = jax.tree.flatten(value)
-    digest = hashlib.sha256(str(structure).encode())
+    # An address in the text would make every process another task.
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(structure)).encode())
     for leaf in leaves:
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float | str):
-            # An address in the text would make every process another task.
             digest.update(getattr(leaf, "__qualname__", type(leaf).__qualname__).encode())
             continue
         array = np.asarray(leaf)
