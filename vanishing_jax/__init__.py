@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .cells import FlaxCell as FlaxCell
     from .cells import FunctionCell as FunctionCell
     from .cells import as_cell as as_cell
+    from .comparison import compare as compare
+    from .comparison import comparison_table as comparison_table
     from .comparison import recipes as recipes
     from .comparison import train as train
     from .diagnostics import Diagnosis as Diagnosis
@@ -58,6 +60,8 @@ _HOME = {
     "Spectrum": "spectra",
     "Trajectory": "_rollout",
     "as_cell": "cells",
+    "compare": "comparison",
+    "comparison_table": "comparison",
     "diagnose": "diagnostics",
     "gradient_profile": "diagnostics",
     "linearize": "_linearize",

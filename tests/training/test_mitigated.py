@@ -94,13 +94,13 @@ def by_hand(model, batch, shift):
 
 @pytest.mark.slow
 def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
-    settled, seen = _train._settled, []
+    settled, seen = _train.settled, []
 
     def spy(model, *rest):
         seen.append(model.cell.statistics)
         return settled(model, *rest)
 
-    monkeypatch.setattr(_train, "_settled", spy)
+    monkeypatch.setattr(_train, "settled", spy)
     monkeypatch.setattr(_train, "_LARGE_BATCH", BATCH)
     model, (mean, variance) = batch_norm_model(), (np.zeros((3, 2, 4)), np.ones((3, 2, 4)))
     # Decay of whatever the optimizer sees: statistics must not be among it.

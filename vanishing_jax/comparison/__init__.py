@@ -1,4 +1,6 @@
 """Comparison of remedies by training: recipes put a cell, mitigations and an optimizer together."""
 
 from . import recipes as recipes
+from ._compare import compare as compare
+from ._table import comparison_table as comparison_table
 from ._train import train as train

@@ -13,7 +13,7 @@ from ..training import History
 from . import recipes
 from .recipes import Recipe
 
-_HIDDEN_SIZE = 64
+HIDDEN_SIZE = 64
 
 # One object: another one each time would mean another compilation.
 _NO_CLIPPING = optax.identity()
@@ -87,8 +87,8 @@ def train(
             raise TypeError(
                 "`optimizer` goes with a model; a recipe names its own, as in 'tanh+rmsprop'."
             )
-        size = _HIDDEN_SIZE if hidden_size is None else hidden_size
-        model, optimizer, hooks, key = _built(recipe_or_model, task, size, learning_rate, key)
+        size = HIDDEN_SIZE if hidden_size is None else hidden_size
+        model, optimizer, hooks, key = built(recipe_or_model, task, size, learning_rate, key)
     elif hidden_size is not None or learning_rate is not None:
         raise TypeError(
             "`hidden_size` and `learning_rate` go with a recipe; a model has its size, and "
@@ -114,16 +114,16 @@ def train(
     )
 
 
-def _built(
+def built(
     recipe: Recipe, task: AbstractTask, hidden_size: int, learning_rate: float | None, key: Key
 ) -> tuple[PyTree, optax.GradientTransformation, dict[str, Any], Key]:
     """Return model, optimizer, the hooks for the training loop, and the key for the data."""
     key_model, key_data = jr.split(key)
-    built = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
+    model, optimizer = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
     mitigation = recipe.mitigation(task)
     hooks = {
         "penalty": mitigation.penalty,
         "project": mitigation.project,
         "clip": mitigation.gradient_transform or _NO_CLIPPING,
     }
-    return *built, hooks, key_data
+    return model, optimizer, hooks, key_data

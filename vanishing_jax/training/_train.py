@@ -112,7 +112,7 @@ def train(
     >>> history.step
     array([2, 4])
     """
-    _check_counts(steps=steps, batch_size=batch_size, record_every=record_every)
+    check_counts(steps=steps, batch_size=batch_size, record_every=record_every)
     goal = parse_target(target)
     check_keep(keep)
     if optimizer is None:
@@ -121,7 +121,7 @@ def train(
     if not jax.tree.leaves(parts.params):
         raise ValueError("expected a model with floating arrays to train; it has none.")
     check_hooks(model, parts, hooks, checkpoint=checkpoint)
-    record = _checked_recorders(record, model, clip)
+    record = checked_recorders(record, model, clip)
     carry, context = begin(model, task, optimizer, hooks, key)
     advance = ft.partial(
         run_chunk,
@@ -148,16 +148,16 @@ def train(
         )
     kept = ended.carry if ended.best is None else ended.best
     model = join(Parts(kept.params, kept.statistics, parts.rest))
-    return (_settled(model, task, batch_size, key) if ended.records else model), history
+    return (settled(model, task, batch_size, key) if ended.records else model), history
 
 
-def _check_counts(**counts: int) -> None:
+def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"expected `{name}` of at least 1; got {count}.")
 
 
-def _checked_recorders(record: Sequence[str], model: Any, clip: Any) -> tuple[str, ...]:
+def checked_recorders(record: Sequence[str], model: Any, clip: Any) -> tuple[str, ...]:
     """Return the names of the recorders after a look at whether they can run."""
     record = (record,) if isinstance(record, str) else tuple(record)
     for name in record:
@@ -190,7 +190,7 @@ def _estimate(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> P
     return estimated(model, task.sample(jr.fold_in(key, 0), batch_size)[0])
 
 
-def _settled(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> PyTree:
+def settled(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> PyTree:
     """Return the model with population statistics of its final weights, if it has any."""
     if not jax.tree.leaves(split(model).statistics):
         return model
