@@ -269,7 +269,8 @@ def test_checkpoints_change_nothing(name):
     eps = float(jnp.finfo(dtype).eps)
     for every in (1, 7):  # 60 is no multiple of 7
         again = gradient(name, J, weights, checkpoint_every=every)
-        np.testing.assert_allclose(again, stored, rtol=100 * eps, atol=eps)
+        # Between checkpoints K is formed anew, else stepped back: 60 steps, each with its rounding.
+        np.testing.assert_allclose(again, stored, rtol=10 * len(J) * eps, atol=eps)
     with pytest.raises(ValueError, match="checkpoint_every >= 1"):
         gradient(name, J, weights, checkpoint_every=0)
 
