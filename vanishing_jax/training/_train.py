@@ -152,6 +152,7 @@ def train(
 
 
 def check_counts(**counts: int) -> None:
+    """Raise `ValueError` for the first count below 1, by the name of its keyword."""
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"expected `{name}` of at least 1; got {count}.")
