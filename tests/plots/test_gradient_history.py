@@ -39,6 +39,16 @@ def test_relative_to_the_last_step_of_each_update(plot_gradient_history):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("training updates", "time $t$ (steps)")
 
 
+def test_a_given_scale_shows_what_lies_beyond_it(plot_gradient_history):
+    from matplotlib.colors import CenteredNorm
+
+    ax = plot_gradient_history(
+        fakes.training_history([1.0], num_steps=12), norm=CenteredNorm(0.0, 2.0)
+    )
+    assert ax.collections[0].get_clim() == (-2, 2)
+    assert ax.collections[0].colorbar.extend == "min"
+
+
 def test_absolute(plot_gradient_history):
     ax = plot_gradient_history(fakes.training_history([1.0, 0.5], num_steps=3), relative=False)
     np.testing.assert_allclose(mesh(ax) * np.log(10), np.arange(-3, 1)[:, None] - [0.0, 2.0])

@@ -162,16 +162,23 @@ def _colors(values: np.ndarray, relative: bool) -> dict[str, Any]:
 
 def _draw_reach(ax: Axes, step: np.ndarray, values: np.ndarray, made: np.ndarray) -> list[str]:
     """Draw from which step on a thousandth of the gradient is left; return what to say of it."""
+    from matplotlib.patheffects import withStroke
+
     below = ~(values >= HORIZON_LEVEL)  # (time, record)
     reach = np.where(below.any(axis=0), len(values) - np.argmax(below[::-1], axis=0), 0.0)
     if not (below & made).any():
         return []
-    ax.plot(step, np.where(made, reach, np.nan), color="black", linestyle="--", linewidth=1.3)
+    halo = [withStroke(linewidth=2.6, foreground="white")]  # black on dark blue is hard to see
+    line: dict[str, Any] = {"linestyle": "--", "linewidth": 1.3, "path_effects": halo}
+    ax.plot(step, np.where(made, reach, np.nan), color="black", **line)
     return [f"dashed: from here on at least $10^{{{HORIZON_LEVEL:.0f}}}$ is left"]
 
 
 def _colorbar(ax: Axes, mesh: Any, relative: bool) -> None:
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
+    values, (low, high) = mesh.get_array().compressed(), mesh.get_clim()
+    beyond = bool((values < low).any()), bool((values > high).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond)
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, extend=extend or "neither")
     norm = r"\|\partial L/\partial s_t\|"
     of = rf"{norm}\,/\,\|\partial L/\partial s_T\|" if relative else norm
     bar.set_label(rf"$\log_{{10}}\,{of}$ (decades)", fontsize="small")
