@@ -17,6 +17,7 @@ from vanishing_jax.comparison import _compare
 
 from .test_cli import CALL, call
 
+pytestmark = pytest.mark.slow  # trains, draws and starts a process; once is enough
 RECIPES = "tanh+sgd, tanh+sgd+lr=0.2"  # one program for both
 SETTINGS = (
     "--task adding --length 5 --seeds 2 --steps 4 --batch-size 4 --hidden-size 3 --record-every 2 "
@@ -120,7 +121,6 @@ def test_interrupted_prints_what_is_finished_and_how_to_go_on(
     assert "to go on: vanishing-jax compare" in printed.err
 
 
-@pytest.mark.slow
 def test_ctrl_c_while_compiling_exits_with_its_code(folder, tmp_path):
     """Python ends without the crash that jaxlib leaves behind."""
     endless = ["--steps", "1000000000"]

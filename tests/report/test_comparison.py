@@ -77,6 +77,6 @@ def test_gradients_share_one_scale(report):
     # Seed 0 of tanh has the median loss; a median that died is shown on a scale of its own.
     assert _comparison._median_seeds(comparison) == [0, 0]
     reach = _comparison._reach(comparison, [0, 1])
-    np.testing.assert_allclose(reach, [6 / np.log(10)] * 2)
+    np.testing.assert_allclose(np.array(reach, float), [6 / np.log(10)] * 2)
     assert _comparison._reach(comparison, [0, 0])[1] is None
     assert _comparison._reach(fakes.comparison(num_steps=50), [0]) == [6.0]

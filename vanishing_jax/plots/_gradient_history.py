@@ -67,7 +67,7 @@ def plot_gradient_history(
     records = _records(training, recipe, seed)
     ax = new_axes(ax, (6.4, 4.0))
     values = decades(records.log_norm, relative).T
-    made = ~np.isnan(records.log_norm).all(axis=1)  # False after the run's end
+    made = np.asarray(~np.isnan(records.log_norm).all(axis=1))  # False after the run's end
     known = np.broadcast_to(made, values.shape)
     shown = known & np.isfinite(values)
     zeros, undefined = known & np.isneginf(values), known & (np.isnan(values) | (values == np.inf))

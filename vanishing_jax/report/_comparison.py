@@ -125,7 +125,7 @@ def _draw_gradients(
 ) -> None:
     from matplotlib.colors import CenteredNorm
 
-    options = {} if reach is None else {"norm": CenteredNorm(0.0, reach)}
+    options: dict[str, Any] = {} if reach is None else {"norm": CenteredNorm(0.0, reach)}
     plots.plot_gradient_history(comparison, recipe=recipe, seed=seed, ax=ax, **options)
 
 
