@@ -62,7 +62,7 @@ def plot_test_scores(
         xlabel="loss of the final model" if score == "loss" else plain(comparison.attrs["metric"]),
         ylabel="",
         notes=_notes(comparison, baseline),
-        note_width=88,
+        note_width=56,  # left of the heads of the columns beside the axes
     )
     light_grid(ax)
     ax.grid(False, axis="y")
