@@ -1,4 +1,4 @@
-"""One plot per diagnostic; each draws what its result holds and computes nothing.
+"""One plot per result; each draws what its result holds and computes nothing heavy.
 
 `plot_x(result, *, ax=None, **kwargs) -> Axes`. Matplotlib is imported by the first call, its global
 settings stay as they are, and nothing is shown or saved. Axes of magnitudes hold log10 values under
