@@ -70,7 +70,8 @@ def comparison_title(comparison: "xr.Dataset") -> str:
     """Return what was compared, in one line."""
     seeds, target = comparison.sizes["seed"], comparison.attrs["target"]
     title = (
-        f"{comparison.attrs['task']}, T = {comparison.attrs['length']}, {seeds} seeds, "
+        f"{comparison.attrs['task']}, T = {comparison.attrs['length']}, "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
         f"{comparison.record.values[-1]} updates; memoryless baseline: loss "
         f"{comparison.attrs['baseline']:.4g}"
     )
