@@ -15,7 +15,7 @@ from ..plots._comparison import quantile
 from ..plots._gradient_history import decades
 from ._content import figure_content, flatten
 from ._figures import FigureSpec, draw_png, slugs
-from ._html import render
+from ._html import load_template
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +73,8 @@ def write_comparison(
         "has_target": bool(comparison.attrs["target"]),
         "interrupted": bool(comparison.attrs.get("interrupted")),
     }
-    return write_atomically(Path(path), render("comparison.html.j2", content))
+    html = load_template("comparison.html.j2").render(content)
+    return write_atomically(Path(path), html.encode("utf-8"))
 
 
 def save_comparison_figures(folder: str | Path, comparison: "xr.Dataset") -> list[Path]:

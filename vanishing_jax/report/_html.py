@@ -37,21 +37,22 @@ def write_report(
     if isinstance(diagnoses, Mapping) and not diagnoses:
         raise ValueError("expected at least one diagnosis to report; got an empty dict.")
     content = report_content(diagnoses, title=title, configuration=configuration, table=table)
-    return write_atomically(Path(path), render("diagnosis.html.j2", content))
+    html = load_template("template.html.j2").render(content)
+    return write_atomically(Path(path), html.encode("utf-8"))
 
 
-def render(template: str, content: Mapping[str, Any]) -> bytes:
-    """Return the HTML of one of the templates in this folder."""
+def load_template(name: str) -> Any:
+    """Return a template of this folder, by its file name."""
     import importlib.resources
 
     import jinja2
 
     folder = importlib.resources.files("vanishing_jax.report")
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
+        loader=jinja2.FunctionLoader(lambda file: folder.joinpath(file).read_text("utf-8")),
         autoescape=True,  # labels, names and configuration come from users
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(content).encode("utf-8")
+    return environment.get_template(name)
