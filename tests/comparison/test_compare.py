@@ -126,6 +126,9 @@ def test_finished_runs_are_loaded_and_nothing_is_trained_again(folder, compariso
     again = vj.compare(RECIPES, TASK, seeds=2, out=folder, **FAST)
     assert trained == []
     xr.testing.assert_identical(without_times(again), without_times(comparison))
+    saved = folder.parent / "all of them.nc"
+    again.to_netcdf(saved, engine="h5netcdf")
+    xr.testing.assert_equal(xr.load_dataset(saved, engine="h5netcdf"), again)
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     runs = {f"{r}/{f}" for r in RECIPES for f in ("seed_0.nc", "seed_1.nc", "metrics.jsonl")}
     assert files == {"settings.json"} | runs

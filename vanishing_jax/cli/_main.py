@@ -1,12 +1,15 @@
 """Arguments of the command line, parsed before anything heavy is imported."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import tyro
+
+from ._compare import Compare, print_names_after_help
 
 # What a shell sees: one code per verdict, so that a script can branch on it.
 EXIT_CODES = {"healthy": 0, "vanishing": 3, "exploding": 4, "inconclusive": 5}
@@ -79,6 +82,7 @@ class Selftest:
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Selftest, tyro.conf.subcommand("selftest")]
 )
 
@@ -89,12 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     An error about the input (`OSError`, `ValueError`, `TypeError`) is printed without traceback and
     exits with 2; Ctrl-C exits with 130.
     """
-    command = tyro.cli(
-        Command,  # pyright: ignore[reportArgumentType]
-        args=arguments,
-        prog="vanishing-jax",
-        description="Whether gradients vanish in a recurrent network, how far they reach, and why.",
-    )
+    is_program = arguments is None
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = tyro.cli(
+            Command,  # pyright: ignore[reportArgumentType]
+            args=arguments,
+            prog="vanishing-jax",
+            description="Whether gradients vanish in a recurrent network, how far they reach, and "
+            "why.",
+        )
+    except SystemExit as stopped:
+        if not stopped.code:
+            print_names_after_help(arguments)
+        raise
     try:
         code = command.run()
     except KeyboardInterrupt:
@@ -103,4 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"vanishing-jax: {error}", file=sys.stderr)
         code = USAGE
+    if is_program and code == INTERRUPTED:
+        # jaxlib 0.10.2 crashes as the interpreter ends if Ctrl-C came during a compilation.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise SystemExit(code)

@@ -41,7 +41,9 @@ def load_runs(
     runs = {}
     for path in sorted((out / recipe).glob("seed_*.nc")):
         try:
-            run = xr.load_dataset(path, engine="h5netcdf")
+            # Remembered, the lengths of this file's strings would cut those of the others when all
+            # are written to one file.
+            run = xr.load_dataset(path, engine="h5netcdf").drop_encoding()
             there = json.loads(run.attrs["settings"])
             seed = int(run.seed.item())
         except Exception as error:
@@ -58,11 +60,15 @@ def load_runs(
 
 def save_run(out: Path, run: "xr.Dataset") -> None:
     """Write one run, of one recipe and one seed, to its file."""
-    path = _path(out, str(run.recipe.item()), int(run.seed.item()))
+    write_dataset(_path(out, str(run.recipe.item()), int(run.seed.item())), run)
+
+
+def write_dataset(path: Path, dataset: "xr.Dataset") -> Path:
+    """Write a netCDF file, whole or not at all; return its path."""
     with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder, "run.nc")
-        run.to_netcdf(written, engine="h5netcdf")
-        write_atomically(path, written.read_bytes())
+        written = Path(folder, "dataset.nc")
+        dataset.to_netcdf(written, engine="h5netcdf")
+        return write_atomically(path, written.read_bytes())
 
 
 def write_metrics(out: Path, runs: "Mapping[int, xr.Dataset]") -> None:

@@ -36,10 +36,19 @@ def comparison_table(comparison: "xr.Dataset") -> str:
     | --- | --- | --- | --- | --- | --- |
     | tanh | ... | 2/2 | 1 [1, 1] | 0/2 |
     """
+    rows = comparison_rows(comparison)
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(
+        [comparison_title(comparison), "", *(f"| {' | '.join(cells)} |" for cells in rows)]
+    )
+
+
+def comparison_rows(comparison: "xr.Dataset") -> list[list[str]]:
+    """Return the table's cells, the heads first."""
     seeds, target = comparison.sizes["seed"], comparison.attrs["target"]
     heads = ["recipe", "loss: median [quartiles]", comparison.attrs["metric"]]
     heads += ["solved", "steps", "dead"] if target else ["dead"]
-    rows = [heads, ["---"] * len(heads)]
+    rows = [heads]
     for recipe in comparison.recipe.values:
         of_one = comparison.sel(recipe=recipe)
         reached = of_one.steps_to_target.values
@@ -54,14 +63,20 @@ def comparison_table(comparison: "xr.Dataset") -> str:
             solved = np.isfinite(reached)
             cells += [f"{solved.sum()}/{seeds}", _spread(np.where(solved, reached, np.inf))]
         rows.append([*cells, f"{dead.sum()}/{seeds}"])
+    return rows
+
+
+def comparison_title(comparison: "xr.Dataset") -> str:
+    """Return what was compared, in one line."""
+    seeds, target = comparison.sizes["seed"], comparison.attrs["target"]
     title = (
-        f"{comparison.attrs['task']}, T = {comparison.attrs['length']}, {seeds} seeds, "
+        f"{comparison.attrs['task']}, T = {comparison.attrs['length']}, "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
         f"{comparison.record.values[-1]} updates; memoryless baseline: loss "
         f"{comparison.attrs['baseline']:.4g}"
     )
     title += f"; target: {target}" if target else ""
-    title += "; interrupted" if comparison.attrs.get("interrupted") else ""
-    return "\n".join([title, "", *(f"| {' | '.join(cells)} |" for cells in rows)])
+    return title + ("; interrupted" if comparison.attrs.get("interrupted") else "")
 
 
 def _spread(values: np.ndarray) -> str:

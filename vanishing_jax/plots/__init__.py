@@ -1,4 +1,4 @@
-"""One plot per diagnostic; each draws what its result holds and computes nothing.
+"""One plot per result; each draws what its result holds and computes nothing heavy.
 
 `plot_x(result, *, ax=None, **kwargs) -> Axes`. Matplotlib is imported by the first call, its global
 settings stay as they are, and nothing is shown or saved. Axes of magnitudes hold log10 values under
@@ -8,13 +8,16 @@ labels 10^k, for a product of a thousand Jacobians has no float.
 from ._activations import plot_activations as plot_activations
 from ._activations import plot_gates as plot_gates
 from ._activations import plot_saturation as plot_saturation
+from ._comparison import plot_comparison as plot_comparison
 from ._diagnosis import plot_diagnosis as plot_diagnosis
 from ._effects import plot_effects as plot_effects
 from ._eigenvalues import plot_eigenvalues as plot_eigenvalues
+from ._gradient_history import plot_gradient_history as plot_gradient_history
 from ._gradient_profile import plot_gradient_profile as plot_gradient_profile
 from ._influence import plot_influence as plot_influence
 from ._lyapunov import plot_lyapunov as plot_lyapunov
 from ._norm_triangle import plot_norm_triangle as plot_norm_triangle
 from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density
+from ._test_scores import plot_test_scores as plot_test_scores
 from ._transport import plot_transport as plot_transport

@@ -51,8 +51,8 @@ def plot_influence(influence: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Axe
         options = {"cmap": SIGNED, "norm": CenteredNorm(0.0, reach), "rasterized": True}
         shown = np.ma.masked_where(~known | ~np.isfinite(values), values)
         mesh = ax.pcolormesh(edges, edges, shown, **{**options, **mesh_kwargs})
-        _paint(ax, edges, zeros, _ZERO_COLOR)
-        _paint(ax, edges, undefined, _UNDEFINED_COLOR)
+        _paint(ax, edges, edges, zeros, _ZERO_COLOR)
+        _paint(ax, edges, edges, undefined, _UNDEFINED_COLOR)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
         bar.set_label(r"$\log_{10}\,\|\partial s_t/\partial s_s\|$", fontsize="small")
         bar.ax.tick_params(labelsize="small")
@@ -69,12 +69,13 @@ def plot_influence(influence: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Axe
     return ax
 
 
-def _paint(ax: Axes, edges: np.ndarray, where: np.ndarray, color: str) -> None:
+def _paint(ax: Axes, x: np.ndarray, y: np.ndarray, where: np.ndarray, color: str) -> None:
+    """Fill the cells between these edges `where` it holds."""
     from matplotlib.colors import ListedColormap
 
     if where.any():
         cells = np.ma.masked_where(~where, np.ones(where.shape))
-        ax.pcolormesh(edges, edges, cells, cmap=ListedColormap([color]), rasterized=True)
+        ax.pcolormesh(x, y, cells, cmap=ListedColormap([color]), rasterized=True)
 
 
 def _notes(num_zeros: int, num_undefined: int) -> list[str]:

@@ -55,8 +55,8 @@ def plot_norm_triangle(result: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Ax
         options = {"cmap": SIGNED, "norm": CenteredNorm(0.0, reach), "rasterized": True}
         cells = np.ma.masked_where(~shown, values)
         mesh = ax.pcolormesh(edges, edges, cells, **{**options, **mesh_kwargs})
-        _paint(ax, edges, zeros, _ZERO_COLOR)
-        _paint(ax, edges, undefined, _UNDEFINED_COLOR)
+        _paint(ax, edges, edges, zeros, _ZERO_COLOR)
+        _paint(ax, edges, edges, undefined, _UNDEFINED_COLOR)
         notes += _draw_horizon(ax, result.times, values, known)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
         bar.set_label(r"$\log_{10}\,\|\partial s_t/\partial s_s\|_2$ (decades)", fontsize="small")

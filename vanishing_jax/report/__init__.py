@@ -1,4 +1,6 @@
-"""Diagnoses as a self-contained HTML report and as PNG files."""
+"""Diagnoses and comparisons as self-contained HTML reports and as PNG files."""
 
+from ._comparison import save_comparison_figures as save_comparison_figures
+from ._comparison import write_comparison as write_comparison
 from ._figures import save_figures as save_figures
 from ._html import write_report as write_report

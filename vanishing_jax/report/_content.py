@@ -37,9 +37,9 @@ def report_content(
         "sections": sections,
         "several": several,
         "overview": _overview(labeled, names) if several else None,
-        "overlay": _figure(OVERLAY, labeled, "") if several else None,
+        "overlay": figure_content(OVERLAY, labeled) if several else None,
         "table": _user_table(table),
-        "configuration": _flatten(configuration or {}),
+        "configuration": flatten(configuration or {}),
         "versions": _versions(),
     }
 
@@ -63,7 +63,7 @@ def _section(label: str, slug: str, diagnosis: Any) -> dict[str, Any]:
         "others": _other_effects(diagnosis),
         "skipped": list(diagnosis.skipped.items()),
         **_words(diagnosis),
-        "figures": [_figure(spec, diagnosis, label) for spec in figures_of(diagnosis)],
+        "figures": [figure_content(spec, diagnosis, label) for spec in figures_of(diagnosis)],
     }
 
 
@@ -196,7 +196,8 @@ def _other_effects(diagnosis: Any) -> list[dict[str, str]]:
     return [_effect(effect) for effect in diagnosis.effects if effect.name not in named]
 
 
-def _figure(spec: FigureSpec, data: Any, label: str) -> dict[str, Any]:
+def figure_content(spec: FigureSpec, data: Any, label: str = "") -> dict[str, Any]:
+    """Return what the template shows of one figure, the picture itself included."""
     png, width, height = draw_png(spec, data)
     return {
         "title": spec.title,
@@ -244,12 +245,12 @@ def _user_table(table: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | N
     return {"columns": columns, "rows": [[row.get(c, "") for c in columns] for row in texts]}
 
 
-def _flatten(configuration: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flatten(configuration: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return `(dotted name, value)` rows of a possibly nested configuration."""
     rows: list[tuple[str, str]] = []
     for name, value in configuration.items():
         if isinstance(value, Mapping) and value:
-            rows += _flatten(value, f"{prefix}{name}.")
+            rows += flatten(value, f"{prefix}{name}.")
         else:
             rows.append((f"{prefix}{name}", value_text(value)))
     return rows

@@ -17,7 +17,7 @@ _DPI = 160
 
 
 class FigureSpec(NamedTuple):
-    """One figure: file name, title, a sentence on how to read it, size in inches, drawing."""
+    """One figure: file name, title, a sentence on how to read it, drawing, size in inches."""
 
     name: str
     title: str
@@ -25,6 +25,7 @@ class FigureSpec(NamedTuple):
     draw: Callable[[Any, Any], Any]
     is_available: Callable[[Any], bool] = lambda diagnosis: True
     height: Callable[[Any], float] = lambda data: 3.9
+    width: float = 5.6
 
 
 FIGURES = (
@@ -162,9 +163,9 @@ def _draw_png(spec: FigureSpec, data: Any) -> Picture:
     from matplotlib.figure import Figure
 
     height = spec.height(data)
-    figure = Figure(figsize=(5.6, height), layout="constrained")
+    figure = Figure(figsize=(spec.width, height), layout="constrained")
     spec.draw(data, figure.subplots())
-    return _png(figure), round(5.6 * 100), round(height * 100)
+    return _png(figure), round(spec.width * 100), round(height * 100)
 
 
 def _png(figure: Any) -> bytes:

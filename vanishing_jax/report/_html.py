@@ -37,20 +37,22 @@ def write_report(
     if isinstance(diagnoses, Mapping) and not diagnoses:
         raise ValueError("expected at least one diagnosis to report; got an empty dict.")
     content = report_content(diagnoses, title=title, configuration=configuration, table=table)
-    html = _template().render(content)
+    html = load_template("template.html.j2").render(content)
     return write_atomically(Path(path), html.encode("utf-8"))
 
 
-def _template() -> Any:
+def load_template(name: str) -> Any:
+    """Return a template of this folder, by its file name."""
     import importlib.resources
 
     import jinja2
 
-    source = importlib.resources.files("vanishing_jax.report").joinpath("template.html.j2")
+    folder = importlib.resources.files("vanishing_jax.report")
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda file: folder.joinpath(file).read_text("utf-8")),
         autoescape=True,  # labels, names and configuration come from users
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    return environment.get_template(name)

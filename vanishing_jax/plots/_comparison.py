@@ -1,0 +1,248 @@
+"""Learning curves of a comparison."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._activations import height_for
+from ._end_labels import End, label_ends
+from ._style import (
+    GRAY,
+    Axes,
+    finish,
+    light_grid,
+    line_options,
+    new_axes,
+    plain,
+    write_if_nothing,
+)
+
+_CURVES = ("loss", "metric", "gradient_norm")
+_MANY = 5  # seeds, from which on quartiles say more than the extremes
+_LOG_RATIO = 10.0  # largest over smallest value, from which on the axis is logarithmic
+# A recipe that diverges must not flatten the others: its curve leaves the axes at the first
+# multiple of the baseline, or without one at the second of the median of all that is drawn.
+_TALLEST, _TALLEST_ALONE = 100.0, 1e4
+
+
+class Curves(NamedTuple):
+    """One recipe: what is drawn over the records, and where its dead seeds ended."""
+
+    name: str
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+    dead: list[tuple[float, np.ndarray]]  # number of the update, and the curve up to there
+    solved: int
+
+
+def plot_comparison(
+    comparison: Any, *, curve: str = "loss", ax: Any = None, **line_kwargs: Any
+) -> Axes:
+    """Draw one learning curve per recipe: the median over seeds, with a band.
+
+    The band is from quartile to quartile, with fewer than five seeds from the smallest to the
+    largest; the line above the axes says which. Each is one of the seeds' values, as in
+    `comparison_table`. A seed that died counts with an infinite loss from there on: a band that
+    then reaches the top has no upper end, a line that ends has lost most of its seeds. The dead
+    seeds themselves are thin lines that end in a cross. A seed that reached the target keeps its
+    last value.
+
+    A curve that stays at the baseline has learned nothing that needs memory, however long it is.
+
+    **Arguments:**
+
+    - `comparison`: what `vj.compare` returns.
+    - `curve`: "loss", "metric" or "gradient_norm", of the training batches. The latter two may be
+      better high or low, so that there the median is that of the seeds that live.
+    - `ax`: axes to draw on; None makes a figure.
+    - `line_kwargs`: passed on to `Axes.plot` for the medians.
+
+    **Returns:** the axes. The y axis is logarithmic when the values are positive and span more than
+    a decade.
+
+    **Raises:** `ValueError` for another `curve`.
+    """
+    if curve not in _CURVES:
+        raise ValueError(
+            f"expected `curve` as one of {', '.join(map(repr, _CURVES))}; got {curve!r}."
+        )
+    recipes = [_curves(comparison, i, curve) for i in range(comparison.sizes["recipe"])]
+    levels = _levels(comparison, curve)
+    ax = new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
+    record = comparison.record.values
+    is_cut = _set_scale(ax, recipes, [y for y, _ in levels])
+    ends = [_draw(ax, i, record, one, line_kwargs) for i, one in enumerate(recipes)]
+    for (y, text), style in zip(levels, ("--", ":"), strict=False):
+        options = {"color": GRAY, "linewidth": 1.2, "linestyle": style}
+        ax.axhline(y, zorder=1.5, label="_level", **options)
+        ends.append(End(y, text, options))
+    write_if_nothing(
+        ax, *[one.middle for one in recipes], *[c for one in recipes for _, c in one.dead]
+    )
+    every, metric = record[0] if record.size else 0, plain(comparison.attrs["metric"])
+    what = {"metric": metric, "gradient_norm": "norm of the gradient"}.get(curve, "training loss")
+    finish(
+        ax,
+        title=f"Learning curves: {title_of(comparison)}",
+        xlabel="training updates",
+        ylabel=f"{what} (mean over {every} updates)",
+        notes=_notes(comparison.sizes["seed"], recipes, curve, is_cut, ax),
+        note_width=88,
+    )
+    light_grid(ax)
+    ax.set_xlim(0, max(record[-1] if record.size else 1, 1))
+    label_ends(ax, ends)
+    return ax
+
+
+def title_of(comparison: Any) -> str:
+    """Return the task and its length."""
+    return f"{plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
+
+
+def seeds_text(number: int) -> str:
+    """Return "one seed" or "4 seeds"."""
+    return "one seed" if number == 1 else f"{number} seeds"
+
+
+def quantile(values: np.ndarray, q: float) -> np.ndarray:
+    """Return a quantile over the first axis that is one of the values; NaNs do not count."""
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    place = np.maximum(np.ceil(q * count).astype(int) - 1, 0)
+    return np.take_along_axis(ordered, place[None], axis=0)[0]
+
+
+def _curves(comparison: Any, index: int, curve: str) -> Curves:
+    """Return what is drawn of one recipe."""
+    of_one = comparison.isel(recipe=index)
+    record = comparison.record.values
+    values = np.array(of_one[curve].values, float)
+    died = np.asarray(of_one.nonfinite_step.values, float)
+    reached = np.isfinite(of_one.steps_to_target.values)
+    dead = []
+    for k, row in enumerate(values):
+        if np.isfinite(died[k]):
+            dead.append((died[k], np.where(record <= died[k], row, np.nan)))
+            row[record >= died[k]] = np.inf if curve == "loss" else np.nan
+        elif reached[k] and np.isfinite(row).any():
+            last = np.flatnonzero(np.isfinite(row))[-1]
+            row[last:] = row[last]
+    quarter = 0.25 if len(values) >= _MANY else 0.0
+    low, middle, high = (quantile(values, q) for q in (quarter, 0.5, 1 - quarter))
+    return Curves(str(of_one.recipe.item()), low, middle, high, dead, int(reached.sum()))
+
+
+def _levels(comparison: Any, curve: str) -> list[tuple[float, str]]:
+    """Return the horizontal lines of a curve and their names."""
+    levels = []
+    baseline, target = comparison.attrs["baseline"], comparison.attrs["target"]
+    if curve == "loss" and np.isfinite(baseline):
+        levels.append((float(baseline), f"memoryless baseline {baseline:.3g}"))
+    if target and target.split()[0] == curve:
+        levels.append((float(target.split()[-1]), f"target: {target}"))
+    return levels
+
+
+def _set_scale(ax: Axes, recipes: Sequence[Curves], levels: Sequence[float]) -> bool:
+    """Choose scale and limits of the y axis; return whether a curve leaves them."""
+    drawn = [np.r_[one.low, one.middle, one.high, *[c for _, c in one.dead]] for one in recipes]
+    finite = np.concatenate([*drawn, levels])
+    finite = finite[np.isfinite(finite)]
+    if finite.size == 0:
+        return False
+    middles = np.concatenate([one.middle for one in recipes])
+    middles = np.abs(middles[np.isfinite(middles)])
+    alone = _TALLEST_ALONE * np.median(middles) if middles.size else np.inf
+    most = _TALLEST * max(levels) if levels else alone
+    kept = finite[finite <= most] if most > 0 else finite
+    set_magnitude_axis(ax, "y", kept)
+    return kept.size < finite.size
+
+
+def set_magnitude_axis(ax: Axes, axis: str, values: np.ndarray) -> None:
+    """Make an axis logarithmic if positive values span more than a decade; set its limits."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = float(values.min()), float(values.max())
+    side = ax.xaxis if axis == "x" else ax.yaxis
+    set_limits = ax.set_xlim if axis == "x" else ax.set_ylim
+    if low > 0 and high / low > _LOG_RATIO:
+        margin = (high / low) ** 0.05
+        (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+        set_limits(low / margin, high * margin)
+        decades = np.log10(high / low)
+        if decades < 4:  # numbers that people say: 0.02, not 2 x 10^-2
+            subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
+            side.set_major_locator(LogLocator(subs=subs))
+            side.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
+            side.set_minor_formatter(NullFormatter())
+        return
+    margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
+    set_limits(low - margin, high + margin)
+
+
+def _draw(
+    ax: Axes, index: int, record: np.ndarray, one: Curves, line_kwargs: dict[str, Any]
+) -> End:
+    """Draw one recipe; return its end."""
+    top = ax.get_ylim()[1]
+    options = line_options(index, line_kwargs, zorder=3, label=plain(one.name))
+    color = options["color"]
+    finite = np.isfinite(one.middle)
+    dot = {"marker": "o", "markersize": 4} if finite.sum() == 1 else {}
+    ax.plot(record, np.where(finite, one.middle, np.nan), **{**dot, **options})
+    high = np.where(np.isposinf(one.high), 10 * abs(top), one.high)
+    shown = np.isfinite(one.low) & np.isfinite(high)
+    if (high[shown] > one.low[shown]).any():
+        ax.fill_between(
+            record,
+            one.low,
+            high,
+            where=shown.tolist(),
+            color=color,
+            alpha=0.15,
+            linewidth=0,
+            zorder=2,
+        )
+    for step, values in one.dead:
+        _draw_dead(ax, record, step, values, color)
+    seeds = one.solved, len(one.dead)
+    counts = [f"{n} {word}" for n, word in zip(seeds, ("solved", "dead"), strict=True) if n]
+    text = plain(one.name) + (f" ({', '.join(counts)})" if counts else "")
+    last = one.middle[-1] if finite.size and finite[-1] else np.inf
+    return End(last, text, options)
+
+
+def _draw_dead(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, color: Any) -> None:
+    """Draw a dead seed as a thin line to a cross; above the axes or unknown, it is at their top."""
+    top = ax.get_ylim()[1]
+    finite = np.isfinite(values)
+    ax.plot(
+        record, np.where(finite, values, np.nan), color=color, linewidth=0.8, alpha=0.7, zorder=2.5,
+        label="_dead seed",
+    )  # fmt: skip
+    last = values[finite][-1] if finite.any() else top
+    ax.plot(
+        [step], [min(last, top)], marker="X", markersize=7, color=color, markeredgecolor="white",
+        markeredgewidth=0.6, clip_on=False, zorder=5, linestyle="", label="_death",
+    )  # fmt: skip
+
+
+def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: Axes) -> list[str]:
+    """Return what the lines, bands and crosses are."""
+    if seeds == 1:
+        notes = ["one seed"]
+    else:
+        band = "quartiles" if seeds >= _MANY else "smallest to largest"
+        notes = [f"line: median of {seeds} seeds; band: {band}"]
+    if any(one.dead for one in recipes):
+        counted = "counts as infinite" if curve == "loss" else "no longer counts"
+        notes.append(f"cross: a seed died (NaN) and {counted}")
+    if any(one.solved for one in recipes):
+        notes.append("a seed that reached the target keeps its last value")
+    if is_cut:
+        notes.append(f"values above {ax.get_ylim()[1]:.2g} are not shown")
+    return notes

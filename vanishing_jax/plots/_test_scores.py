@@ -1,0 +1,134 @@
+"""Final scores of a comparison, seed by seed."""
+
+from typing import Any
+
+import numpy as np
+
+from ._activations import height_for
+from ._comparison import quantile, seeds_text, set_magnitude_axis, title_of
+from ._style import COLORS, GRAY, Axes, finish, light_grid, new_axes, plain, write_on_axes
+
+_SCORES = ("loss", "metric")
+_INK = "#1c2127"
+_SPREAD = 0.5  # of a row's height, over which its seeds are spread
+_DEAD = 1.035  # where the column of the dead is, in widths of the axes
+
+
+def plot_test_scores(
+    comparison: Any, *, score: str = "loss", ax: Any = None, **scatter_kwargs: Any
+) -> Axes:
+    """Draw the final score of every seed as a dot, one row per recipe, and the median as a bar.
+
+    From top to bottom the dots of a row are the seeds in order, so that the same place in all rows
+    is the same data. Dots far apart in one row are a recipe that works by luck; a row at the
+    baseline has learned nothing. Dead seeds are crosses in a column of their own, and count in the
+    median of the loss as infinite.
+
+    **Arguments:**
+
+    - `comparison`: what `vj.compare` returns.
+    - `score`: "loss" or "metric", on fresh or held-out sequences. A metric may be better high or
+      low, so that its median is that of the seeds that live.
+    - `ax`: axes to draw on; None makes a figure.
+    - `scatter_kwargs`: passed on to `Axes.scatter` for the dots.
+
+    **Returns:** the axes. The x axis is logarithmic when the scores are positive and span more than
+    a decade. With a target, hollow dots are seeds that did not reach it.
+
+    **Raises:** `ValueError` for another `score`.
+    """
+    if score not in _SCORES:
+        raise ValueError(
+            f"expected `score` as one of {', '.join(map(repr, _SCORES))}; got {score!r}."
+        )
+    names = [plain(name) for name in comparison.recipe.values]
+    ax = new_axes(ax, (7.2, height_for(2 * len(names)) - 0.4))
+    scores = np.array(comparison[f"test_{score}"].values, float)
+    reached = np.isfinite(comparison.steps_to_target.values)
+    baseline = float(comparison.attrs["baseline"]) if score == "loss" else np.nan
+    _set_scale(ax, scores, baseline)
+    for row in range(len(names)):
+        hollow = ~reached[row] if comparison.attrs["target"] else np.zeros(scores.shape[1], bool)
+        _draw_row(ax, row, scores[row], hollow, scatter_kwargs)
+    medians = quantile(np.where(np.isfinite(scores), scores, _worst(score)).T, 0.5)
+    _draw_medians(ax, medians, not np.isfinite(scores).all())
+    if np.isfinite(baseline):
+        ax.axvline(baseline, color=GRAY, linewidth=1.2, linestyle="--", zorder=1)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    finish(
+        ax,
+        title=f"Final {score} of each seed: {title_of(comparison)}",
+        xlabel="loss of the final model" if score == "loss" else plain(comparison.attrs["metric"]),
+        ylabel="",
+        notes=_notes(comparison, baseline),
+        note_width=56,  # left of the heads of the columns beside the axes
+    )
+    light_grid(ax)
+    ax.grid(False, axis="y")
+    if not np.isfinite(scores).any():
+        write_on_axes(ax, "all seeds died" if scores.size else "no data")
+    return ax
+
+
+def _worst(score: str) -> float:
+    return np.inf if score == "loss" else np.nan
+
+
+def _set_scale(ax: Axes, scores: np.ndarray, baseline: float) -> None:
+    drawn = np.r_[scores.ravel(), baseline]
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size:
+        set_magnitude_axis(ax, "x", drawn)
+
+
+def _draw_row(
+    ax: Axes, row: int, scores: np.ndarray, hollow: np.ndarray, scatter_kwargs: dict[str, Any]
+) -> None:
+    """Draw the dots of one recipe, and the crosses of its dead seeds."""
+    seeds = len(scores)
+    heights = row + _SPREAD * (np.arange(seeds) - (seeds - 1) / 2) / max(seeds - 1, 1)
+    finite = np.isfinite(scores)
+    color = COLORS[row % len(COLORS)]
+    faces = np.where(hollow, "white", color)[finite]
+    options = {"s": 34, "linewidths": 1.3, "zorder": 3, "color": faces, "edgecolors": color}
+    ax.scatter(scores[finite], heights[finite], **{**options, **scatter_kwargs})
+    if not finite.all():
+        ax.scatter(
+            np.full(int((~finite).sum()), _DEAD), heights[~finite], marker="X", s=42, color=color,
+            edgecolors="white", linewidths=0.5, transform=ax.get_yaxis_transform(), clip_on=False,
+            zorder=3,
+        )  # fmt: skip
+
+
+def _draw_medians(ax: Axes, medians: np.ndarray, any_dead: bool) -> None:
+    """Draw the medians as bars, an infinite one in the column of the dead, and write them."""
+    rows = np.arange(len(medians))
+    finite, infinite = np.isfinite(medians), np.isposinf(medians)
+    bars: dict[str, Any] = {"color": _INK, "linewidth": 2.2, "zorder": 2.5}
+    ax.vlines(medians[finite], rows[finite] - 0.34, rows[finite] + 0.34, **bars)
+    column = _DEAD + 0.05 if any_dead else 1.02
+    beside: dict[str, Any] = {"fontsize": "small", "va": "center", "ha": "left"}
+    if any_dead:
+        above: dict[str, Any] = {"transform": ax.transAxes, "fontsize": "small", "color": GRAY}
+        ax.text(_DEAD, 1.01, "dead", ha="center", va="bottom", **above)
+    ax.text(
+        column, 1.01, "median", transform=ax.transAxes, fontsize="small", color=GRAY, va="bottom"
+    )
+    for row, median in enumerate(medians):
+        text = f"{median:.3g}" if finite[row] else ("∞" if infinite[row] else "–")
+        ax.text(column, row, text, transform=ax.get_yaxis_transform(), **beside)
+
+
+def _notes(comparison: Any, baseline: float) -> list[str]:
+    """Return what the marks are."""
+    seeds = comparison.sizes["seed"]
+    notes = [
+        f"dot: one of {seeds_text(seeds)}" if seeds > 1 else "dot: the one seed",
+        "bar: median",
+    ]
+    if comparison.attrs["target"]:
+        notes.append(f"filled: reached {plain(comparison.attrs['target'])}")
+    if np.isfinite(baseline):
+        notes.append(f"dashed: memoryless baseline {baseline:.3g}")
+    return notes
