@@ -203,7 +203,7 @@ def test_prints_what_it_chooses():
         ("adamw+tanh+decay", "both choose the weight decay"),
         ("irnn+orthogonal", "both choose the recurrent initialization"),
         ("tanh+clip+clip=2", "both choose the gradient clipping"),
-        ("lstm+batchnorm", "'batchnorm' does not go with 'lstm'.*'tanh'"),
+        ("lstm+leaky", "'leaky' does not go with 'lstm'.*'tanh'"),
         ("tanh+chrono", "'chrono' does not go with 'tanh'.*'lstm', 'gru'"),
         ("tanh+lr", "'lr' needs a number"),
         ("tanh+he=2", "'he' takes no number"),

@@ -63,14 +63,12 @@ PARTS: dict[str, Part] = {
         )
         for name, base in BASES.items()
     },
-    "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=PLAIN),
-    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux", bases=PLAIN),
+    "layernorm": Part("normalization", "layer normalization of Wh + Ux"),
+    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux"),
     "batchnorm": Part(
-        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1", bases=PLAIN
+        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1"
     ),
-    "batchnorm-input": Part(
-        "normalization", "batch normalization of Ux per time step, gain 0.1", bases=PLAIN
-    ),
+    "batchnorm-input": Part("normalization", "batch normalization of Ux per time step, gain 0.1"),
     "glorot": Part("recurrent initialization", "Glorot normal", None, mitigations.glorot),
     "he": Part("recurrent initialization", "He normal", None, mitigations.he),
     "orthogonal": Part(
