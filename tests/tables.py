@@ -193,6 +193,7 @@ MITIGATIONS = {
     "glorot": lambda: _mitigation("glorot"),
     "he": lambda: _mitigation("he"),
     "identity": lambda: _mitigation("identity"),
+    "initial_state_noise": lambda: _mitigation("initial_state_noise"),
     "leaky": lambda: _mitigation("leaky"),
     "normal": lambda: _mitigation("normal", 0.1),
     "orthogonal": lambda: _mitigation("orthogonal"),

@@ -200,6 +200,7 @@ def test_prints_what_it_chooses():
         ("orthogonal+clip", "names no cell.*'tanh\\+orthogonal\\+clip'"),
         ("tanh+lstm", "'tanh' and 'lstm' .* both choose the cell"),
         ("tanh+sgd+adam", "'sgd' and 'adam' .* both choose the optimizer"),
+        ("tanh+state-noise+state-noise=1", "both choose the initial state noise"),
         ("adamw+tanh+decay", "both choose the weight decay"),
         ("irnn+orthogonal", "both choose the recurrent initialization"),
         ("tanh+clip+clip=2", "both choose the gradient clipping"),

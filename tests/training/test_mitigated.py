@@ -14,7 +14,7 @@ from vanishing_jax import cells, mitigations
 from vanishing_jax.cells import BatchNormCell
 from vanishing_jax.tasks import Adding
 from vanishing_jax.training import SequenceModel, _train
-from vanishing_jax.training._objective import objective
+from vanishing_jax.training._objective import Hooks, objective
 from vanishing_jax.training._parameters import split
 
 from .small import FirstSign, run, small_model
@@ -133,7 +133,7 @@ def test_checkpoints_reach_the_model(make):
 
         def loss(params, checkpoint=checkpoint):
             now = parts._replace(params=params)
-            return objective(now, FirstSign(), batch, None, checkpoint=checkpoint)[0]
+            return objective(now, FirstSign(), batch, Hooks(), checkpoint=checkpoint, key=KEY)[0]
 
         program = str(jax.make_jaxpr(loss)(parts.params))
         assert ("remat" in program) == checkpoint

@@ -122,6 +122,7 @@ def built(
     model, optimizer = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
     mitigation = recipe.mitigation(task)
     hooks = {
+        "initial_state": mitigation.initial_state,
         "penalty": mitigation.penalty,
         "project": mitigation.project,
         "clip": mitigation.gradient_transform or _NO_CLIPPING,

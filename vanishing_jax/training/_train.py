@@ -31,6 +31,7 @@ def train(
     steps: int,
     batch_size: int,
     optimizer: optax.GradientTransformation | None = None,
+    initial_state: Callable[..., PyTree] | None = None,
     penalty: Callable[..., Array] | None = None,
     project: Callable[[Any], Any] | None = None,
     clip: optax.GradientTransformation | None = None,
@@ -65,8 +66,9 @@ def train(
     - `batch_size`: sequences per update.
     - `optimizer`: an Optax transformation of the gradient of all trained arrays; by default Adam
       at 1e-3 behind clipping by global norm at 1.
-    - `penalty`, `project`: hooks of a `Mitigation`. The penalty is added to the loss, the
-      projection follows each update. Both see `model.cell`.
+    - `initial_state`, `penalty`, `project`: hooks of a `Mitigation`, which see `model.cell`: what
+      the initial state of each training sequence becomes, what is added to the loss, what follows
+      each update.
     - `clip`: the transformation of the gradient that `optimizer` begins with, such as the
       `gradient_transform` of a `Mitigation`, for `record=("clip",)`; it is not applied again.
     - `record_every`: updates per record, and per call of the compiled loop.
@@ -117,7 +119,7 @@ def train(
     check_keep(keep)
     if optimizer is None:
         optimizer, clip = _default_optimizer()
-    hooks, parts = Hooks(penalty, project, clip), split(model)
+    hooks, parts = Hooks(initial_state, penalty, project, clip), split(model)
     if not jax.tree.leaves(parts.params):
         raise ValueError("expected a model with floating arrays to train; it has none.")
     check_hooks(model, parts, hooks, checkpoint=checkpoint)

@@ -14,6 +14,7 @@ KINDS = (
     "recurrent initialization",
     "gate bias",
     "skip connection",
+    "initial state noise",
     "state-gradient clipping",
     "truncation",
     "gradient clipping",
@@ -91,6 +92,9 @@ PARTS: dict[str, Part] = {
     ),
     "residual": Part("skip connection", "h + {} f(h, x)", 1.0, mitigations.residual, bases=PLAIN),
     "leaky": Part("skip connection", "leaky units, rate {}", 0.1, mitigations.leaky, bases=PLAIN),
+    "state-noise": Part(
+        "initial state noise", "{} on h_0 in training", 0.1, mitigations.initial_state_noise
+    ),
     "clip-state": Part(
         "state-gradient clipping",
         "by norm at {} in every step",
