@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Float
 
 from .. import _stable
-from .._types import Array, Key, PyTree
+from .._types import Array, ArrayLike, Key, PyTree
 from ._base import AbstractCell
 from ._weights import (
     Initializer,
@@ -124,7 +124,7 @@ def gated(
     reset: Float[Array, "hidden"],
     update: Float[Array, "hidden"],
     new: Callable[[Array], Array],
-    h: Float[Array, "hidden"],
+    h: Float[ArrayLike, "hidden"],
 ) -> Float[Array, "hidden"]:
     """Return the next h; arguments are pre-activations, that of the new content given the reset."""
     # The order of these calls is the order of gate_names.

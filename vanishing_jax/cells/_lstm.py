@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Float
 
 from .. import _stable
-from .._types import Array, Key, PyTree
+from .._types import Array, ArrayLike, Key, PyTree
 from ._base import AbstractCell
 from ._weights import (
     Initializer,
@@ -125,7 +125,7 @@ class LSTMCell(AbstractCell):
 
 def gated(
     preactivation: Float[Array, "four_hidden"],
-    c: Float[Array, "hidden"],
+    c: Float[ArrayLike, "hidden"],
     read: Callable[[Array], Array] = lambda c: c,
 ) -> tuple[Array, Array]:
     """Return the next (h, c); `read(c)` is what the output sees of c before the tanh."""
