@@ -61,9 +61,9 @@ def trained(monkeypatch):
     """Return a list of how many seeds each call of the trainer was given."""
     calls, train_seeds = [], _seeds.train_seeds
 
-    def counted(job, keys, advanced):
+    def counted(job, keys, *others):
         calls.append(len(keys))
-        return train_seeds(job, keys, advanced)
+        return train_seeds(job, keys, *others)
 
     monkeypatch.setattr(_compare, "train_seeds", counted)
     return calls
@@ -180,7 +180,7 @@ class Fragile(FirstSign):
 
 
 @pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch):
+def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch, tmp_path):
     monkeypatch.setattr(_seeds, "batched", lambda *sizes: together)
     settings = {**SETTINGS, "steps": 6, "learning_rate": 0.3}
     ds = vj.compare("tanh+sgd", Fragile(), seeds=3, target="loss < 0", **settings)
@@ -200,6 +200,22 @@ def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch):
     assert np.isnan(again.loss.values[0, k, 1:]).all()
     short = vj.compare("tanh+sgd", Fragile(), seeds=3, **{**settings, "steps": 2})
     np.testing.assert_allclose(again.test_loss[0, k], short.test_loss[0, k], rtol=1e-6)
+    # Interrupted when one has died and one has ended.
+    kept: dict[str, Any] = dict(seeds=3, target=bound, out=tmp_path, save_every=1, **settings)
+    calls, advance = [], _seeds._advance
+
+    def interrupted(*arguments):
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    monkeypatch.setattr(_seeds, "_advance", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="no recipe was finished"):
+        vj.compare("tanh+sgd", Fragile(), **kept)
+    resumed = vj.compare("tanh+sgd", Fragile(), **kept)
+    assert len(calls) == 4
+    xr.testing.assert_identical(without_times(resumed), without_times(again))
 
 
 def test_recipes_may_differ_in_what_their_recorders_see():
@@ -224,9 +240,9 @@ def test_recipes_may_differ_in_what_their_recorders_see():
 def test_interrupt_returns_what_was_finished(folder, monkeypatch):
     train_seeds = _seeds.train_seeds
 
-    def interrupted(job, keys, advanced):
+    def interrupted(job, *others):
         if job.recipe.name == "tanh+sgd":
-            return train_seeds(job, keys, advanced)
+            return train_seeds(job, *others)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_compare, "train_seeds", interrupted)
@@ -273,28 +289,38 @@ import jax
 jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
 import vanishing_jax as vj
 from tests.comparison.test_compare import FAST, RECIPES, TASK
-from vanishing_jax.comparison import _compare
-saved, save_run = [], _compare.save_run
-def save(out, run):
-    if len(saved) == 3:
+from vanishing_jax.comparison import _compare, _seeds
+module, name, number = {
+    "between seeds": (_compare, "save_run", 4),  # the last of two recipes with two seeds
+    "within seeds": (_seeds, "_advance", 6),  # the last of two recipes with three records
+}[sys.argv[3]]
+calls, function = [], getattr(module, name)
+def called(*arguments):
+    calls.append(None)
+    if len(calls) == number:
         os.kill(os.getpid(), signal.SIGKILL)
-    save_run(out, run)
-    saved.append(None)
-_compare.save_run = save
-vj.compare(RECIPES, TASK, seeds=2, out=sys.argv[1], **FAST)
+    return function(*arguments)
+setattr(module, name, called)
+vj.compare(RECIPES, TASK, seeds=2, out=sys.argv[1], save_every=1, **FAST)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where, files, chunks", [("between seeds", 3, 0), ("within seeds", 2, 1)])
 def test_killed_and_repeated_gives_the_numbers_of_an_uninterrupted_run(
-    tmp_path, folder, comparison, trained
+    where, files, chunks, tmp_path, folder, comparison, trained, monkeypatch
 ):
-    command = [sys.executable, "-c", KILLED, str(tmp_path), str(jnp.result_type(float))]
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(jnp.result_type(float)), where]
     root = pathlib.Path(__file__).parents[2]
     assert subprocess.run(command, cwd=root, timeout=300).returncode == -signal.SIGKILL
-    assert len(list(tmp_path.rglob("*.nc"))) == 3
+    assert len(list(tmp_path.rglob("*.nc"))) == files
+    states = [path.name for path in tmp_path.glob(f"{RECIPES[1]}/unfinished/*")]
+    assert sorted(states) == (["update_4", "update_5"] if chunks == 0 else ["update_2", "update_4"])
+    advance, calls = _seeds._advance, []
+    monkeypatch.setattr(_seeds, "_advance", lambda *a: calls.append(None) or advance(*a))
     again = vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, **FAST)
-    assert len(trained) == 1
+    assert len(trained) == 1 and len(calls) == chunks
+    assert not list(tmp_path.rglob("unfinished"))
     xr.testing.assert_identical(without_times(again), without_times(comparison))
     for path in folder.rglob("*.json*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
