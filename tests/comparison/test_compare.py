@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -303,6 +304,43 @@ def called(*arguments):
 setattr(module, name, called)
 vj.compare(RECIPES, TASK, seeds=2, out=sys.argv[1], save_every=1, **FAST)
 """
+
+
+ON_TWO_DEVICES = """
+import sys
+import jax
+jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+import vanishing_jax as vj
+from tests.comparison.test_compare import FAST, TASK
+from vanishing_jax.comparison import _compare, _seeds
+advance, devices = _seeds._advance, []
+def spy(*arguments):
+    devices.append(len(jax.tree.leaves(arguments[0])[0].sharding.device_set))
+    return advance(*arguments)
+_seeds._advance = spy
+for folder, together in (("batch", True), ("map", False)):
+    for module in (_seeds, _compare):
+        module.batched = lambda *sizes: together
+    vj.compare("tanh+sgd", TASK, seeds=3, out=f"{sys.argv[1]}/{folder}", **FAST)
+assert devices == 6 * [2], devices
+"""
+
+
+@pytest.mark.slow
+def test_seeds_on_two_devices_are_those_of_one(tmp_path, trained):
+    # Three seeds: one of the devices has a copy.
+    command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path), str(jnp.result_type(float))]
+    root, environment = (
+        pathlib.Path(__file__).parents[2],
+        {**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+    )
+    subprocess.run(command, cwd=root, env=environment, timeout=300, check=True)
+    one = vj.compare("tanh+sgd", TASK, seeds=3, **FAST)
+    for folder in ("batch", "map"):
+        two = vj.compare("tanh+sgd", TASK, seeds=3, out=tmp_path / folder, **FAST)
+        xr.testing.assert_allclose(without_times(two), without_times(one), rtol=1e-5, atol=1e-6)
+    assert trained == [3]
 
 
 @pytest.mark.slow

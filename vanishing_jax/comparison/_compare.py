@@ -103,6 +103,8 @@ def compare(
     **Cost:** one compilation per recipe; other learning rates, thresholds, keys and numbers of
     updates compile nothing anew. On a CPU small networks (`batch_size * hidden_size` below 512)
     run as a batch, in the memory of all seeds; larger ones one after the other, in that of one.
+    With several devices (`jax.local_devices()`; CPUs by `JAX_NUM_CPU_DEVICES=2`) the seeds are
+    divided among them, equal to one device's to rounding.
 
     **Example:**
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
@@ -20,6 +21,7 @@ from ..training._savepoints import Saved, Savepoints, pack_records, unpack_recor
 from ..training._train import checked_recorders, settled
 from ..training._updates import Context, Settings, begin, checked_names, run_chunk
 from ..training.recorders import RECORDERS
+from ._devices import SEEDS, gathered, mesh_over, spread
 from ._train import built
 from .recipes import Recipe
 
@@ -76,13 +78,15 @@ def train_seeds(
     found = savepoints.load(arrays[0], strict=False)
     if found is not None:
         arrays, progress = (found.arrays, *arrays[1:]), unpacked(found.log)
+    mesh = mesh_over(len(keys))
+    arrays = spread(arrays, mesh)
     together = batched(job.settings.batch_size, job.hidden_size)
     for start in range(progress.step, job.steps, job.settings.length):
         running, limits = progress.running(), progress.limits(job.steps)
         if not running:
             break
-        numbers = jnp.asarray(start, jnp.int32), jnp.asarray(limits)
-        arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together)
+        numbers = jnp.asarray(start, jnp.int32), spread(limits, mesh)
+        arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together, mesh)
         seen = jax.device_get(seen)
         for k in running:
             record = summarize(*_of_seed(seen, k), start, job.steps)
@@ -91,7 +95,9 @@ def train_seeds(
                 progress.target_steps[k] = record.step
         advanced(progress.records)
         if savepoints.due(progress.step):
-            savepoints.save(progress.step, Saved(arrays[0], packed(progress)))
+            carry = gathered(arrays[0], len(keys), mesh)
+            savepoints.save(progress.step, Saved(carry, packed(progress)))
+    arrays = gathered(arrays, len(keys), mesh)
     names, record = checked_names(split(models[0])), job.settings.record
     labels = {n: found for n in record if (found := RECORDERS[n].labels(models[0], job.task))}
     histories = [
@@ -172,9 +178,29 @@ def _advance(
     shared: Shared,
     settings: Settings,
     together: bool,
+    mesh: Mesh | None,
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Make one chunk of updates of every seed; as `run_chunk`, with a leading axis over seeds."""
     start, limits = numbers
+    common, rest = eqx.partition((start, shared), eqx.is_array)
+
+    def advance(seeds, common):
+        start, shared = eqx.combine(common, rest)
+        return _of_each(seeds, start, static, shared, settings, together)
+
+    if mesh is not None:
+        # Nothing passes between devices. As plain jit, a map over seeds would run on all of them.
+        in_specs, out_specs = (PartitionSpec(SEEDS), PartitionSpec()), PartitionSpec(SEEDS)
+        advance = jax.shard_map(
+            advance, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+        )
+    return advance((arrays, limits), common)
+
+
+def _of_each(
+    seeds: PyTree, start: Array, static: PyTree, shared: Shared, settings: Settings, together: bool
+) -> tuple[PyTree, PyTree, PyTree]:
+    """Make the chunk for the seeds of one device."""
 
     def one(seed):
         own, limit = seed
@@ -190,7 +216,6 @@ def _advance(
         running = (start < limit) & own[0].finite
         return jax.lax.cond(running, one, lambda seed: (seed[0], *nothing), seed)
 
-    seeds = (arrays, limits)
     return jax.vmap(one)(seeds) if together else jax.lax.map(one_or_none, seeds)
 
 
