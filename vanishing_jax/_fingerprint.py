@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -23,7 +24,7 @@ def fingerprint(value: PyTree) -> str:
     # An address in the text would make every process another one.
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(structure)).encode())
     for leaf in leaves:
-        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jr.key_data(leaf)
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float | str):
             digest.update(getattr(leaf, "__qualname__", type(leaf).__qualname__).encode())

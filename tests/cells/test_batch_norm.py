@@ -127,6 +127,7 @@ def test_batch_statistics_are_those_of_numpy(kind, placement):
             np.testing.assert_allclose(values, moments[site], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_the_batch_statistics():
     cell, inputs = bare(cells.LSTMCell), batch()
     target = jnp.arange(3.0 * B).reshape(B, N) / 10

@@ -284,6 +284,23 @@ def test_what_cannot_be_is_refused_before_training(recipes, changes, message, tr
     assert trained == []
 
 
+def test_cut_off_after_the_last_seed_leaves_nothing_behind(tmp_path, folder, trained, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_compare, "write_metrics", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, save_every=1, **FAST)
+    monkeypatch.undo()
+    assert len(list(tmp_path.rglob("update_*"))) == 2
+    vj.compare("tanh+sgd", TASK, seeds=2, out=tmp_path, **FAST)
+    assert trained == [2]
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4  # settings, two seeds, metrics
+    metrics = "tanh+sgd/metrics.jsonl"
+    assert (tmp_path / metrics).read_bytes() == (folder / metrics).read_bytes()
+
+
 KILLED = """
 import os, signal, sys
 import jax
@@ -331,10 +348,8 @@ assert devices == 6 * [2], devices
 def test_seeds_on_two_devices_are_those_of_one(tmp_path, trained):
     # Three seeds: one of the devices has a copy.
     command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path), str(jnp.result_type(float))]
-    root, environment = (
-        pathlib.Path(__file__).parents[2],
-        {**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
-    )
+    root = pathlib.Path(__file__).parents[2]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run(command, cwd=root, env=environment, timeout=300, check=True)
     one = vj.compare("tanh+sgd", TASK, seeds=3, **FAST)
     for folder in ("batch", "map"):

@@ -43,6 +43,7 @@ def test_chained_noises_are_independent():
     assert abs(np.std(found) - 0.3 * np.sqrt(2)) < 4 * 0.3 / 30
 
 
+@pytest.mark.slow
 def test_training_sees_it_in_every_sequence_and_evaluation_does_not(monkeypatch):
     # With W = I the variance of W h_0 over the batch is that of the noise.
     inside = cells.VanillaCell(

@@ -147,7 +147,9 @@ class BatchNormCell(AbstractCell):
     def normalized(self, site: str, values: Array, mean: Array, variance: Array) -> Array:
         """Return the values of one site by the given statistics."""
         scaled = (values - mean) * jax.lax.rsqrt(variance + self.epsilon) * self.gain[site]
-        return scaled + self.cell_bias if site == "cell" else scaled
+        if site == "cell" and self.cell_bias is not None:
+            return scaled + self.cell_bias
+        return scaled
 
     def initial_state(self) -> tuple[PyTree, Array]:
         """Return the initial state of the cell inside, at step 0."""

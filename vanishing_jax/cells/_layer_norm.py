@@ -15,7 +15,7 @@ class LayerNormCell(AbstractWrapper):
     r"""A plain cell, LSTM or GRU with layer normalization, in one of two placements.
 
     - `placement="joint"` (Ba et al. 2016, eq. 4): $\mathrm{LN}(W h + U x) + b$;
-    - `placement="separate"` (their supplement, eq. 20 and 23):
+    - `placement="separate"` (their supplement, for LSTM and GRU):
       $\mathrm{LN}(W h) + \mathrm{LN}(U x) + b$
 
     in the place of the pre-activations $W h + U x + b$, where

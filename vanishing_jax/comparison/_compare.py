@@ -187,7 +187,9 @@ def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
         for i, job in enumerate(plan.jobs):
             bar.set_description(job.recipe.name)
             try:
-                if not complete[i]:
+                if complete[i]:
+                    _tidy(plan, job, found[i])
+                else:
                     found[i] = _train(plan, job, found[i], bar)
                     complete[i] = True
             except KeyboardInterrupt:
@@ -234,6 +236,14 @@ def _train(
             write_metrics(plan.out, runs)
         savepoints.remove()
     return runs
+
+
+def _tidy(plan: _Plan, job: Job, runs: "Mapping[int, xr.Dataset]") -> None:
+    """Do what is left of a recipe that was cut off when its last seed was written."""
+    if plan.out is not None:
+        write_metrics(plan.out, runs)
+        with plan.savepoints(job, plan.seeds) as savepoints:
+            savepoints.remove_own()
 
 
 def _finished(plan: _Plan, job: Job, seed: int, trained: Trained, seconds: float) -> "xr.Dataset":

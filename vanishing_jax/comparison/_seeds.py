@@ -89,7 +89,8 @@ def train_seeds(
         arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together, mesh)
         seen = jax.device_get(seen)
         for k in running:
-            record = summarize(*_of_seed(seen, k), start, job.steps)
+            updates, recorded = _of_seed(seen, k)
+            record = summarize(updates, recorded, start, job.steps)
             progress.records[k].append(record)
             if record.first_nonfinite is None and job.goal and job.goal.reached(record):
                 progress.target_steps[k] = record.step

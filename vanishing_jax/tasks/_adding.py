@@ -72,9 +72,9 @@ class Adding(AbstractMarkedPairs):
         ```
     """
 
-    @property
-    def _problem(self) -> str:
-        return "adding"
+    def __init__(self, length: int = 100, *, variant: str = "le"):
+        """See the class."""
+        self._describe("adding", length, variant)
 
     def _baseline(self, chances: Chances) -> float:
         # Two independent numbers; one less where it is the last input or was set to 0.

@@ -47,19 +47,14 @@ class AbstractMarkedPairs(AbstractTask):
     output_size: int = eqx.field(static=True)
     every_step: bool = eqx.field(static=True)
 
-    def __init__(self, length: int = 100, *, variant: str = "le"):
-        """See the class."""
+    def _describe(self, problem: str, length: int, variant: str) -> None:
+        """Set all fields: what a subclass's `__init__` does."""
         check(length, variant)
         self.length, self.variant = length, variant
-        self.name = self._problem if variant == "le" else f"{self._problem} {variant}"
+        self.name = problem if variant == "le" else f"{problem} {variant}"
         self.metric_name = f"share within {tolerance(variant)}"
         self.baseline = self._baseline(chances(length, variant))
         self.input_size, self.output_size, self.every_step = 2, 1, False
-
-    @property
-    @abc.abstractmethod
-    def _problem(self) -> str:
-        """What the task is called."""
 
     @abc.abstractmethod
     def _baseline(self, chances: Chances) -> float:

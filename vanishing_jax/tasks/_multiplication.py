@@ -46,9 +46,9 @@ class Multiplication(AbstractMarkedPairs):
         ```
     """
 
-    @property
-    def _problem(self) -> str:
-        return "multiplication"
+    def __init__(self, length: int = 100, *, variant: str = "le"):
+        """See the class."""
+        self._describe("multiplication", length, variant)
 
     def _baseline(self, chances: Chances) -> float:
         """Return the variance of X1 X2 that the last input leaves."""

@@ -25,10 +25,10 @@ class Hooks(NamedTuple):
     that the optimizer begins with, again, so that a recorder can see what it does.
     """
 
-    initial_state: Callable[..., PyTree] | None = None
     penalty: Callable[..., Array] | None = None
     project: Callable[[Any], Any] | None = None
     clip: optax.GradientTransformation | None = None
+    initial_state: Callable[..., PyTree] | None = None
 
 
 class Scores(NamedTuple):
@@ -59,7 +59,7 @@ def _forward(
     model: Any, inputs: PyTree, hooks: Hooks, batch_statistics: bool, checkpoint: bool, key: Key
 ):
     """Return (outputs, final states or None) of a batch in training."""
-    if not (batch_statistics or checkpoint or hooks.initial_state):
+    if not (batch_statistics or checkpoint) and hooks.initial_state is None:
         return jax.vmap(model)(inputs), None  # any callable: only the rest needs to know its scan
     if batch_statistics:
         if isinstance(inputs, Padded):

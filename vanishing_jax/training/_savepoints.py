@@ -40,7 +40,9 @@ class Savepoints:
     - `every`: updates between two saves; None waits for 30 seconds to pass.
     """
 
-    def __init__(self, folder: Path | None, description: Mapping[str, Any], every: int | None):
+    def __init__(
+        self, folder: str | Path | None, description: Mapping[str, Any], every: int | None
+    ):
         self._folder = None if folder is None else Path(folder).absolute()
         self._description = json.loads(json.dumps(description))  # tuples become lists, as in files
         self._every, self._last_step, self._last_time = every, 0, time.monotonic()
@@ -61,6 +63,15 @@ class Savepoints:
                 return found
             manager.delete(step)  # its number will come again
         return None
+
+    def remove_own(self) -> None:
+        """Remove the states if they are of this run, which has turned out to be finished."""
+        if self._folder is None or not self._folder.exists():
+            return
+        manager = self._open()
+        logs = [self._log(manager, step) for step in manager.all_steps()]
+        if all(log is None or log["description"] == self._description for log in logs):
+            self.remove()
 
     def due(self, step: int) -> bool:
         """Return whether the state after `step` updates is to be saved."""
@@ -110,6 +121,7 @@ class Savepoints:
     def _open(self) -> "ocp.CheckpointManager":
         import orbax.checkpoint as ocp  # takes longer than many a run, so only where it is needed
 
+        assert self._folder is not None  # callers have seen to it
         if self._manager is None:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=_KEPT,
@@ -123,31 +135,44 @@ class Savepoints:
     def _read(self, manager: Any, step: int, like: PyTree, strict: bool) -> Saved | None:
         import orbax.checkpoint as ocp
 
-        try:
-            read = ocp.args.Composite(log=ocp.args.JsonRestore())
-            log = json.loads(manager.restore(step, args=read)["log"]["json"])
-            lines = differences(log.pop("description"), self._description)
-            if not lines:
-                target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _by_number(like))
-                read = ocp.args.Composite(arrays=ocp.args.StandardRestore(target))
-                numbered = manager.restore(step, args=read)["arrays"]
-                arrays = jax.tree.unflatten(jax.tree.structure(like), list(numbered.values()))
-                return Saved(arrays, log)
-        except Exception as error:
-            warnings.warn(
-                f"the state after update {step} in {self._folder} cannot be read and is passed "
-                f"over: {error}",
-                UserWarning,
-                stacklevel=4,
-            )
+        log = self._log(manager, step)
+        if log is None:
             return None
-        if strict:
+        lines = differences(log.pop("description"), self._description)
+        if lines and strict:
             raise ValueError(
                 f"expected the run that {self._folder} holds; these settings differ:\n"
                 + "\n".join(lines)
                 + "\nResume from another folder, or remove this one."
             )
-        return None
+        if lines:
+            return None
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _by_number(like))
+        read = ocp.args.Composite(arrays=ocp.args.StandardRestore(target))
+        try:
+            numbered = manager.restore(step, args=read)["arrays"]
+        except Exception as error:  # whatever a damaged file makes of Orbax
+            return self._passed_over(step, error)
+        leaves = [leaf for _, leaf in sorted(numbered.items())]
+        return Saved(jax.tree.unflatten(jax.tree.structure(like), leaves), log)
+
+    def _log(self, manager: Any, step: int) -> dict[str, Any] | None:
+        """Return what was saved beside the arrays, or None if it cannot be read."""
+        import orbax.checkpoint as ocp
+
+        read = ocp.args.Composite(log=ocp.args.JsonRestore())
+        try:
+            return json.loads(manager.restore(step, args=read)["log"]["json"])
+        except Exception as error:
+            return self._passed_over(step, error)
+
+    def _passed_over(self, step: int, error: Exception) -> None:
+        warnings.warn(
+            f"the state after update {step} in {self._folder} cannot be read and is passed over: "
+            f"{error}",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def pack_records(records: "list[Record] | tuple[Record, ...]") -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ def train(
     check_keep(keep)
     if optimizer is None:
         optimizer, clip = _default_optimizer()
-    hooks, parts = Hooks(initial_state, penalty, project, clip), split(model)
+    hooks, parts = Hooks(penalty, project, clip, initial_state), split(model)
     if not jax.tree.leaves(parts.params):
         raise ValueError("expected a model with floating arrays to train; it has none.")
     check_hooks(model, parts, hooks, checkpoint=checkpoint)
