@@ -17,7 +17,7 @@ from ..training._goal import Goal
 from ..training._history import Record, collect, summarize
 from ..training._objective import Hooks, check_hooks
 from ..training._parameters import Parts, join, split
-from ..training._savepoints import Saved, Savepoints, pack_records, unpack_records
+from ..training._savepoints import NOWHERE, Saved, Savepoints, pack_records, unpack_records
 from ..training._train import checked_recorders, settled
 from ..training._updates import Context, Settings, begin, checked_names, run_chunk
 from ..training.recorders import RECORDERS
@@ -66,7 +66,7 @@ def train_seeds(
     job: Job,
     keys: Sequence[Key],
     advanced: Callable[[list[list[Record]]], None],
-    savepoints: Savepoints,
+    savepoints: Savepoints = NOWHERE,
 ) -> list[Trained]:
     """Return the trained seeds, one per key; `advanced` sees the records so far after each chunk.
 

@@ -175,6 +175,9 @@ class Savepoints:
         )
 
 
+NOWHERE = Savepoints(None, {}, None)
+
+
 def pack_records(records: "list[Record] | tuple[Record, ...]") -> list[dict[str, Any]]:
     """Return records as JSON; Python writes floats such that they come back to the bit."""
     return [

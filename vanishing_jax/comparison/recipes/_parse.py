@@ -11,9 +11,10 @@ from ._recipe import Recipe
 _NAMES = (
     "tanh", "sigmoid", "relu", "linear", "irnn", "lstm", "gru",
     "tanh+glorot", "tanh+he", "tanh+orthogonal", "tanh+identity", "tanh+small", "tanh+large",
+    "lstm+layernorm", "gru+layernorm", "lstm+batchnorm+state-noise",
     "relu+he", "linear+orthogonal", "lstm+chrono", "lstm+forget-bias=0", "gru+chrono",
     "tanh+layernorm", "tanh+layernorm-separate", "tanh+batchnorm", "tanh+batchnorm-input",
-    "lstm+layernorm", "gru+layernorm", "lstm+batchnorm+state-noise", "tanh+residual", "tanh+leaky",
+    "tanh+residual", "tanh+leaky",
     "tanh+clip", "tanh+clip-value", "tanh+clip-state", "irnn+clip", "lstm+clip", "gru+clip",
     "tanh+tbptt", "tanh+soft-orthogonal", "tanh+orthogonal+band", "tanh+slow-recurrent",
     "tanh+sgd", "tanh+momentum", "tanh+rmsprop", "tanh+adam", "tanh+adamw", "tanh+decay",
