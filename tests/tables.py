@@ -30,10 +30,11 @@ def _own(name, **options):
     return cell, cell.initial_state(), _inputs()
 
 
-def _wrapped(name, *arguments):
+def _wrapped(name, *arguments, inside="VanillaCell", **options):
     from vanishing_jax import cells
 
-    cell = getattr(cells, name)(cells.VanillaCell(2, 3, key=jr.key(0)), *arguments)
+    cell = getattr(cells, inside)(2, 3, key=jr.key(0))
+    cell = getattr(cells, name)(cell, *arguments, **options)
     return cell, cell.initial_state(), _inputs()
 
 
@@ -85,10 +86,13 @@ CELLS = {
     "GRUCell": lambda: _own("GRUCell"),
     "StackedCell": _stacked,
     "StackedCell, residual": lambda: _stacked(residual=True),
-    "LayerNormCell, joint": lambda: _own("LayerNormCell", placement="joint"),
-    "LayerNormCell, separate": lambda: _own("LayerNormCell", placement="separate", epsilon=0.1),
-    "BatchNormCell, recurrent": lambda: _own("BatchNormCell", num_steps=2),
-    "BatchNormCell, input": lambda: _own("BatchNormCell", num_steps=2, placement="input"),
+    "LayerNormCell, joint": lambda: _wrapped("LayerNormCell"),
+    "LayerNormCell, LSTM": lambda: _wrapped(
+        "LayerNormCell", inside="LSTMCell", placement="separate", epsilon=0.1
+    ),
+    "LayerNormCell, GRU": lambda: _wrapped("LayerNormCell", inside="GRUCell"),
+    "BatchNormCell, LSTM": lambda: _wrapped("BatchNormCell", inside="LSTMCell", num_steps=2),
+    "BatchNormCell, input": lambda: _wrapped("BatchNormCell", num_steps=2, placement="input"),
     "ResidualCell": lambda: _wrapped("ResidualCell"),
     "LeakyCell": lambda: _wrapped("LeakyCell", 0.3),
     "ClippedGradientCell": lambda: _wrapped("ClippedGradientCell", 100.0),
@@ -189,6 +193,7 @@ MITIGATIONS = {
     "glorot": lambda: _mitigation("glorot"),
     "he": lambda: _mitigation("he"),
     "identity": lambda: _mitigation("identity"),
+    "initial_state_noise": lambda: _mitigation("initial_state_noise"),
     "leaky": lambda: _mitigation("leaky"),
     "normal": lambda: _mitigation("normal", 0.1),
     "orthogonal": lambda: _mitigation("orthogonal"),

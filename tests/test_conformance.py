@@ -115,6 +115,7 @@ def test_every_mitigation_is_a_record_of_pure_hooks(name):
     assert str(mitigation) and "array" not in str(mitigation).lower()
     hooks = (mitigation.gradient_transform, mitigation.update_transform)
     used = [mitigation.transform_cell, mitigation.penalty, *hooks, mitigation.project]
+    used.append(mitigation.initial_state)
     assert sum(hook is not None for hook in used) == 1
     if mitigation.transform_cell is not None:
         one, two = (mitigation.transform_cell(cell, key=jax.random.key(1)) for _ in range(2))

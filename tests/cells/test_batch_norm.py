@@ -12,15 +12,17 @@ B, T, D, N = 5, 4, 2, 3
 KEYS = jax.random.split(jax.random.key(0), 3)
 
 
-def bare(placement="recurrent", num_steps=T):
-    cell = cells.BatchNormCell(
-        D, N, num_steps=num_steps, placement=placement, gain=0.7, key=KEYS[0]
-    )
-    return eqx.tree_at(lambda c: c.bias, cell, 0.3 * jnp.ones(N))
+def bare(kind: Any = cells.VanillaCell, placement="recurrent", num_steps=T):
+    inside = kind(D, N, key=KEYS[0])
+    inside = eqx.tree_at(lambda c: c.bias, inside, 0.3 + inside.bias)
+    cell = cells.BatchNormCell(inside, num_steps=num_steps, placement=placement, gain=0.7)
+    if cell.cell_bias is None:
+        return cell
+    return eqx.tree_at(lambda c: c.cell_bias, cell, jnp.linspace(-0.2, 0.4, N))
 
 
 def nested():
-    upper = cells.BatchNormCell(N, N, num_steps=T, key=KEYS[1])
+    upper = cells.BatchNormCell(cells.LSTMCell(N, N, key=KEYS[1]), num_steps=T)
     wrapped = cells.ClippedGradientCell(cells.TruncatedCell(upper, 2), 1.0)
     return cells.StackedCell([cells.LeakyCell(bare(), 0.4), cells.ResidualCell(wrapped)])
 
@@ -48,50 +50,101 @@ def run_population(cell, inputs):
     return jax.vmap(last)(inputs)
 
 
-def by_hand(cell, inputs, xp=np):
-    """Return final h, means and variances of the whole batch at once: the textbook loop."""
-    W, U, gain, bias = (
-        xp.asarray(a) for a in (cell.weight_hh, cell.weight_xh, cell.gain, cell.bias)
-    )
-    h, means, variances = xp.zeros((B, N)), [], []
+def by_hand(cell, inputs, xp: Any = np):
+    """Return final states, means and variances of the whole batch at once: the textbook loop."""
+    weights = {
+        name: xp.asarray(getattr(cell.cell, name))
+        for name in ("weight_hh", "weight_xh", "bias", "bias_n")
+        if hasattr(cell.cell, name)
+    }
+    found = {"mean": [], "variance": []}
+
+    def norm(site, a):
+        mean, variance = a.mean(0), a.var(0)
+        found["mean"][-1][site], found["variance"][-1][site] = mean, variance
+        gain = xp.asarray(cell.gain[site])
+        return gain[None] * (a - mean[None]) / xp.sqrt(variance[None] + 1e-5)
+
+    def pair(group, recurrent, driven):
+        if cell.placement == "recurrent":
+            recurrent = norm(group + "recurrent", recurrent)
+        return recurrent, norm(group + "input", driven)
+
+    h, c = xp.zeros((B, N)), xp.zeros((B, N))
     for t in range(inputs.shape[1]):
-        parts = [h @ W.T, inputs[:, t] @ U.T][-len(gain) :]
-        z = bias[None] if cell.placement == "recurrent" else bias[None] + h @ W.T
-        for g, a in zip(gain, parts, strict=True):
-            z = z + g[None] * (a - a.mean(0)[None]) / xp.sqrt(a.var(0)[None] + 1e-5)
-        means.append([a.mean(0) for a in parts])
-        variances.append([a.var(0) for a in parts])
-        h = xp.tanh(z)
-    return h, means, variances
+        for rows in found.values():
+            rows.append({})
+        recurrent, driven = h @ weights["weight_hh"].T, inputs[:, t] @ weights["weight_xh"].T
+        bias = weights["bias"][None]
+        if isinstance(cell.cell, cells.VanillaCell):
+            h = xp.tanh(sum(pair("", recurrent, driven)) + bias)
+        elif isinstance(cell.cell, cells.LSTMCell):
+            i, f, g, o = xp.split(sum(pair("", recurrent, driven)) + bias, 4, axis=1)
+            c = sigmoid(f, xp) * c + sigmoid(i, xp) * xp.tanh(g)
+            seen = c
+            if cell.placement == "recurrent":
+                seen = norm("cell", c) + xp.asarray(cell.cell_bias)[None]
+            h = sigmoid(o, xp) * xp.tanh(seen)
+        else:
+            gates = sum(pair("gates_", recurrent[:, : 2 * N], driven[:, : 2 * N]))
+            r, z = xp.split(sigmoid(gates + bias[:, : 2 * N], xp), 2, axis=1)
+            a, b = pair("new_", recurrent[:, 2 * N :], driven[:, 2 * N :])
+            n = xp.tanh(b + bias[:, 2 * N :] + r * (a + weights["bias_n"][None]))
+            h = (1 - z) * n + z * h
+    state = (h, c) if isinstance(cell.cell, cells.LSTMCell) else h
+    rows = [{k: [row[k] for row in found[name]] for k in cell.gain} for name in found]
+    return state, *rows
 
 
-@pytest.mark.parametrize("placement", ["recurrent", "input"])
-def test_batch_statistics_are_those_of_numpy(placement):
-    cell, inputs = bare(placement), batch()
-    h, means, variances = by_hand(cell, np.asarray(inputs))
+def sigmoid(a, xp):
+    return 1 / (1 + xp.exp(-a))
+
+
+def compare(found, expected, **tolerances):
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(a, b, **tolerances)
+
+
+@pytest.mark.parametrize(
+    "kind, placement",
+    [
+        (cells.VanillaCell, "input"),
+        (cells.LSTMCell, "recurrent"),
+        (cells.GRUCell, "recurrent"),
+    ],
+)
+def test_batch_statistics_are_those_of_numpy(kind, placement):
+    cell, inputs = bare(kind, placement), batch()
+    state, means, variances = by_hand(cell, np.asarray(inputs))
     found = jax.jit(run_training)(cell, inputs)
-    np.testing.assert_allclose(found[0], h, rtol=1e-4, atol=1e-5)
+    compare(found[0], state, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(found[1], T)
     cell = cells.update_statistics(cell, found, momentum=1.0)
-    np.testing.assert_allclose(cell.statistics.mean, means, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(cell.statistics.variance, variances, rtol=1e-4, atol=1e-6)
+    for name, moments in (("mean", means), ("variance", variances)):
+        measured = getattr(cell.statistics, name)
+        assert measured.keys() == moments.keys()
+        for site, values in measured.items():
+            np.testing.assert_allclose(values, moments[site], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_the_batch_statistics():
-    cell, inputs = bare(), batch()
+    cell, inputs = bare(cells.LSTMCell), batch()
     target = jnp.arange(3.0 * B).reshape(B, N) / 10
     params, rest = eqx.partition(cell, eqx.is_inexact_array)
 
+    def error(state):
+        return sum(jnp.sum((leaf - target) ** 2) for leaf in jax.tree.leaves(state))
+
     def loss(params):
-        return jnp.sum((run_training(eqx.combine(params, rest), inputs)[0] - target) ** 2)
+        return error(run_training(eqx.combine(params, rest), inputs)[0])
 
     def loss_by_hand(params):
-        return jnp.sum((by_hand(eqx.combine(params, rest), inputs, jnp)[0] - target) ** 2)
+        return error(by_hand(eqx.combine(params, rest), inputs, jnp)[0])
 
     found, expected = jax.jit(jax.grad(loss))(params), jax.jit(jax.grad(loss_by_hand))(params)
-    np.testing.assert_array_equal(found.statistics.mean, 0)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    compare(found.statistics, jax.tree.map(jnp.zeros_like, found.statistics), rtol=0)
+    compare(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [bare, nested])
@@ -117,8 +170,9 @@ def test_moving_averages_and_steps_beyond_the_last():
     moved = cells.update_statistics(
         cell, [jax.tree.map(lambda a: a[None], estimated.statistics)], momentum=0.25
     )
-    expected = 0.75 * cell.statistics.variance + 0.25 * estimated.statistics.variance
-    np.testing.assert_allclose(moved.statistics.variance, expected, rtol=1e-6)
+    pairs = cell.statistics.variance, estimated.statistics.variance
+    expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, *pairs)
+    compare(moved.statistics.variance, expected, rtol=1e-6)
     h = jnp.ones(N)
     one, far = ((h, jnp.asarray(t, jnp.int32)) for t in (1, 7))
     np.testing.assert_array_equal(estimated(one, jnp.ones(D))[0], estimated(far, jnp.ones(D))[0])
@@ -137,6 +191,6 @@ def test_other_trees_come_back_and_wrong_ones_are_refused():
         training = cells.use_batch_statistics(cell)
         training(training.initial_state(), jnp.ones(D))
     with pytest.raises(ValueError, match="'recurrent' or 'input'; got 'output'"):
-        cells.BatchNormCell(D, N, num_steps=T, placement="output", key=KEYS[0])
-    with pytest.raises(ValueError, match=r"expected state \(h, step\)"):
+        cells.BatchNormCell(plain, num_steps=T, placement="output")
+    with pytest.raises(ValueError, match=r"expected state \(state of the cell inside, step\)"):
         cell(jnp.ones(N), jnp.ones(D))

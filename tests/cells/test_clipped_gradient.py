@@ -1,9 +1,13 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vanishing_jax as vj
 from vanishing_jax import cells
+from vanishing_jax.diagnostics._transport import transport
 
 N, T = 3, 5
 WEIGHTS = jnp.array([[2.0, -1.0, 0.5], [0.5, 1.5, 1.0], [-1.0, 0.3, 2.0]])
@@ -72,6 +76,64 @@ def test_leaves_of_several_dtypes_share_one_norm():
     found = jax.grad(loss)(state)
     np.testing.assert_allclose([found["half"][0], found["single"][0]], [3, 4], rtol=1e-3)
     assert found["half"].dtype == jnp.float16
+
+
+@pytest.mark.parametrize("by", ["norm", "value"])
+def test_gradient_profile_shows_what_back_propagation_really_carries(by):
+    # Clipped within and around other cells, with a loss at every step, against injected
+    # perturbations.
+    inside = cells.ClippedGradientCell(plain(), 0.8, by=by)
+    cell = cells.ClippedGradientCell(cells.LeakyCell(inside, 0.8), 1.0, by=by)
+    h0, inputs = jnp.full(N, 0.3), jnp.sin(jnp.arange(1.0 * T * N)).reshape(T, N)
+
+    def loss(states):
+        return jnp.sum(jnp.sin(states[1:]) * DIRECT)
+
+    @jax.jit
+    @functools.partial(jax.grad, argnums=1)
+    def gradients(cell, perturbations):
+        def step(h, xs):
+            h = cell(h, xs[0]) + xs[1]
+            return h, h
+
+        h = h0 + perturbations[0]
+        states = jax.lax.scan(step, h, (inputs, perturbations[1:]))[1]
+        return loss(jnp.concatenate([h[None], states]))
+
+    norms = lambda cell: np.linalg.norm(gradients(cell, jnp.zeros((T + 1, N))), axis=1)
+    profile = vj.gradient_profile(loss, cell, h0, inputs)
+    np.testing.assert_allclose(np.exp(profile.log_norm), norms(cell), rtol=1e-5)
+    # Either of them did bind.
+    for other in (cell.cell, cells.ClippedGradientCell(cells.LeakyCell(plain(), 0.8), 1.0, by=by)):
+        assert np.abs(norms(other) - np.exp(profile.log_norm)).max() > 1e-2
+
+
+def linear(factor):
+    step = lambda w, h, x: jax.lax.stop_gradient(h - w * h) + w * h  # stays, with derivative w
+    return cells.FunctionCell(step, jnp.asarray(factor, jnp.float32))
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.5])
+def test_gradient_profile_clips_in_units_of_the_loss_far_out_of_range(factor):
+    # 3^400 clipped to 0.1 at each step; 0.5^1500 clipped once.
+    T = 400 if factor > 1 else 1500
+    cell = cells.ClippedGradientCell(linear(factor), 0.1)
+    last = lambda states: jnp.sum(states[-1])
+    inputs, h0 = jnp.zeros((T, 0)), jnp.ones(1, jnp.float32)
+    found = vj.gradient_profile(last, cell, h0, inputs).log_norm
+    lags = np.arange(T - 1, -1, -1)
+    expected = np.log(0.1) + (0 if factor > 1 else np.log(0.5)) * lags
+    np.testing.assert_allclose(found, [*expected, 0], rtol=1e-6, atol=1e-4)
+
+
+def test_diagnosis_clips_a_loss_and_no_probe():
+    cell, inputs = cells.ClippedGradientCell(linear(3.0), 0.1), jnp.zeros((1, 4, 0))
+    loss, probes = lambda states: jnp.sum(states[:, -1]), jnp.ones((1, 1), jnp.float32)
+    arguments = cell, jnp.ones((1, 1), jnp.float32), inputs
+    with_loss, _, _ = transport(*arguments, loss, probes)
+    np.testing.assert_allclose(with_loss[0], np.log([0.1] * 4 + [1]), rtol=1e-5, atol=1e-6)
+    probed, _, _ = transport(*arguments, None, probes)
+    np.testing.assert_allclose(probed[0], np.log(3.0) * np.arange(4, -1, -1), rtol=1e-5)
 
 
 def test_wrong_arguments_are_refused():

@@ -8,6 +8,13 @@ import safetensors.numpy
 from vanishing_jax import cells
 
 KEYS = jax.random.split(jax.random.key(0), 3)
+
+
+def varied(cell):
+    """Return the cell with other numbers in every array, so that none is what a new one has."""
+    return jax.tree.map(lambda leaf: leaf + jnp.asarray(0.25, leaf.dtype), cell)
+
+
 CELLS = {
     "tanh": lambda: cells.VanillaCell(3, 4, key=KEYS[0]),
     "relu without bias": lambda: cells.VanillaCell(
@@ -17,6 +24,28 @@ CELLS = {
     "gru": lambda: cells.GRUCell(3, 4, dtype=jnp.float32, key=KEYS[0]),
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
+    "leaky": lambda: cells.LeakyCell(cells.GRUCell(3, 4, key=KEYS[0]), 0.3),
+    "layer normalization, plain": lambda: cells.LayerNormCell(cells.VanillaCell(3, 4, key=KEYS[0])),
+    "layer normalization": lambda: varied(
+        cells.LayerNormCell(cells.LSTMCell(3, 4, key=KEYS[0]), placement="separate", epsilon=1e-3)
+    ),
+    "batch normalization": lambda: varied(
+        cells.BatchNormCell(cells.LSTMCell(3, 4, key=KEYS[0]), num_steps=5, epsilon=1e-3)
+    ),
+    "batch normalization of the input": lambda: varied(
+        cells.BatchNormCell(cells.GRUCell(3, 4, key=KEYS[0]), num_steps=2, placement="input")
+    ),
+    "wrapped and stacked": lambda: cells.TruncatedCell(
+        cells.StackedCell(
+            [
+                cells.ClippedGradientCell(cells.VanillaCell(3, 2, key=KEYS[0]), 0.1, by="value"),
+                cells.ResidualCell(
+                    varied(cells.LayerNormCell(cells.VanillaCell(2, 2, key=KEYS[1]))), 0.5
+                ),
+            ]
+        ),
+        7,
+    ),
     "residual stack": lambda: cells.StackedCell(
         [cells.VanillaCell(3, 2, key=KEYS[0]), cells.GRUCell(2, 2, key=KEYS[1])], residual=True
     ),
@@ -63,20 +92,32 @@ def test_cells_that_cannot_be_saved(tmp_path):
     path = tmp_path / "cell.safetensors"
     with pytest.raises(ValueError, match="function of your own as activation"):
         cells.save_cell(path, cells.VanillaCell(1, 2, activation=jnp.sin, key=KEYS[0]))
-    with pytest.raises(TypeError, match="got FunctionCell"):
-        cells.save_cell(path, cells.FunctionCell(lambda p, s, x: s, ()))
+    unknown = cells.FunctionCell(lambda p, s, x: s, ())
+    with pytest.raises(
+        TypeError, match="out of VanillaCell, .*; got FunctionCell. Save the arrays"
+    ):
+        cells.save_cell(path, unknown)
+    with pytest.raises(TypeError, match=r"got FunctionCell inside it \(at cells.0.cell\)"):
+        cells.save_cell(path, cells.StackedCell([cells.LeakyCell(unknown, 0.5)]))
     assert not path.exists()
 
 
-def _rewritten(path, change_tensors=None, **header):
-    """Save a GRU, then write the file anew with changes."""
-    cells.save_cell(path, CELLS["gru"]())
+def _rewritten(path, change_tensors=None, what="gru", **header):
+    """Save a cell, then write the file anew with changes."""
+    cells.save_cell(path, CELLS[what]())
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     if change_tensors is not None:
         change_tensors(tensors)
     safetensors.numpy.save_file(tensors, path, metadata={**metadata, **header})
+
+
+NORMALIZED = {"what": "layer normalization, plain"}
+
+
+def _shorten(tensors):
+    tensors["norms.sum.weight"] = tensors["norms.sum.weight"][:3].copy()
 
 
 def _set_nan(tensors):
@@ -90,6 +131,8 @@ def _set_nan(tensors):
         (lambda t: t.update(extra=t["bias"]), {}, "no cell claims: .'extra'."),
         (lambda t: t.update(bias=t["bias_n"]), {}, r"bias must have shape \(12,\); got \(4,\)"),
         (_set_nan, {}, "tensor 'bias' of .*cell.safetensors holds 12 NaN"),
+        (lambda t: t.pop("norms.sum.weight"), NORMALIZED, "'norms.sum.weight'. are missing"),
+        (_shorten, NORMALIZED, r"norms.sum.weight must have shape \(4,\); got \(3,\)"),
         (None, {"format": "pt"}, "was not written by save_cell .*load_torch"),
         (None, {"version": "2"}, "has version '2'"),
         (None, {"cell": "{}"}, "does not describe a cell"),

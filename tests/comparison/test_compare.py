@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -61,9 +62,9 @@ def trained(monkeypatch):
     """Return a list of how many seeds each call of the trainer was given."""
     calls, train_seeds = [], _seeds.train_seeds
 
-    def counted(job, keys, advanced):
+    def counted(job, keys, *others):
         calls.append(len(keys))
-        return train_seeds(job, keys, advanced)
+        return train_seeds(job, keys, *others)
 
     monkeypatch.setattr(_compare, "train_seeds", counted)
     return calls
@@ -183,7 +184,7 @@ class Fragile(FirstSign):
 
 
 @pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch):
+def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch, tmp_path):
     monkeypatch.setattr(_seeds, "batched", lambda *sizes: together)
     settings = {**SETTINGS, "steps": 6, "learning_rate": 0.3}
     ds = vj.compare("tanh+sgd", Fragile(), seeds=3, target="loss < 0", **settings)
@@ -203,6 +204,22 @@ def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch):
     assert np.isnan(again.loss.values[0, k, 1:]).all()
     short = vj.compare("tanh+sgd", Fragile(), seeds=3, **{**settings, "steps": 2})
     np.testing.assert_allclose(again.test_loss[0, k], short.test_loss[0, k], rtol=1e-6)
+    # Interrupted when one has ended.
+    kept: dict[str, Any] = dict(seeds=3, target=bound, out=tmp_path, save_every=1, **settings)
+    calls, advance = [], _seeds._advance
+
+    def interrupted(*arguments):
+        calls.append(None)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    monkeypatch.setattr(_seeds, "_advance", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="no recipe was finished"):
+        vj.compare("tanh+sgd", Fragile(), **kept)
+    resumed = vj.compare("tanh+sgd", Fragile(), **kept)
+    assert len(calls) >= 3
+    xr.testing.assert_identical(without_times(resumed), without_times(again))
 
 
 def test_recipes_may_differ_in_what_their_recorders_see():
@@ -227,9 +244,9 @@ def test_recipes_may_differ_in_what_their_recorders_see():
 def test_interrupt_returns_what_was_finished(folder, monkeypatch):
     train_seeds = _seeds.train_seeds
 
-    def interrupted(job, keys, advanced):
+    def interrupted(job, *others):
         if job.recipe.name == "tanh+sgd":
-            return train_seeds(job, keys, advanced)
+            return train_seeds(job, *others)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_compare, "train_seeds", interrupted)
@@ -270,34 +287,96 @@ def test_what_cannot_be_is_refused_before_training(recipes, changes, message, tr
     assert trained == []
 
 
+def test_cut_off_after_the_last_seed_leaves_nothing_behind(tmp_path, folder, trained, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_compare, "write_metrics", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, save_every=1, **FAST)
+    monkeypatch.undo()
+    assert len(list(tmp_path.rglob("update_*"))) == 2
+    vj.compare("tanh+sgd", TASK, seeds=2, out=tmp_path, **FAST)
+    assert trained == [2]
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4  # settings, two seeds, metrics
+    metrics = "tanh+sgd/metrics.jsonl"
+    assert (tmp_path / metrics).read_bytes() == (folder / metrics).read_bytes()
+
+
 KILLED = """
 import os, signal, sys
 import jax
 jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
 import vanishing_jax as vj
 from tests.comparison.test_compare import FAST, RECIPES, TASK
-from vanishing_jax.comparison import _compare
-saved, save_run = [], _compare.save_run
-def save(out, run):
-    if len(saved) == 3:
+from vanishing_jax.comparison import _compare, _seeds
+module, name, number = {
+    "between seeds": (_compare, "save_run", 4),  # the last of two recipes with two seeds
+    "within seeds": (_seeds, "_advance", 6),  # the last of two recipes with three records
+}[sys.argv[3]]
+calls, function = [], getattr(module, name)
+def called(*arguments):
+    calls.append(None)
+    if len(calls) == number:
         os.kill(os.getpid(), signal.SIGKILL)
-    save_run(out, run)
-    saved.append(None)
-_compare.save_run = save
-vj.compare(RECIPES, TASK, seeds=2, out=sys.argv[1], **FAST)
+    return function(*arguments)
+setattr(module, name, called)
+vj.compare(RECIPES, TASK, seeds=2, out=sys.argv[1], save_every=1, **FAST)
+"""
+
+
+ON_TWO_DEVICES = """
+import sys
+import jax
+jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+import vanishing_jax as vj
+from tests.comparison.test_compare import FAST, TASK
+from vanishing_jax.comparison import _compare, _seeds
+advance, devices = _seeds._advance, []
+def spy(*arguments):
+    devices.append(len(jax.tree.leaves(arguments[0])[0].sharding.device_set))
+    return advance(*arguments)
+_seeds._advance = spy
+for folder, together in (("batch", True), ("map", False)):
+    for module in (_seeds, _compare):
+        module.batched = lambda *sizes: together
+    vj.compare("tanh+sgd", TASK, seeds=3, out=f"{sys.argv[1]}/{folder}", **FAST)
+assert devices == 6 * [2], devices
 """
 
 
 @pytest.mark.slow
+def test_seeds_on_two_devices_are_those_of_one(tmp_path, trained):
+    # Three seeds: one of the devices has a copy.
+    command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path), str(jnp.result_type(float))]
+    root = pathlib.Path(__file__).parents[2]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run(command, cwd=root, env=environment, timeout=300, check=True)
+    one = vj.compare("tanh+sgd", TASK, seeds=3, **FAST)
+    for folder in ("batch", "map"):
+        two = vj.compare("tanh+sgd", TASK, seeds=3, out=tmp_path / folder, **FAST)
+        xr.testing.assert_allclose(without_times(two), without_times(one), rtol=1e-5, atol=1e-6)
+    assert trained == [3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where, files, chunks", [("between seeds", 3, 0), ("within seeds", 2, 1)])
 def test_killed_and_repeated_gives_the_numbers_of_an_uninterrupted_run(
-    tmp_path, folder, comparison, trained
+    where, files, chunks, tmp_path, folder, comparison, trained, monkeypatch
 ):
-    command = [sys.executable, "-c", KILLED, str(tmp_path), str(jnp.result_type(float))]
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(jnp.result_type(float)), where]
     root = pathlib.Path(__file__).parents[2]
     assert subprocess.run(command, cwd=root, timeout=300).returncode == -signal.SIGKILL
-    assert len(list(tmp_path.rglob("*.nc"))) == 3
+    assert len(list(tmp_path.rglob("*.nc"))) == files
+    states = [path.name for path in tmp_path.glob(f"{RECIPES[1]}/unfinished/*")]
+    assert sorted(states) == (["update_4", "update_5"] if chunks == 0 else ["update_2", "update_4"])
+    advance, calls = _seeds._advance, []
+    monkeypatch.setattr(_seeds, "_advance", lambda *a: calls.append(None) or advance(*a))
     again = vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, **FAST)
-    assert len(trained) == 1
+    assert len(trained) == 1 and len(calls) == chunks
+    assert not list(tmp_path.rglob("unfinished"))
     xr.testing.assert_identical(without_times(again), without_times(comparison))
     for path in folder.rglob("*.json*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 def test_recurrent_weights_move_by_another_rate_and_nothing_else():
     stack = cells.StackedCell(
         [
-            cells.LeakyCell(cells.LayerNormCell(2, 3, key=KEY), 0.5),
+            cells.LeakyCell(cells.LayerNormCell(cells.VanillaCell(2, 3, key=KEY)), 0.5),
             cells.TruncatedCell(eqx.nn.GRUCell(3, 3, key=KEY), 5),
         ]
     )
@@ -23,7 +23,10 @@ def test_recurrent_weights_move_by_another_rate_and_nothing_else():
     transform = mitigations.recurrent_learning_rate(0.25).update_transform
     assert transform is not None
     found = transform.update(ones, transform.init(params), params)[0]
-    recurrent = lambda m: [m.cell.cells[0].cell.weight_hh, m.cell.cells[1].cell.module.weight_hh]
+    recurrent = lambda m: [
+        m.cell.cells[0].cell.cell.weight_hh,
+        m.cell.cells[1].cell.module.weight_hh,
+    ]
     expected = eqx.tree_at(recurrent, ones, [0.25 * leaf for leaf in recurrent(ones)])
     assert eqx.tree_equal(found, expected)
 

@@ -21,14 +21,14 @@ def decayed(mitigation, model) -> Any:
 
 
 def test_matrices_decay_and_vectors_and_statistics_do_not():
-    cell = cells.BatchNormCell(2, 3, num_steps=4, key=KEY)
+    cell = cells.BatchNormCell(cells.VanillaCell(2, 3, key=KEY), num_steps=4)
     found, params = decayed(mitigations.weight_decay(0.1), SequenceModel(cell, 5, key=KEY))
     for name in ("weight_hh", "weight_xh"):
         np.testing.assert_allclose(
-            getattr(found.cell, name), 0.1 * getattr(params.cell, name), rtol=1e-6
+            getattr(found.cell.cell, name), 0.1 * getattr(params.cell.cell, name), rtol=1e-6
         )
     np.testing.assert_allclose(found.weight, 0.1 * params.weight, rtol=1e-6)
-    rest = [found.bias, found.cell.bias, found.cell.gain, found.cell.statistics]
+    rest = [found.bias, found.cell.cell.bias, found.cell.gain, found.cell.statistics]
     assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(rest))
 
 

@@ -14,7 +14,7 @@ from vanishing_jax import cells, mitigations
 from vanishing_jax.cells import BatchNormCell
 from vanishing_jax.tasks import Adding
 from vanishing_jax.training import SequenceModel, _train
-from vanishing_jax.training._objective import objective
+from vanishing_jax.training._objective import Hooks, objective
 from vanishing_jax.training._parameters import split
 
 from .small import FirstSign, run, small_model
@@ -65,7 +65,7 @@ def test_a_projection_that_is_not_finite_ends_training():
 
 
 def batch_norm_model():
-    cell = BatchNormCell(1, 4, num_steps=3, key=jr.key(0))
+    cell = BatchNormCell(cells.VanillaCell(1, 4, key=jr.key(0)), num_steps=3)
     return SequenceModel(cell, 1, key=jr.key(1))
 
 
@@ -74,22 +74,21 @@ def by_hand(model, batch, shift):
 
     `shift` is added to the last h: the gradient with respect to it is that with respect to h_T.
     """
-    cell, (inputs, targets) = model.cell, batch
+    norm, plain, (inputs, targets) = model.cell, model.cell.cell, batch
     h, means, variances = jnp.zeros((BATCH, 4)), [], []
     for t in range(3):
-        parts = [h @ cell.weight_hh.T, inputs[:, t] @ cell.weight_xh.T]
-        means.append(jnp.stack([jnp.mean(a, axis=0) for a in parts]))
-        variances.append(jnp.stack([jnp.var(a, axis=0) for a in parts]))
-        rows = (1, -1)
-        h = jnp.tanh(
-            sum(
-                g.reshape(rows) * (a - m.reshape(rows)) / jnp.sqrt(v.reshape(rows) + 1e-5)
-                for g, a, m, v in zip(cell.gain, parts, means[-1], variances[-1], strict=True)
-            )
-            + cell.bias.reshape(rows)
-        )
+        parts = {"recurrent": h @ plain.weight_hh.T, "input": inputs[:, t] @ plain.weight_xh.T}
+        means.append({name: jnp.mean(a, axis=0) for name, a in parts.items()})
+        variances.append({name: jnp.var(a, axis=0) for name, a in parts.items()})
+        preactivation = plain.bias[None]
+        for name, a in parts.items():
+            deviation = jnp.sqrt(variances[-1][name] + 1e-5)
+            scaled = (a - means[-1][name][None]) / deviation[None]
+            preactivation = preactivation + norm.gain[name][None] * scaled
+        h = jnp.tanh(preactivation)
     loss = FirstSign().loss((h + shift) @ model.weight.T + model.bias[None], targets)
-    return loss, (jnp.stack(means), jnp.stack(variances))
+    stacked = [jax.tree.map(lambda *rows: jnp.stack(rows), *x) for x in (means, variances)]
+    return loss, tuple(stacked)
 
 
 @pytest.mark.slow
@@ -102,7 +101,8 @@ def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
 
     monkeypatch.setattr(_train, "settled", spy)
     monkeypatch.setattr(_train, "_LARGE_BATCH", BATCH)
-    model, (mean, variance) = batch_norm_model(), (np.zeros((3, 2, 4)), np.ones((3, 2, 4)))
+    model, names = batch_norm_model(), ("recurrent", "input")
+    moving = tuple({name: fill((3, 4)) for name in names} for fill in (np.zeros, np.ones))
     # Decay of whatever the optimizer sees: statistics must not be among it.
     optimizer = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.5))
     settings = {**SETTINGS, "optimizer": optimizer, "checkpoint": True}
@@ -111,13 +111,13 @@ def test_batch_normalization_agrees_with_updates_written_out(monkeypatch):
     for row, number in enumerate((1, 2)):
         batch = FirstSign().sample(jr.fold_in(KEY, number), BATCH)
         (loss, found), (gradient, last) = update(model, batch, jnp.zeros((BATCH, 4)))
-        mean, variance = (0.9 * a + 0.1 * b for a, b in zip((mean, variance), found, strict=True))
+        moving = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, moving, found)
         model = jax.tree.map(lambda w, g: w - 0.5 * (g + 0.1 * w), model, gradient)
         np.testing.assert_allclose(history.loss[row], loss, rtol=1e-4)
         # Recorders see the statistics of the batch, too.
         profile = history.records["gradient_profile"][row]
         np.testing.assert_allclose(profile[-1], np.log(np.linalg.norm(last)), rtol=1e-4)
-    close(seen[0], (mean, variance))
+    close(seen[0], moving)
     # At the end those of a batch that no update has seen.
     batch = FirstSign().sample(jr.fold_in(KEY, 0), BATCH)
     (_, found), _ = update(model, batch, jnp.zeros((BATCH, 4)))
@@ -133,7 +133,7 @@ def test_checkpoints_reach_the_model(make):
 
         def loss(params, checkpoint=checkpoint):
             now = parts._replace(params=params)
-            return objective(now, FirstSign(), batch, None, checkpoint=checkpoint)[0]
+            return objective(now, FirstSign(), batch, Hooks(), checkpoint=checkpoint, key=KEY)[0]
 
         program = str(jax.make_jaxpr(loss)(parts.params))
         assert ("remat" in program) == checkpoint
@@ -149,6 +149,6 @@ def test_what_takes_a_sequence_model_says_so():
 
 def test_batch_normalization_of_ragged_sequences_is_refused():
     task = Adding(24, variant="pascanu")
-    cell = cells.BatchNormCell(2, 3, num_steps=24, key=jr.key(0))
+    cell = cells.BatchNormCell(cells.VanillaCell(2, 3, key=jr.key(0)), num_steps=24)
     with pytest.raises(ValueError, match="sequences of one length for batch normalization"):
         run(SequenceModel(cell, 1, key=jr.key(1)), task)

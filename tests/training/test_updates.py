@@ -28,7 +28,11 @@ def build(key):
 def updates_of(arrays, key):
     """Return what two updates of one model report, and what they leave."""
     mitigation = RECIPE.mitigation(TASK)
-    hooks = Hooks(mitigation.penalty, mitigation.project, mitigation.gradient_transform)
+    hooks = Hooks(
+        penalty=mitigation.penalty,
+        project=mitigation.project,
+        clip=mitigation.gradient_transform,
+    )
     model, optimizer = eqx.combine(arrays, STATIC)
     carry, context = begin(model, TASK, optimizer, hooks, key)
     start, steps = jnp.zeros((), jnp.int32), jnp.asarray(2, jnp.int32)

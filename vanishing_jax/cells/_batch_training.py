@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._tree import path_name
 from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
@@ -20,33 +21,39 @@ class _BatchStatisticsCell(AbstractCell):
     cell: BatchNormCell
     axis_name: Any = eqx.field(static=True)
 
-    def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array, BatchStatistics]:
-        """Return the next (h, number of steps done, statistics of the steps done)."""
+    def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, Array, BatchStatistics]:
+        """Return the next (state of the cell inside, steps done, statistics of the steps done)."""
         cell = self.cell
         *inner, collected = state
-        h, step = cell.checked(tuple(inner), input)
-        contributions = cell.contributions(h, input)
-        mean = jax.lax.pmean(contributions, self.axis_name)
-        # Two passes: the difference of E a^2 and (E a)^2 would lose small variances to rounding.
-        variance = jax.lax.pmean(jnp.square(contributions - mean), self.axis_name)
-        slot = jnp.minimum(step, cell.num_steps - 1)
-        now = jax.lax.stop_gradient(BatchStatistics(mean, variance))
-        collected = jax.tree.map(lambda all, one: all.at[slot].set(one), collected, now)
-        return cell.advance(h, contributions, mean, variance), step + 1, collected
+        inner, step = cell.checked(tuple(inner))
+        now = BatchStatistics({}, {})
 
-    def initial_state(self) -> tuple[Array, Array, BatchStatistics]:
-        """Return h = 0 at step 0; steps that will not be reached keep their statistics."""
+        def norm(site, values):
+            mean = jax.lax.pmean(values, self.axis_name)
+            # Two passes: the difference of E a^2 and (E a)^2 would lose small variances.
+            variance = jax.lax.pmean(jnp.square(values - mean), self.axis_name)
+            now.mean[site], now.variance[site] = jax.lax.stop_gradient((mean, variance))
+            return cell.normalized(site, values, mean, variance)
+
+        new = cell.advance(inner, input, norm)
+        row = cell.slot(step)
+        collected = jax.tree.map(lambda all, one: all.at[row].set(one), collected, now)
+        return new, step + 1, collected
+
+    def initial_state(self) -> tuple[PyTree, Array, BatchStatistics]:
+        """Return the cell's own at step 0; steps that will not be reached keep their statistics."""
         return *self.cell.initial_state(), jax.lax.stop_gradient(self.cell.statistics)
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """("h", "mean", "variance")."""
-        return ("h", "mean", "variance")
+        """The names of the cell inside, and of what is collected."""
+        collected = jax.tree_util.tree_leaves_with_path(self.cell.statistics)
+        return *self.cell.state_names, *(path_name(path) for path, _ in collected)
 
     @property
     def gate_names(self) -> tuple[str, ...]:
-        """()."""
-        return ()
+        """The gates of the cell inside."""
+        return self.cell.gate_names
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "_BatchStatisticsCell":
         """Return the same around the changed cell."""
@@ -72,8 +79,9 @@ def use_batch_statistics(tree: PyTree, axis_name: Any = "batch") -> PyTree:
     **Example:**
 
     >>> import jax, jax.numpy as jnp
-    >>> from vanishing_jax.cells import BatchNormCell, update_statistics, use_batch_statistics
-    >>> cell = BatchNormCell(1, 2, num_steps=4, key=jax.random.key(0))
+    >>> from vanishing_jax.cells import (
+    ...     BatchNormCell, VanillaCell, update_statistics, use_batch_statistics)
+    >>> cell = BatchNormCell(VanillaCell(1, 2, key=jax.random.key(0)), num_steps=4)
     >>> def last_state(inputs):
     ...     training = use_batch_statistics(cell)
     ...     step = lambda state, x: (training(state, x), None)
@@ -142,10 +150,10 @@ def estimate_statistics(cell: Any, inputs: PyTree) -> AbstractCell:
     **Example:**
 
     >>> import jax, jax.numpy as jnp
-    >>> from vanishing_jax.cells import BatchNormCell, estimate_statistics
-    >>> cell = BatchNormCell(1, 2, num_steps=4, key=jax.random.key(0))
+    >>> from vanishing_jax.cells import BatchNormCell, VanillaCell, estimate_statistics
+    >>> cell = BatchNormCell(VanillaCell(1, 2, key=jax.random.key(0)), num_steps=4)
     >>> cell = estimate_statistics(cell, jnp.ones((6, 4, 1)))
-    >>> bool((cell.statistics.variance < 1e-12).all())
+    >>> bool((cell.statistics.variance["input"] < 1e-12).all())
     True
     """
     cell = as_cell(cell)

@@ -30,8 +30,10 @@ class ClippedGradientCell(AbstractWrapper):
     vanishing.
 
     Forward-mode derivatives do not see it: `linearize`, spectra and exponents are those of the cell
-    inside. `gradient_profile` rescales what it carries backward to keep it in range, so it compares
-    scaled gradients with the threshold: profile the cell inside.
+    inside. `gradient_profile`, and `diagnose` with a `loss`, carry the loss's gradient backward in
+    its own units, so they show what the clipping leaves of it. Without a loss `diagnose` carries a
+    vector of no particular length, which means nothing beside a threshold: it then looks at the
+    cell inside.
 
     **Arguments:**
 
@@ -72,9 +74,55 @@ class ClippedGradientCell(AbstractWrapper):
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the cell's next state."""
-        floating, rest = differentiable(state)
-        floating = _identity_forward(floating, lambda g: _CLIPS[self.by](g, self.threshold))
-        return self.cell(eqx.combine(floating, rest), input)
+        return _step(self.cell, self.threshold, self.by, state, input)
+
+
+class _RescaledClip(AbstractWrapper):
+    """A `ClippedGradientCell` whose threshold is data."""
+
+    cell: AbstractCell
+    threshold: Array
+    by: str = eqx.field(static=True)
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        return _step(self.cell, self.threshold, self.by, state, input)
+
+
+def rescaled_clips(tree: PyTree, exponent: Array) -> PyTree:
+    """Return `tree` for gradients that are carried as g 2^-exponent, with thresholds to match.
+
+    Clipping is homogeneous in gradient and threshold together, so the result is that of g, times
+    2^-exponent. A threshold out of range becomes 0 or inf: what is left of the gradient is then far
+    below what is carried, or all of it.
+    """
+
+    def rescaled(node):
+        if not _is_clipped(node):
+            return node
+        threshold = jnp.asarray(node.threshold, jnp.result_type(float))
+        threshold = jnp.ldexp(threshold, jnp.clip(-exponent, -2200, 2200))
+        return _RescaledClip(rescaled_clips(node.cell, exponent), threshold, node.by)
+
+    return jax.tree.map(rescaled, tree, is_leaf=_is_clipped)
+
+
+def without_clips(tree: PyTree) -> PyTree:
+    """Return `tree` with the cell inside in place of each `ClippedGradientCell`."""
+
+    def inside(node):
+        return without_clips(node.cell) if _is_clipped(node) else node
+
+    return jax.tree.map(inside, tree, is_leaf=_is_clipped)
+
+
+def _is_clipped(node: Any) -> bool:
+    return isinstance(node, ClippedGradientCell)
+
+
+def _step(cell: AbstractCell, threshold: float | Array, by: str, state: PyTree, input: PyTree):
+    floating, rest = differentiable(state)
+    floating = _identity_forward(floating, lambda g: _CLIPS[by](g, threshold))
+    return cell(eqx.combine(floating, rest), input)
 
 
 def _identity_forward(x: PyTree, backward: Callable[[PyTree], PyTree]) -> PyTree:
@@ -88,23 +136,24 @@ def _identity_forward(x: PyTree, backward: Callable[[PyTree], PyTree]) -> PyTree
     )
 
 
-def _by_norm(gradient: PyTree, threshold: float) -> PyTree:
+def _by_norm(gradient: PyTree, threshold: float | Array) -> PyTree:
     leaves = [jnp.abs(leaf) for leaf in jax.tree.leaves(gradient)]
     widest = jnp.result_type(float) if len({leaf.dtype for leaf in leaves}) > 1 else leaves[0].dtype
     largest = jnp.stack([jnp.max(leaf, initial=0).astype(widest) for leaf in leaves]).max()
     # Squares of scaled numbers: neither overflow nor underflow.
     scale = jnp.where(largest > 0, largest, jnp.ones_like(largest))
     squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
-    ratio = threshold / scale / jnp.sqrt(jnp.stack(squares).sum())
+    ratio = jnp.asarray(threshold, widest) / scale / jnp.sqrt(jnp.stack(squares).sum())
     factor = jnp.where(largest > 0, jnp.minimum(1, ratio), jnp.ones_like(ratio))
     return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.real.dtype), gradient)
 
 
-def _by_value(gradient: PyTree, threshold: float) -> PyTree:
+def _by_value(gradient: PyTree, threshold: float | Array) -> PyTree:
     def clamp(leaf: Array) -> Array:
         if jnp.iscomplexobj(leaf):
             return jax.lax.complex(clamp(leaf.real), clamp(leaf.imag))
-        return jnp.clip(leaf, -threshold, threshold)
+        bound = jnp.asarray(threshold, leaf.dtype)
+        return jnp.clip(leaf, -bound, bound)
 
     return jax.tree.map(clamp, gradient)
 

@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Float
 
 from .. import _stable
-from .._types import Array, Key, PyTree
+from .._types import Array, ArrayLike, Key, PyTree
 from ._base import AbstractCell
 from ._weights import (
     Initializer,
@@ -98,11 +98,8 @@ class GRUCell(AbstractCell):
         check_vector("GRUCell", "input", input, self.input_size)
         reset_h, update_h, new_h = jnp.split(self.weight_hh @ state, 3)
         reset_x, update_x, new_x = jnp.split(self.weight_xh @ input + self.bias, 3)
-        # The order of these calls is the order of gate_names.
-        r = _stable.sigmoid(reset_h + reset_x)
-        z = _stable.sigmoid(update_h + update_x)
-        n = _stable.tanh(new_x + r * (new_h + self.bias_n))
-        return (1 - z) * n + z * state
+        gates = reset_h + reset_x, update_h + update_x
+        return gated(*gates, lambda r: new_x + r * (new_h + self.bias_n), state)
 
     def initial_state(self) -> Array:
         """Return h = 0."""
@@ -121,3 +118,16 @@ class GRUCell(AbstractCell):
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "GRUCell":
         """Return this cell with `fn` applied to the recurrent (n, n) block of r, z and n."""
         return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
+
+
+def gated(
+    reset: Float[Array, "hidden"],
+    update: Float[Array, "hidden"],
+    new: Callable[[Array], Array],
+    h: Float[ArrayLike, "hidden"],
+) -> Float[Array, "hidden"]:
+    """Return the next h; arguments are pre-activations, that of the new content given the reset."""
+    # The order of these calls is the order of gate_names.
+    r, z = _stable.sigmoid(reset), _stable.sigmoid(update)
+    n = _stable.tanh(new(r))
+    return (1 - z) * n + z * h

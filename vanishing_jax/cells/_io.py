@@ -5,25 +5,42 @@ import os
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from .._files import write_atomically
+from .._tree import path_name
 from .._types import Array
 from ._base import AbstractCell
+from ._batch_norm import BatchNormCell
+from ._clipped_gradient import ClippedGradientCell
 from ._gru import GRUCell
+from ._layer_norm import LayerNormCell
+from ._leaky import LeakyCell
 from ._lstm import LSTMCell
+from ._residual import ResidualCell
 from ._stacked import StackedCell
+from ._truncated import TruncatedCell
 from ._vanilla import ACTIVATIONS, VanillaCell
-from ._weights import fill, zeros
+from ._weights import checked_array, fill, zeros
 
 _FORMAT, _VERSION = "vanishing_jax", 1
 _FIELDS = {
     VanillaCell: ("weight_hh", "weight_xh", "bias"),
     LSTMCell: ("weight_hh", "weight_xh", "bias"),
     GRUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
+}
+# Cells around a cell, `kind(cell, **options)`, with the options that are not arrays.
+_WRAPPERS = {
+    LeakyCell: ("rate",),
+    ResidualCell: ("scale",),
+    ClippedGradientCell: ("threshold", "by"),
+    TruncatedCell: ("steps",),
+    LayerNormCell: ("placement", "epsilon"),
+    BatchNormCell: ("placement", "epsilon", "num_steps"),
 }
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
@@ -36,9 +53,11 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     **Arguments:**
 
     - `path`: the file, by custom named `*.safetensors`; its folder is made.
-    - `cell`: a `VanillaCell`, `LSTMCell`, `GRUCell` or a `StackedCell` of these.
+    - `cell`: a `VanillaCell`, `LSTMCell` or `GRUCell`, normalized, wrapped, or in a `StackedCell`,
+      to any depth. Population statistics of batch normalization are saved with it.
 
-    **Raises:** `TypeError` for another cell. `ValueError` for a `VanillaCell` whose activation is a
+    **Raises:** `TypeError` for a cell made of a function, of Flax or of Equinox, whose class is not
+    this package's to name in a file. `ValueError` for a `VanillaCell` whose activation is a
     function of your own, which a file of arrays cannot hold.
 
     **Example:**
@@ -131,10 +150,14 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
         stack = {"type": "StackedCell", "cells": specs}
         # Not written when False: earlier releases can read such a file.
         return ({**stack, "residual": True} if cell.residual else stack), tensors
+    if type(cell) in _WRAPPERS:
+        return _describe_wrapper(cell, prefix)
     if not isinstance(cell, VanillaCell | LSTMCell | GRUCell):
+        known = ", ".join(kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell))
         raise TypeError(
-            "save_cell writes VanillaCell, LSTMCell, GRUCell and StackedCell; got "
-            f"{type(cell).__name__}. Save its parameters with equinox.tree_serialise_leaves."
+            f"expected a cell out of {known}; got {type(cell).__name__}"
+            f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
+            "your own with equinox.tree_serialise_leaves."
         )
     spec: dict[str, Any] = {
         "type": type(cell).__name__,
@@ -149,6 +172,21 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
         for name, array in arrays.items()
         if array is not None
     }
+
+
+def _describe_wrapper(cell: Any, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    spec, tensors = _describe(cell.cell, prefix + "cell.")
+    options = {name: getattr(cell, name) for name in _WRAPPERS[type(cell)]}
+    own = {prefix + name: np.ascontiguousarray(leaf) for name, leaf in _own_arrays(cell)[0]}
+    return {"type": type(cell).__name__, "cell": spec, **options}, tensors | own
+
+
+def _own_arrays(cell: Any) -> tuple[list[tuple[str, Array]], Any]:
+    """Return a wrapper's arrays by name, without those of the cell inside, and their structure."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(
+        eqx.tree_at(lambda wrapper: wrapper.cell, cell, None)
+    )
+    return [(path_name(path), leaf) for path, leaf in leaves], structure
 
 
 def _name_of(activation: Any) -> str:
@@ -167,6 +205,9 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         parts = enumerate(spec["cells"])
         layers = [_build(s, tensors, f"{prefix}cells.{i}.") for i, s in parts]
         return StackedCell(layers, residual=bool(spec.get("residual", False)))
+    wrappers = {kind.__name__: kind for kind in _WRAPPERS}
+    if spec["type"] in wrappers:
+        return _build_wrapper(wrappers[spec["type"]], spec, tensors, prefix)
     kinds = {kind.__name__: kind for kind in _FIELDS}
     if spec["type"] not in kinds:
         raise ValueError(f"unknown type {spec['type']!r}")
@@ -178,11 +219,30 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         if prefix + "bias" not in tensors:
             names.remove("bias")
             options["bias_initializer"] = None
+    arrays = _taken(names, tensors, prefix)
+    return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
+
+
+def _build_wrapper(kind: Any, spec: dict, tensors: dict, prefix: str) -> AbstractCell:
+    inside = _build(spec["cell"], tensors, prefix + "cell.")
+    cell = kind(inside, **{name: spec[name] for name in _WRAPPERS[kind]})
+    own, structure = _own_arrays(cell)
+    arrays = _taken([name for name, _ in own], tensors, prefix)
+    new = [checked_array(name, arrays[name], leaf) for name, leaf in own]
+    return eqx.tree_at(
+        lambda wrapper: wrapper.cell,
+        jax.tree.unflatten(structure, new),
+        inside,
+        is_leaf=lambda node: node is None,
+    )
+
+
+def _taken(names: list[str], tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the named tensors and take them out of `tensors`."""
     missing = [prefix + name for name in names if prefix + name not in tensors]
     if missing:
         raise ValueError(f"tensors {missing} are missing")
-    arrays = {name: tensors.pop(prefix + name) for name in names}
-    return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
+    return {name: tensors.pop(prefix + name) for name in names}
 
 
 def from_arrays(

@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Float
 
 from .. import _stable
-from .._types import Array, Key, PyTree
+from .._types import Array, ArrayLike, Key, PyTree
 from ._base import AbstractCell
 from ._weights import (
     Initializer,
@@ -101,12 +101,7 @@ class LSTMCell(AbstractCell):
         check_pair("LSTMCell", state, self.hidden_size)
         check_vector("LSTMCell", "input", input, self.input_size)
         h, c = state
-        i, f, g, o = jnp.split(self.weight_hh @ h + self.weight_xh @ input + self.bias, 4)
-        # The order of these calls is the order of gate_names.
-        i, f = _stable.sigmoid(i), _stable.sigmoid(f)
-        g, o = _stable.tanh(g), _stable.sigmoid(o)
-        c = f * c + i * g
-        return o * _stable.tanh(c), c
+        return gated(self.weight_hh @ h + self.weight_xh @ input + self.bias, c)
 
     def initial_state(self) -> tuple[Array, Array]:
         """Return h = 0, c = 0."""
@@ -126,3 +121,17 @@ class LSTMCell(AbstractCell):
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "LSTMCell":
         """Return this cell with `fn` applied to the recurrent (n, n) block of i, f, g and o."""
         return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
+
+
+def gated(
+    preactivation: Float[Array, "four_hidden"],
+    c: Float[ArrayLike, "hidden"],
+    read: Callable[[Array], Array] = lambda c: c,
+) -> tuple[Array, Array]:
+    """Return the next (h, c); `read(c)` is what the output sees of c before the tanh."""
+    i, f, g, o = jnp.split(preactivation, 4)
+    # The order of these calls is the order of gate_names.
+    i, f = _stable.sigmoid(i), _stable.sigmoid(f)
+    g, o = _stable.tanh(g), _stable.sigmoid(o)
+    c = f * c + i * g
+    return o * _stable.tanh(read(c)), c

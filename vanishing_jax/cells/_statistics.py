@@ -14,12 +14,12 @@ from .._types import Array, PyTree
 class BatchStatistics(eqx.Module):
     """Means and (biased) variances over a batch, one row per time step, or those of one.
 
-    `branch` counts what is normalized apart: the recurrent and the input contribution, or the
-    latter alone.
+    Each by site, which is what is normalized apart: of a `VanillaCell` the "recurrent" and the
+    "input" contribution, or the latter alone.
     """
 
-    mean: Float[Array, "*steps branch hidden"]
-    variance: Float[Array, "*steps branch hidden"]
+    mean: dict[str, Float[Array, "*steps values"]]
+    variance: dict[str, Float[Array, "*steps values"]]
 
 
 def is_statistics(node: Any) -> bool:

@@ -101,15 +101,19 @@ def _described(value: Any) -> str:
 def fill(cell: CellT, arrays: Mapping[str, Any]) -> CellT:
     """Return `cell` with the named fields replaced by `arrays` of the same shapes and dtypes."""
     names = tuple(arrays)
-    for name in names:
-        expected, came = jnp.shape(getattr(cell, name)), jnp.shape(arrays[name])
-        if expected != came:
-            raise ValueError(f"{name} must have shape {expected}; got {came}.")
-        if not jnp.issubdtype(jnp.result_type(arrays[name]), jnp.floating):
-            raise ValueError(f"{name} must be floating; got {jnp.result_type(arrays[name])}.")
+    new = [checked_array(name, arrays[name], getattr(cell, name)) for name in names]
 
     def where(c):
         return [getattr(c, name) for name in names]
 
-    new = [jnp.asarray(arrays[name]) for name in names]
     return eqx.tree_at(where, cell, new)
+
+
+def checked_array(name: str, array: Any, like: Array) -> Array:
+    """Return `array` as a JAX array after a look at its shape, that of `like`, and its dtype."""
+    expected, came = jnp.shape(like), jnp.shape(array)
+    if expected != came:
+        raise ValueError(f"{name} must have shape {expected}; got {came}.")
+    if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+        raise ValueError(f"{name} must be floating; got {jnp.result_type(array)}.")
+    return jnp.asarray(array)

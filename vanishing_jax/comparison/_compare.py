@@ -15,7 +15,8 @@ from ..tasks import AbstractTask
 from ..training import evaluate
 from ..training._goal import parse_target
 from ..training._history import Record
-from ..training._train import check_counts
+from ..training._savepoints import Savepoints
+from ..training._train import check_counts, check_saving
 from ..training._updates import Settings
 from ._result import joined, run_dataset
 from ._seeds import Job, Trained, batched, check, train_seeds
@@ -46,6 +47,7 @@ def compare(
     num_test: int = 1000,
     checkpoint: bool = False,
     out: str | Path | None = None,
+    save_every: int | None = None,
     progress: bool = True,
     key: Key,
 ) -> "xr.Dataset":
@@ -57,9 +59,10 @@ def compare(
     there on, so are its scores, and `nonfinite_step` and `nonfinite_leaf` say when and where.
 
     With `out`, each finished seed is a file, `out/RECIPE/seed_K.nc`, written whole or not at all.
-    The same call again loads what is there and trains the rest, a recipe that was interrupted from
-    its beginning; more recipes or seeds may be asked for, other settings are refused. Ctrl-C
-    returns the recipes that were finished, with `interrupted` among the attributes.
+    The same call again loads what is there and trains the rest; more recipes or seeds may be asked
+    for, other settings are refused. A recipe in training keeps its last two states in
+    `out/RECIPE/unfinished`, and the same seeds go on from there to the same numbers bit for bit.
+    Ctrl-C returns the recipes that were finished, with `interrupted` among the attributes.
 
     **Arguments:**
 
@@ -74,6 +77,7 @@ def compare(
     - `num_test`: fresh sequences for the final scores, the same for all (1000); a task with
       held-out data uses those.
     - `out`: folder for the results.
+    - `save_every`: updates between two states of a recipe in training, as in `vj.train`.
     - `progress`: show a bar over all updates of all recipes, with loss and metric of the median
       seed.
     - `key`: the only source of randomness.
@@ -99,6 +103,8 @@ def compare(
     **Cost:** one compilation per recipe; other learning rates, thresholds, keys and numbers of
     updates compile nothing anew. On a CPU small networks (`batch_size * hidden_size` below 512)
     run as a batch, in the memory of all seeds; larger ones one after the other, in that of one.
+    With several devices (`jax.local_devices()`; CPUs by `JAX_NUM_CPU_DEVICES=2`) the seeds are
+    divided among them, equal to one device's to rounding.
 
     **Example:**
 
@@ -129,7 +135,8 @@ def compare(
     ]
     for job in jobs:
         check(job, key)
-    plan = _Plan(jobs, numbers, num_test, None if out is None else Path(out), key)
+    check_saving(out, save_every)
+    plan = _Plan(jobs, numbers, num_test, None if out is None else Path(out), save_every, key)
     return _run(plan, progress)
 
 
@@ -138,6 +145,7 @@ class _Plan(NamedTuple):
     seeds: list[int]
     num_test: int
     out: Path | None
+    save_every: int | None
     key: Key
 
     def settings(self) -> dict[str, Any]:
@@ -163,6 +171,12 @@ class _Plan(NamedTuple):
         own = {"recipe": job.recipe.name, "seed": seed, "learning_rate": job.learning_rate}
         return {**self.settings(), **own}
 
+    def savepoints(self, job: Job, seeds: list[int]) -> Savepoints:
+        """Return where the states of these seeds of a recipe are kept while they train."""
+        folder = None if self.out is None else self.out / job.recipe.name / "unfinished"
+        own = {"recipe": job.recipe.name, "seeds": seeds, "learning_rate": job.learning_rate}
+        return Savepoints(folder, {**self.settings(), **own}, self.save_every)
+
 
 def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
     """Load what is there, train the rest, and return all of it."""
@@ -173,7 +187,9 @@ def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
         for i, job in enumerate(plan.jobs):
             bar.set_description(job.recipe.name)
             try:
-                if not complete[i]:
+                if complete[i]:
+                    _tidy(plan, job, found[i])
+                else:
                     found[i] = _train(plan, job, found[i], bar)
                     complete[i] = True
             except KeyboardInterrupt:
@@ -208,16 +224,26 @@ def _train(
         bar.update(done + max(rows[-1].step for rows in records) - bar.n)
 
     keys = [jr.fold_in(plan.key, k) for k in numbers]
-    trained = dict(zip(numbers, train_seeds(job, keys, advanced), strict=True))
-    seconds = time.perf_counter() - start
-    runs = dict(found)
-    for k in missing:
-        runs[k] = _finished(plan, job, k, trained[k], seconds)
+    with plan.savepoints(job, numbers) as savepoints:
+        trained = dict(zip(numbers, train_seeds(job, keys, advanced, savepoints), strict=True))
+        seconds = time.perf_counter() - start
+        runs = dict(found)
+        for k in missing:
+            runs[k] = _finished(plan, job, k, trained[k], seconds)
+            if plan.out is not None:
+                save_run(plan.out, runs[k])
         if plan.out is not None:
-            save_run(plan.out, runs[k])
+            write_metrics(plan.out, runs)
+        savepoints.remove()
+    return runs
+
+
+def _tidy(plan: _Plan, job: Job, runs: "Mapping[int, xr.Dataset]") -> None:
+    """Do what is left of a recipe that was cut off when its last seed was written."""
     if plan.out is not None:
         write_metrics(plan.out, runs)
-    return runs
+        with plan.savepoints(job, plan.seeds) as savepoints:
+            savepoints.remove_own()
 
 
 def _finished(plan: _Plan, job: Job, seed: int, trained: Trained, seconds: float) -> "xr.Dataset":

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
@@ -16,9 +17,11 @@ from ..training._goal import Goal
 from ..training._history import Record, collect, summarize
 from ..training._objective import Hooks, check_hooks
 from ..training._parameters import Parts, join, split
+from ..training._savepoints import NOWHERE, Saved, Savepoints, pack_records, unpack_records
 from ..training._train import checked_recorders, settled
 from ..training._updates import Context, Settings, begin, checked_names, run_chunk
 from ..training.recorders import RECORDERS
+from ._devices import SEEDS, gathered, mesh_over, spread
 from ._train import built
 from .recipes import Recipe
 
@@ -60,45 +63,83 @@ def batched(batch_size: int, hidden_size: int) -> bool:
 
 
 def train_seeds(
-    job: Job, keys: Sequence[Key], advanced: Callable[[list[list[Record]]], None]
+    job: Job,
+    keys: Sequence[Key],
+    advanced: Callable[[list[list[Record]]], None],
+    savepoints: Savepoints = NOWHERE,
 ) -> list[Trained]:
     """Return the trained seeds, one per key; `advanced` sees the records so far after each chunk.
 
-    A seed that reaches the goal or meets a NaN is left as it is while the others go on.
+    A seed that reaches the goal or meets a NaN is left as it is while the others go on. Goes on
+    from what `savepoints` has, and leaves it to the caller to remove that.
     """
     models, shared, arrays, static = _begin(job, keys)
-    parts = split(models[0])
-    goal, every = job.goal, job.settings.length
-    limits = np.full(len(keys), job.steps, np.int32)  # updates that each seed is to make
-    records: list[list[Record]] = [[] for _ in keys]
-    running = set(range(len(keys)))
-    target_steps: list[int | None] = [None] * len(keys)
+    progress = Progress([[] for _ in keys], [None] * len(keys))
+    found = savepoints.load(arrays[0], strict=False)
+    if found is not None:
+        arrays, progress = (found.arrays, *arrays[1:]), unpacked(found.log)
+    mesh = mesh_over(len(keys))
+    arrays = spread(arrays, mesh)
     together = batched(job.settings.batch_size, job.hidden_size)
-    for start in range(0, job.steps, every):
-        numbers = jnp.asarray(start, jnp.int32), jnp.asarray(limits)
-        arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together)
-        seen = jax.device_get(seen)
-        for k in sorted(running):
-            updates, recorded = _of_seed(seen, k)
-            record = summarize(updates, recorded, start, job.steps)
-            records[k].append(record)
-            if record.first_nonfinite is not None:
-                running.remove(k)
-            elif goal is not None and goal.reached(record):
-                limits[k] = record.step
-                target_steps[k] = record.step
-                running.remove(k)
-        advanced(records)
+    for start in range(progress.step, job.steps, job.settings.length):
+        running, limits = progress.running(), progress.limits(job.steps)
         if not running:
             break
-    names, record = checked_names(parts), job.settings.record
+        numbers = jnp.asarray(start, jnp.int32), spread(limits, mesh)
+        arrays, *seen = _advance(arrays, numbers, static, shared, job.settings, together, mesh)
+        seen = jax.device_get(seen)
+        for k in running:
+            updates, recorded = _of_seed(seen, k)
+            record = summarize(updates, recorded, start, job.steps)
+            progress.records[k].append(record)
+            if record.first_nonfinite is None and job.goal and job.goal.reached(record):
+                progress.target_steps[k] = record.step
+        advanced(progress.records)
+        if savepoints.due(progress.step):
+            carry = gathered(arrays[0], len(keys), mesh)
+            savepoints.save(progress.step, Saved(carry, packed(progress)))
+    arrays = gathered(arrays, len(keys), mesh)
+    names, record = checked_names(split(models[0])), job.settings.record
     labels = {n: found for n in record if (found := RECORDERS[n].labels(models[0], job.task))}
     histories = [
         collect(rows, names, record, labels, target_step=step)
-        for rows, step in zip(records, target_steps, strict=True)
+        for rows, step in zip(progress.records, progress.target_steps, strict=True)
     ]
     ended = [_model(eqx.combine(_of_seed(arrays, k), static), job) for k in range(len(keys))]
     return [Trained(*pair) for pair in zip(histories, ended, strict=True)]
+
+
+class Progress(NamedTuple):
+    """How far the seeds have come: the records of each, and where it reached the goal if it did."""
+
+    records: list[list[Record]]
+    target_steps: list[int | None]
+
+    @property
+    def step(self) -> int:
+        """Number of updates done, by those that are still running."""
+        return max((rows[-1].step for rows in self.records if rows), default=0)
+
+    def running(self) -> list[int]:
+        """Return which seeds have neither met a NaN nor reached the goal."""
+        dead = [bool(rows) and rows[-1].first_nonfinite is not None for rows in self.records]
+        ended = zip(dead, self.target_steps, strict=True)
+        return [k for k, (died, step) in enumerate(ended) if not died and step is None]
+
+    def limits(self, steps: int) -> np.ndarray:
+        """Return the number of updates that each seed is to make."""
+        return np.array([steps if x is None else x for x in self.target_steps], np.int32)
+
+
+def packed(progress: Progress) -> dict[str, Any]:
+    """Return the progress as JSON."""
+    records = [pack_records(rows) for rows in progress.records]
+    return {"records": records, "target_steps": progress.target_steps}
+
+
+def unpacked(log: dict[str, Any]) -> Progress:
+    """Return the progress again."""
+    return Progress([unpack_records(rows) for rows in log["records"]], log["target_steps"])
 
 
 def check(job: Job, key: Key) -> None:
@@ -138,9 +179,29 @@ def _advance(
     shared: Shared,
     settings: Settings,
     together: bool,
+    mesh: Mesh | None,
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Make one chunk of updates of every seed; as `run_chunk`, with a leading axis over seeds."""
     start, limits = numbers
+    common, rest = eqx.partition((start, shared), eqx.is_array)
+
+    def advance(seeds, common):
+        start, shared = eqx.combine(common, rest)
+        return _of_each(seeds, start, static, shared, settings, together)
+
+    if mesh is not None:
+        # Nothing passes between devices. As plain jit, a map over seeds would run on all of them.
+        in_specs, out_specs = (PartitionSpec(SEEDS), PartitionSpec()), PartitionSpec(SEEDS)
+        advance = jax.shard_map(
+            advance, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+        )
+    return advance((arrays, limits), common)
+
+
+def _of_each(
+    seeds: PyTree, start: Array, static: PyTree, shared: Shared, settings: Settings, together: bool
+) -> tuple[PyTree, PyTree, PyTree]:
+    """Make the chunk for the seeds of one device."""
 
     def one(seed):
         own, limit = seed
@@ -156,7 +217,6 @@ def _advance(
         running = (start < limit) & own[0].finite
         return jax.lax.cond(running, one, lambda seed: (seed[0], *nothing), seed)
 
-    seeds = (arrays, limits)
     return jax.vmap(one)(seeds) if together else jax.lax.map(one_or_none, seeds)
 
 

@@ -1,6 +1,7 @@
 """Training by name: a recipe, or a model, on a task."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax.random as jr
@@ -34,6 +35,8 @@ def train(
     target: str | float | None = None,
     keep: str = "last",
     checkpoint: bool = False,
+    resume: str | Path | None = None,
+    save_every: int | None = None,
     progress: bool = True,
     throw: bool = False,
     key: Key,
@@ -54,8 +57,8 @@ def train(
     - `hidden_size`: units of the cell of a recipe; 64 by default.
     - `learning_rate`: in place of the recipe's.
     - `optimizer`: for a model; by default as in `training.train`.
-    - `record_every`, `record`, `target`, `keep`, `checkpoint`, `progress`, `throw`: as in
-      `training.train`.
+    - `record_every`, `record`, `target`, `keep`, `checkpoint`, `resume`, `save_every`, `progress`,
+      `throw`: as in `training.train`.
     - `key`: the only source of randomness; for a recipe, of initial weights and data.
 
     **Returns:** the model, a `SequenceModel` for a recipe, and its `History`.
@@ -107,6 +110,8 @@ def train(
         target=target,
         keep=keep,
         checkpoint=checkpoint,
+        resume=resume,
+        save_every=save_every,
         progress=progress,
         throw=throw,
         key=key,
@@ -122,6 +127,7 @@ def built(
     model, optimizer = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
     mitigation = recipe.mitigation(task)
     hooks = {
+        "initial_state": mitigation.initial_state,
         "penalty": mitigation.penalty,
         "project": mitigation.project,
         "clip": mitigation.gradient_transform or _NO_CLIPPING,

@@ -17,6 +17,7 @@ from .._scaling import log_scaled, normalized
 from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell
+from ..cells._clipped_gradient import rescaled_clips
 
 
 class GradientProfile(eqx.Module):
@@ -52,6 +53,8 @@ def gradient_profile(
     A profile that falls by orders of magnitude from right to left means that early steps get no
     corrective signal; with a loss at every step the direct terms hide that, since each step is
     taught by its neighbours: look at `diagnose`, which carries only the last step's gradient back.
+    It is the cell's own reverse rule that is followed: a `ClippedGradientCell` clips here what it
+    clips in training.
     Differentiable and jittable; batches by `jax.vmap`.
 
     **Arguments:**
@@ -125,7 +128,7 @@ def adjoint_profile(
         vector, exponent = carry
         state, input, direct = step
         to_state, to_parameters = _pullback(
-            layout, parameters, static, state, input, transform, vector
+            layout, (parameters, static), state, input, transform, carry
         )
         contribution = _log_norm(to_parameters, exponent).astype(vector.dtype)
         carry = normalized(*_add(to_state, exponent, direct))
@@ -138,11 +141,12 @@ def adjoint_profile(
     return GradientProfile(log_norm, contributions)
 
 
-def _pullback(layout: StateLayout, parameters, static, state, input, transform, vector):
-    """Return J^T v and (ds_t/dtheta)^T v of one step."""
+def _pullback(layout: StateLayout, parts, state, input, transform, carry):
+    """Return J^T v and (ds_t/dtheta)^T v of one step for carry (v, e), v 2^e being the gradient."""
+    (parameters, static), (vector, exponent) = parts, carry
 
     def step(state_vector, parameters):
-        cell = eqx.combine(parameters, static)
+        cell = rescaled_clips(eqx.combine(parameters, static), exponent)
         return layout.ravel(cell(layout.unravel(state_vector, state), input))
 
     _, pullback = jax.vjp(transform(step), layout.ravel(state), parameters)

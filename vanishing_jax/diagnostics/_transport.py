@@ -16,6 +16,7 @@ from .._rollout import Trajectory, rollout
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
+from ..cells._clipped_gradient import without_clips
 from ._gradient_profile import adjoint_profile
 
 # The gradient counts as gone once it is below this share of its start.
@@ -61,6 +62,8 @@ def transport(
     there is no loss), so that the direct gradients of earlier steps do not hide its decay.
     `state0` and `inputs` have a batch axis; `loss` reads the batch of states.
     """
+    if loss is None:
+        cell = without_clips(cell)  # the length of a probe means nothing beside a threshold
     trajectories = jax.vmap(lambda s, x: rollout(cell, s, x))(state0, inputs)
     if loss is None:
         states = trajectories.states

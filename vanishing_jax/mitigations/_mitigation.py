@@ -17,6 +17,8 @@ class Mitigation(eqx.Module):
     r"""A remedy as a record of pure hooks; a hook that is None does nothing.
 
     - `transform_cell(cell, *, key) -> cell`: once, before training (initial weights, a wrapper).
+    - `initial_state(cell, state, *, key) -> state`: in training, for each sequence anew, what its
+      initial state becomes (noise). Evaluation starts from the cell's own.
     - `penalty(cell, inputs, loss) -> scalar`: added to the loss. `inputs` are the batch,
       `batch time input`; `loss(states)` scores the states of that batch, `batch time+1 ...`, as
       for `gradient_profile`.
@@ -45,6 +47,7 @@ class Mitigation(eqx.Module):
 
     name: str
     transform_cell: Callable[..., AbstractCell] | None = None
+    initial_state: Callable[..., PyTree] | None = None
     penalty: Callable[[AbstractCell, PyTree, Callable[[PyTree], Array]], Array] | None = None
     gradient_transform: optax.GradientTransformation | None = None
     update_transform: optax.GradientTransformation | None = None
@@ -83,6 +86,7 @@ def chain(*mitigations: Mitigation) -> Mitigation:
     return Mitigation(
         name="; ".join(mitigation.name for mitigation in mitigations) or "nothing",
         transform_cell=combined("transform_cell", lambda found: Partial(_transform_all, found)),
+        initial_state=combined("initial_state", lambda found: Partial(_start_all, found)),
         penalty=combined("penalty", lambda found: Partial(_sum_all, found)),
         gradient_transform=combined("gradient_transform", chained),
         update_transform=combined("update_transform", chained),
@@ -94,6 +98,12 @@ def _transform_all(hooks: tuple, cell: AbstractCell, *, key: Key) -> AbstractCel
     for hook, part in zip(hooks, jr.split(key, len(hooks)), strict=True):
         cell = hook(cell, key=part)
     return cell
+
+
+def _start_all(hooks: tuple, cell: AbstractCell, state: PyTree, *, key: Key) -> PyTree:
+    for hook, part in zip(hooks, jr.split(key, len(hooks)), strict=True):
+        state = hook(cell, state, key=part)
+    return state
 
 
 def _sum_all(hooks: tuple, cell: AbstractCell, inputs: PyTree, loss: Callable) -> Array:

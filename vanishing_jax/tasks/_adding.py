@@ -1,15 +1,12 @@
 """The adding problem."""
 
 import equinox as eqx
-from jaxtyping import Float
 
-from .._types import Array, Key, PyTree
-from . import _marked_pairs
-from ._base import AbstractTask
-from ._scores import share_within, squared_error
+from .._types import Key, PyTree
+from ._marked_pairs import AbstractMarkedPairs, Chances, draw, pack
 
 
-class Adding(AbstractTask):
+class Adding(AbstractMarkedPairs):
     """The adding problem: of a sequence of random numbers, report the sum of the two marked ones.
 
     Each input is (number, marker); after the last step the output must be the sum, or a multiple of
@@ -25,7 +22,8 @@ class Adding(AbstractTask):
 
     The last two draw each sequence's length uniformly from T' = T - floor(T / 11) to T (the papers
     say: from T' to T' + T'/10) and return `Padded`. In "hochreiter" the first and the last marker
-    are -1, and a marked number that comes first is set to 0.
+    are -1, and a marked number that comes first is set to 0. (The paper says that of X1; where X2
+    comes first its marker is hidden as well.)
 
     The baseline is exact. It lies a little below the variance of the target, which is often quoted
     (1/6 for "le" and "bai", 1/24 for the others): with chance 1/(T/2) or 2/T a marked number is the
@@ -59,6 +57,12 @@ class Adding(AbstractTask):
           pages   = {1735--1780},
           year    = {1997},
         }
+        @inproceedings{hochreiter1996lstm,
+          author    = {Hochreiter, Sepp and Schmidhuber, Jürgen},
+          title     = {{LSTM} can Solve Hard Long Time Lag Problems},
+          booktitle = {Advances in Neural Information Processing Systems},
+          year      = {1996},
+        }
         @article{le2015simple,
           author  = {Le, Quoc V. and Jaitly, Navdeep and Hinton, Geoffrey E.},
           title   = {A Simple Way to Initialize Recurrent Networks of Rectified Linear Units},
@@ -68,26 +72,14 @@ class Adding(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
-
     def __init__(self, length: int = 100, *, variant: str = "le"):
         """See the class."""
-        _marked_pairs.check(length, variant)
-        self.length, self.variant = length, variant
-        self.name = "adding" if variant == "le" else f"adding {variant}"
-        self.metric_name = f"share within {_marked_pairs.tolerance(variant)}"
+        self._describe("adding", length, variant)
+
+    def _baseline(self, chances: Chances) -> float:
         # Two independent numbers; one less where it is the last input or was set to 0.
-        last, neutral = _marked_pairs.chances(length, variant)
-        number_variance = 1 / 3 if variant == "hochreiter" else 1 / 12
-        self.baseline = self._scale**2 * number_variance * (2 - last - neutral)
-        self.input_size, self.output_size, self.every_step = 2, 1, False
+        number_variance = 1 / 3 if self.variant == "hochreiter" else 1 / 12
+        return self._scale**2 * number_variance * (2 - chances.last - chances.neutral)
 
     @property
     def _scale(self) -> float:
@@ -97,14 +89,6 @@ class Adding(AbstractTask):
     def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
         """Return (inputs, targets): `batch time 2` and `batch`, or both `Padded`."""
         low = -1.0 if self.variant == "hochreiter" else 0.0
-        pairs = _marked_pairs.draw(key, batch_size, self.length, self.variant, low=low, neutral=0.0)
+        pairs = draw(key, batch_size, self.length, self.variant, low=low, neutral=0.0)
         offset = 0.5 if self.variant == "hochreiter" else 0.0
-        return _marked_pairs.pack(pairs, offset + self._scale * (pairs.first + pairs.second))
-
-    def loss(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
-        """Return the mean squared error."""
-        return squared_error(outputs, targets)
-
-    def metric(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
-        """Return the share of sequences whose output is close enough to the target."""
-        return share_within(outputs, targets, _marked_pairs.tolerance(self.variant))
+        return pack(pairs, offset + self._scale * (pairs.first + pairs.second))

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
-from ._base import AbstractTask
 from ._draws import check_at_least, check_variant, integer, one_hot, uniform
-from ._scores import NOT_SCORED, step_accuracy, step_cross_entropy
+from ._scores import NOT_SCORED, step_accuracy
+from ._step_classes import AbstractStepClasses
 
 _CHOICES = ("arjovsky", "gu")
 
 
-class CopyMemory(AbstractTask):
+class CopyMemory(AbstractStepClasses):
     """Copy memory: repeat the symbols seen at the beginning, in order, after a long blank.
 
     Inputs are one-hot: K symbols, each one of S; then blanks; then a delimiter; outputs are scored
@@ -61,16 +61,8 @@ class CopyMemory(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
     symbols: int = eqx.field(static=True)
     recalled: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -111,12 +103,6 @@ class CopyMemory(AbstractTask):
         delimiter = jnp.asarray(self.symbols + 1, jnp.int32)
         shown = jnp.where(is_delimiter[None], delimiter, shown)
         return one_hot(shown, self.input_size), jnp.concatenate([before, memory], axis=1)
-
-    def loss(
-        self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the mean cross-entropy over the scored steps, in nats."""
-        return step_cross_entropy(outputs, targets)
 
     def metric(
         self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
-from ._base import AbstractTask
 from ._draws import check_at_least, check_variant, integer, uniform
-from ._scores import NOT_SCORED, step_accuracy, step_cross_entropy
+from ._scores import NOT_SCORED, step_accuracy
+from ._step_classes import AbstractStepClasses
 
 _CHOICES = ("xor", "copy")
 
 
-class DelayedXor(AbstractTask):
+class DelayedXor(AbstractStepClasses):
     """Delayed XOR: at every step, whether the bits seen d and 2 d steps ago differ.
 
     Inputs are random bits s_t, 0 or 1; the class at step t is |s_(t-d) - s_(t-2d)|. With
@@ -54,15 +54,7 @@ class DelayedXor(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
     delay: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
 
     def __init__(self, length: int = 100, *, delay: int = 10, variant: str = "xor"):
         """See the class."""
@@ -90,12 +82,6 @@ class DelayedXor(AbstractTask):
         unknown = jnp.full((batch_size, self._unscored), NOT_SCORED, jnp.int32)
         inputs = bits[:, :, None].astype(jnp.result_type(float))
         return inputs, jnp.concatenate([unknown, known], axis=1)
-
-    def loss(
-        self, outputs: Float[Array, "*batch time 2"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the mean cross-entropy over the scored steps, in nats."""
-        return step_cross_entropy(outputs, targets)
 
     def metric(
         self, outputs: Float[Array, "*batch time 2"], targets: Int[Array, "*batch time"]

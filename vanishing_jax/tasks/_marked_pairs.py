@@ -1,13 +1,17 @@
 """Two marked numbers among many: the inputs of the adding and the multiplication problem."""
 
+import abc
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key, PyTree
+from ._base import AbstractTask
 from ._draws import check_at_least, check_variant, integer, shortest_length, uniform
 from ._padded import Padded
+from ._scores import share_within, squared_error
 
 VARIANTS = ("le", "bai", "pascanu", "hochreiter")
 """Where the two markers are; the docstring of `Adding` says how each places them."""
@@ -29,6 +33,40 @@ class Chances(NamedTuple):
 
     last: float  # the second number (or, of two, one) is the last input
     neutral: float  # a marked number is the first input and replaced by the neutral one
+
+
+class AbstractMarkedPairs(AbstractTask):
+    """A task that asks for some function of the two marked numbers."""
+
+    length: int = eqx.field(static=True)
+    variant: str = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    metric_name: str = eqx.field(static=True)
+    baseline: float = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+    output_size: int = eqx.field(static=True)
+    every_step: bool = eqx.field(static=True)
+
+    def _describe(self, problem: str, length: int, variant: str) -> None:
+        """Set all fields: what a subclass's `__init__` does."""
+        check(length, variant)
+        self.length, self.variant = length, variant
+        self.name = problem if variant == "le" else f"{problem} {variant}"
+        self.metric_name = f"share within {tolerance(variant)}"
+        self.baseline = self._baseline(chances(length, variant))
+        self.input_size, self.output_size, self.every_step = 2, 1, False
+
+    @abc.abstractmethod
+    def _baseline(self, chances: Chances) -> float:
+        """Return the squared error of the best memoryless model."""
+
+    def loss(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
+        """Return the mean squared error."""
+        return squared_error(outputs, targets)
+
+    def metric(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
+        """Return the share of sequences whose output is close enough to the target."""
+        return share_within(outputs, targets, tolerance(self.variant))
 
 
 def check(length: int, variant: str) -> None:

@@ -1,15 +1,12 @@
 """The multiplication problem."""
 
 import equinox as eqx
-from jaxtyping import Float
 
-from .._types import Array, Key, PyTree
-from . import _marked_pairs
-from ._base import AbstractTask
-from ._scores import share_within, squared_error
+from .._types import Key, PyTree
+from ._marked_pairs import AbstractMarkedPairs, Chances, draw, pack
 
 
-class Multiplication(AbstractTask):
+class Multiplication(AbstractMarkedPairs):
     """The multiplication problem: report the product of the two marked numbers of a sequence.
 
     As `Adding`, with the target X1 X2 and all numbers from U[0, 1), whatever the variant; in
@@ -49,43 +46,21 @@ class Multiplication(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
-
     def __init__(self, length: int = 100, *, variant: str = "le"):
         """See the class."""
-        _marked_pairs.check(length, variant)
-        self.length, self.variant = length, variant
-        self.name = "multiplication" if variant == "le" else f"multiplication {variant}"
-        self.metric_name = f"share within {_marked_pairs.tolerance(variant)}"
-        self.baseline = _baseline(*_marked_pairs.chances(length, variant))
-        self.input_size, self.output_size, self.every_step = 2, 1, False
+        self._describe("multiplication", length, variant)
+
+    def _baseline(self, chances: Chances) -> float:
+        """Return the variance of X1 X2 that the last input leaves."""
+        # E X = 1/2 and E X^2 = 1/3. With a factor of 1 the product is one X, unknown to the model.
+        last, neutral = chances
+        mean = (1 - neutral) / 4 + neutral / 2
+        unknown = (1 - neutral) / 9 + neutral / 3 - mean**2
+        given_one_factor = 1 / 3 * 1 / 12  # E[X2^2] Var X1
+        return (1 - last) * unknown + last * given_one_factor
 
     @eqx.filter_jit
     def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
         """Return (inputs, targets): `batch time 2` and `batch`, or both `Padded`."""
-        pairs = _marked_pairs.draw(key, batch_size, self.length, self.variant, low=0.0, neutral=1.0)
-        return _marked_pairs.pack(pairs, pairs.first * pairs.second)
-
-    def loss(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
-        """Return the mean squared error."""
-        return squared_error(outputs, targets)
-
-    def metric(self, outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
-        """Return the share of sequences whose output is close enough to the target."""
-        return share_within(outputs, targets, _marked_pairs.tolerance(self.variant))
-
-
-def _baseline(last: float, neutral: float) -> float:
-    """Return the variance of X1 X2 that the last input leaves."""
-    # E X = 1/2 and E X^2 = 1/3. With a factor of 1 the product is one X, unknown to the model.
-    mean = (1 - neutral) / 4 + neutral / 2
-    unknown = (1 - neutral) / 9 + neutral / 3 - mean**2
-    given_one_factor = 1 / 3 * 1 / 12  # E[X2^2] Var X1
-    return (1 - last) * unknown + last * given_one_factor
+        pairs = draw(key, batch_size, self.length, self.variant, low=0.0, neutral=1.0)
+        return pack(pairs, pairs.first * pairs.second)

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
-from ._base import AbstractTask
 from ._draws import check_at_least, check_variant, integer, one_hot, uniform
-from ._scores import NOT_SCORED, step_accuracy, step_cross_entropy
+from ._scores import NOT_SCORED, step_accuracy
+from ._step_classes import AbstractStepClasses
 
 _CHOICES = ("uniform warping", "variable warping", "uniform padding", "variable padding")
 
 
-class Warping(AbstractTask):
+class Warping(AbstractStepClasses):
     """Time warping: name the symbol before the present one, while time runs slower or unevenly.
 
     A random sequence of symbols is stretched: each lasts `factor` steps ("uniform"), or a random
@@ -57,16 +57,8 @@ class Warping(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
     factor: int = eqx.field(static=True)
     symbols: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -115,12 +107,6 @@ class Warping(AbstractTask):
         before = jnp.take_along_axis(symbols, jnp.maximum(index - 1, 0), axis=1)
         targets = jnp.where(index > 0, before, jnp.asarray(NOT_SCORED, jnp.int32))
         return one_hot(shown, self.input_size), targets
-
-    def loss(
-        self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the mean cross-entropy over the scored steps, in nats."""
-        return step_cross_entropy(outputs, targets)
 
     def metric(
         self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]

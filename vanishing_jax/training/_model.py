@@ -68,9 +68,9 @@ class SequenceModel(eqx.Module):
         return self.run(inputs)[0]
 
     def run(
-        self, inputs: PyTree, *, checkpoint: bool = False
+        self, inputs: PyTree, *, checkpoint: bool = False, state0: PyTree = None
     ) -> tuple[Float[Array, "*time output"], PyTree]:
-        """Return (outputs as of a call, the cell's final state).
+        """Return (outputs as of a call, the cell's final state), from `state0` or the cell's own.
 
         With `checkpoint`, back-propagation through T steps keeps what O(sqrt(T)) of them need and
         computes the others again: the same gradient for less memory and one more forward pass.
@@ -88,7 +88,7 @@ class SequenceModel(eqx.Module):
                 new = jax.tree.map(lambda a, b: jnp.where(inside, a, b), new, state)
             return new, hidden_output(self.cell, new) if self.every_step else None
 
-        start = self.cell.initial_state()
+        start = self.cell.initial_state() if state0 is None else state0
         state, hidden = scan(step, start, (inputs, mask), checkpoint=checkpoint)
         return (self.read(state) if hidden is None else self._affine(hidden)), state
 

@@ -5,15 +5,17 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.random as jr
 import optax
 
-from .._types import Array, PyTree
+from .._types import Array, Key, PyTree
 from ..cells import estimate_statistics, update_statistics, use_batch_statistics
 from ..tasks import AbstractTask, Padded
 from ._model import SequenceModel, readout_loss
 from ._parameters import Parts, join, split
 
 _AXIS = "batch"
+_NOISE = 2**32 - 1
 
 
 class Hooks(NamedTuple):
@@ -26,6 +28,7 @@ class Hooks(NamedTuple):
     penalty: Callable[..., Array] | None = None
     project: Callable[[Any], Any] | None = None
     clip: optax.GradientTransformation | None = None
+    initial_state: Callable[..., PyTree] | None = None
 
 
 class Scores(NamedTuple):
@@ -37,39 +40,46 @@ class Scores(NamedTuple):
 
 
 def objective(
-    parts: Parts, task: AbstractTask, batch: tuple, penalty: Any, *, checkpoint: bool
+    parts: Parts, task: AbstractTask, batch: tuple, hooks: Hooks, *, checkpoint: bool, key: Key
 ) -> tuple[Array, Scores]:
-    """Return the task's loss plus the penalty, and the scores."""
+    """Return the task's loss plus the penalty, and the scores; `key` draws initial states."""
     inputs, targets = batch
     model = join(parts)
-    outputs, states = _forward(model, inputs, _has_statistics(parts), checkpoint)
+    outputs, states = _forward(model, inputs, hooks, _has_statistics(parts), checkpoint, key)
     loss = task.loss(outputs, targets)
     scores = Scores(loss, task.metric(outputs, targets), states)
-    if penalty is None:
+    if hooks.penalty is None:
         return loss, scores
     # Of the cell as it is evaluated: a penalty may roll it out over one sequence at a time.
-    extra = penalty(model.cell, inputs, readout_loss(model, task, targets))
+    extra = hooks.penalty(model.cell, inputs, readout_loss(model, task, targets))
     return loss + extra.astype(loss.dtype), scores
 
 
-def _forward(model: Any, inputs: PyTree, batch_statistics: bool, checkpoint: bool):
+def _forward(
+    model: Any, inputs: PyTree, hooks: Hooks, batch_statistics: bool, checkpoint: bool, key: Key
+):
     """Return (outputs, final states or None) of a batch in training."""
-    if not batch_statistics:
-        # A model is any callable; only checkpoints need to know its scan.
-        run = (lambda x: model.run(x, checkpoint=True)[0]) if checkpoint else model
-        return jax.vmap(run)(inputs), None
-    if isinstance(inputs, Padded):
-        raise ValueError(
-            "expected sequences of one length for batch normalization, whose statistics belong to "
-            "a time step; the task returns `Padded` ones. Choose a task or variant of one length, "
-            "or another normalization."
-        )
-    training_model = use_batch_statistics(model, _AXIS)
+    if not (batch_statistics or checkpoint) and hooks.initial_state is None:
+        return jax.vmap(model)(inputs), None  # any callable: only the rest needs to know its scan
+    if batch_statistics:
+        if isinstance(inputs, Padded):
+            raise ValueError(
+                "expected sequences of one length for batch normalization, whose statistics belong "
+                "to a time step; the task returns `Padded` ones. Choose a task or variant of one "
+                "length, or another normalization."
+            )
+        model = use_batch_statistics(model, _AXIS)
 
-    def run_with_state(x):
-        return training_model.run(x, checkpoint=checkpoint)
+    def run(x, key):
+        state0 = model.cell.initial_state()
+        if hooks.initial_state is not None:
+            state0 = hooks.initial_state(model.cell, state0, key=key)
+        return model.run(x, checkpoint=checkpoint, state0=state0)
 
-    return jax.vmap(run_with_state, axis_name=_AXIS)(inputs)
+    # A key of its own beside those that a task makes of the same one.
+    keys = jr.split(jr.fold_in(key, _NOISE), jax.tree.leaves(inputs)[0].shape[0])
+    outputs, states = jax.vmap(run, axis_name=_AXIS)(inputs, keys)
+    return outputs, states if batch_statistics else None
 
 
 def projected(parts: Parts, project: Any) -> Parts:
@@ -99,6 +109,7 @@ def _has_statistics(parts: Parts) -> bool:
 def check_hooks(model: Any, parts: Parts, hooks: Hooks, *, checkpoint: bool) -> None:
     """Raise TypeError unless the model has what is asked of it."""
     wanted = {
+        "another initial state": hooks.initial_state is not None,
         "a penalty": hooks.penalty is not None,
         "a projection": hooks.project is not None,
         "checkpoint=True": checkpoint,

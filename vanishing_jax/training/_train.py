@@ -2,7 +2,8 @@
 
 import functools as ft
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,6 +18,8 @@ from ._history import History, Record, collect, summarize
 from ._model import SequenceModel
 from ._objective import Hooks, check_hooks, estimated
 from ._parameters import Parts, join, split
+from ._run import Run, describe_run, restored, saved
+from ._savepoints import Savepoints
 from ._updates import Carry, Settings, begin, checked_names, run_chunk
 from .recorders import RECORDERS
 
@@ -31,6 +34,7 @@ def train(
     steps: int,
     batch_size: int,
     optimizer: optax.GradientTransformation | None = None,
+    initial_state: Callable[..., PyTree] | None = None,
     penalty: Callable[..., Array] | None = None,
     project: Callable[[Any], Any] | None = None,
     clip: optax.GradientTransformation | None = None,
@@ -39,6 +43,8 @@ def train(
     target: str | float | None = None,
     keep: str = "last",
     checkpoint: bool = False,
+    resume: str | Path | None = None,
+    save_every: int | None = None,
     progress: bool = True,
     throw: bool = False,
     key: Key,
@@ -65,8 +71,9 @@ def train(
     - `batch_size`: sequences per update.
     - `optimizer`: an Optax transformation of the gradient of all trained arrays; by default Adam
       at 1e-3 behind clipping by global norm at 1.
-    - `penalty`, `project`: hooks of a `Mitigation`. The penalty is added to the loss, the
-      projection follows each update. Both see `model.cell`.
+    - `initial_state`, `penalty`, `project`: hooks of a `Mitigation`, which see `model.cell`: what
+      the initial state of each training sequence becomes, what is added to the loss, what follows
+      each update.
     - `clip`: the transformation of the gradient that `optimizer` begins with, such as the
       `gradient_transform` of a `Mitigation`, for `record=("clip",)`; it is not applied again.
     - `record_every`: updates per record, and per call of the compiled loop.
@@ -81,6 +88,11 @@ def train(
       loss, "lowest metric" and "highest metric" likewise.
     - `checkpoint`: back-propagate in O(sqrt(time)) memory for one more forward pass; gradients are
       the same to rounding.
+    - `resume`: folder that keeps the state of the run while it goes on, the last two of them. The
+      same call again takes it up where it was cut off, by Ctrl-C or anything else, to the same
+      numbers bit for bit; the end of the run empties the folder. None keeps nothing.
+    - `save_every`: updates between two states in `resume`, rounded up to whole records; by default
+      30 seconds have to pass.
     - `progress`: show a bar with loss, metric and gradient norm; False prints nothing at all.
     - `throw`: raise on a NaN or an infinity instead of reporting it.
     - `key`: the only source of randomness.
@@ -88,9 +100,10 @@ def train(
     **Returns:** the trained model and a `History`.
 
     **Raises:** `ValueError` for counts below 1, a model without floating arrays, an unknown
-    `record`, `target` or `keep`, `record=("clip",)` without a known clipping, and batch
-    normalization of sequences of different length; `TypeError` when something needs a
-    `SequenceModel` and `model` is none; with `throw`, `FloatingPointError`.
+    `record`, `target` or `keep`, `record=("clip",)` without a known clipping, batch normalization
+    of sequences of different length, and a `resume` that holds another run, with the differences
+    (functions, such as most of Optax, are told apart by their names alone); `TypeError` when
+    something needs a `SequenceModel` and `model` is none; with `throw`, `FloatingPointError`.
 
     **Cost:** one compilation per structure of model, task and hooks, optimizer, `batch_size`,
     `record_every` and `record`. Numbers in the hooks and optimizers of recipes (learning rate,
@@ -113,11 +126,12 @@ def train(
     array([2, 4])
     """
     check_counts(steps=steps, batch_size=batch_size, record_every=record_every)
+    check_saving(resume, save_every)
     goal = parse_target(target)
     check_keep(keep)
     if optimizer is None:
         optimizer, clip = _default_optimizer()
-    hooks, parts = Hooks(penalty, project, clip), split(model)
+    hooks, parts = Hooks(penalty, project, clip, initial_state), split(model)
     if not jax.tree.leaves(parts.params):
         raise ValueError("expected a model with floating arrays to train; it has none.")
     check_hooks(model, parts, hooks, checkpoint=checkpoint)
@@ -130,7 +144,14 @@ def train(
         steps=jnp.asarray(steps, jnp.int32),
         settings=Settings(batch_size, record_every, record, checkpoint),
     )
-    ended = _run(advance, Run(carry), task, steps, record_every, (goal, keep, progress))
+    description = describe_run(
+        (model, optimizer, hooks, task, key), steps, advance.keywords["settings"], target, keep
+    )
+    with Savepoints(resume, description, save_every) as savepoints:
+        run = restored(savepoints, carry)
+        ended = _run(advance, run, task, steps, record_every, (goal, keep, progress), savepoints)
+        if not ended.interrupted:
+            savepoints.remove()
     history = collect(
         ended.records,
         checked_names(parts),
@@ -156,6 +177,15 @@ def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"expected `{name}` of at least 1; got {count}.")
+
+
+def check_saving(folder: str | Path | None, every: int | None) -> None:
+    """Raise unless `save_every` is a count that has a folder to go with."""
+    if every is None:
+        return
+    check_counts(save_every=every)
+    if folder is None:
+        raise TypeError("`save_every` goes with a folder to save to; there is none.")
 
 
 def checked_recorders(record: Sequence[str], model: Any, clip: Any) -> tuple[str, ...]:
@@ -198,20 +228,14 @@ def settled(model: PyTree, task: AbstractTask, batch_size: int, key: Key) -> PyT
     return _estimate(model, task, max(batch_size, _LARGE_BATCH), key)
 
 
-class Run(NamedTuple):
-    """A run up to its last finished record."""
-
-    carry: Carry
-    records: tuple[Record, ...] = ()
-    interrupted: bool = False
-    target_step: int | None = None
-    best: Carry | None = None
-    best_cost: float = float("inf")
-    best_step: int | None = None
-
-
 def _run(
-    advance: Callable, run: Run, task: AbstractTask, steps: int, record_every: int, options: tuple
+    advance: Callable,
+    run: Run,
+    task: AbstractTask,
+    steps: int,
+    record_every: int,
+    options: tuple,
+    savepoints: Savepoints,
 ) -> Run:
     """Call `advance` until the end, the target, a non-finite update or Ctrl-C.
 
@@ -220,9 +244,11 @@ def _run(
     from tqdm import tqdm
 
     goal, keep, progress = options
-    with tqdm(total=steps, disable=not progress, desc=task.name, unit=" updates") as bar:
+    done = run.step
+    bar = tqdm(total=steps, initial=done, disable=not progress, desc=task.name, unit=" updates")
+    with bar:
         try:
-            for start in range(0, steps, record_every):
+            for start in range(done, steps, record_every):
                 carry, updates, recorded = advance(run.carry, jnp.asarray(start, jnp.int32))
                 record = summarize(*jax.device_get((updates, recorded)), start, steps)
                 # Bound as one value, so that Ctrl-C cannot part a carry from its record.
@@ -238,7 +264,10 @@ def _run(
                     break
                 if goal is not None and goal.reached(record):
                     return run._replace(target_step=record.step)
+                if savepoints.due(record.step):
+                    savepoints.save(record.step, saved(run))
         except KeyboardInterrupt:
+            savepoints.save(run.step, saved(run))
             return run._replace(interrupted=True)
     return run
 

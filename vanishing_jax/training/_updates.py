@@ -87,8 +87,9 @@ def run_chunk(
     names = [name for name in settings.record if not RECORDERS[name].every_update]
 
     def update(carry: Carry, number: Array) -> tuple[Carry, tuple[Updates, dict]]:
-        batch = context.task.sample(jr.fold_in(context.key, number), settings.batch_size)
-        proposal, gradient, scores = _propose(carry, batch, context, settings.checkpoint)
+        key = jr.fold_in(context.key, number)
+        batch = context.task.sample(key, settings.batch_size)
+        proposal, gradient, scores = _propose(carry, batch, context, settings.checkpoint, key)
         checked = [*jax.tree.leaves((carry.params, gradient, proposal[:2])), scores.loss]
         flags = jnp.stack([jnp.isfinite(leaf).all() for leaf in checked])
         due = carry.finite & (number <= steps)
@@ -111,14 +112,14 @@ def run_chunk(
 
 
 def _propose(
-    carry: Carry, batch: tuple, context: Context, checkpoint: bool
+    carry: Carry, batch: tuple, context: Context, checkpoint: bool, key: Key
 ) -> tuple[Proposal, PyTree, Scores]:
     """Return what the update would change, the gradient, and the scores."""
     task, optimizer, hooks = context.task, context.optimizer, context.hooks
 
     def loss(params):
         parts = Parts(params, carry.statistics, context.rest)
-        return objective(parts, task, batch, hooks.penalty, checkpoint=checkpoint)
+        return objective(parts, task, batch, hooks, checkpoint=checkpoint, key=key)
 
     (_, scores), gradient = jax.value_and_grad(loss, has_aux=True)(carry.params)
     # Optax computes decay**count, float and int, which strict promotion refuses.

@@ -47,15 +47,14 @@ def make_cell(
     key: Key,
 ) -> AbstractCell:
     """Return the cell of a base, normalized or not, before any mitigation."""
-    sizes = (input_size, hidden_size)
+    kind = {"lstm": LSTMCell, "gru": GRUCell}.get(base, VanillaCell)
     activation = BASES[base].activation
-    if activation is None:
-        return {"lstm": LSTMCell, "gru": GRUCell}[base](*sizes, key=key)
-    options: dict[str, Any] = {"activation": activation, "key": key}
+    options: dict[str, Any] = {} if activation is None else {"activation": activation}
+    cell = kind(input_size, hidden_size, key=key, **options)
     if normalization is None:
-        return VanillaCell(*sizes, **options)
+        return cell
     if normalization.startswith("layernorm"):
         placement = "separate" if normalization.endswith("separate") else "joint"
-        return LayerNormCell(*sizes, placement=placement, **options)
+        return LayerNormCell(cell, placement=placement)
     placement = "input" if normalization.endswith("input") else "recurrent"
-    return BatchNormCell(*sizes, num_steps=length, placement=placement, **options)
+    return BatchNormCell(cell, num_steps=length, placement=placement)

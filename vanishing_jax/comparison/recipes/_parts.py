@@ -14,6 +14,7 @@ KINDS = (
     "recurrent initialization",
     "gate bias",
     "skip connection",
+    "initial state noise",
     "state-gradient clipping",
     "truncation",
     "gradient clipping",
@@ -63,14 +64,12 @@ PARTS: dict[str, Part] = {
         )
         for name, base in BASES.items()
     },
-    "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=PLAIN),
-    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux", bases=PLAIN),
+    "layernorm": Part("normalization", "layer normalization of Wh + Ux"),
+    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux"),
     "batchnorm": Part(
-        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1", bases=PLAIN
+        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1"
     ),
-    "batchnorm-input": Part(
-        "normalization", "batch normalization of Ux per time step, gain 0.1", bases=PLAIN
-    ),
+    "batchnorm-input": Part("normalization", "batch normalization of Ux per time step, gain 0.1"),
     "glorot": Part("recurrent initialization", "Glorot normal", None, mitigations.glorot),
     "he": Part("recurrent initialization", "He normal", None, mitigations.he),
     "orthogonal": Part(
@@ -93,6 +92,9 @@ PARTS: dict[str, Part] = {
     ),
     "residual": Part("skip connection", "h + {} f(h, x)", 1.0, mitigations.residual, bases=PLAIN),
     "leaky": Part("skip connection", "leaky units, rate {}", 0.1, mitigations.leaky, bases=PLAIN),
+    "state-noise": Part(
+        "initial state noise", "{} on h_0 in training", 0.1, mitigations.initial_state_noise
+    ),
     "clip-state": Part(
         "state-gradient clipping",
         "by norm at {} in every step",

@@ -46,7 +46,8 @@ class Recipe(NamedTuple):
         """Return all mitigations of the recipe as one.
 
         `build` has applied its `transform_cell`, `gradient_transform` and `update_transform`; a
-        training loop adds its `penalty` to the loss and calls its `project` after each update.
+        training loop calls its `initial_state` for each sequence, adds its `penalty` to the loss
+        and calls its `project` after each update.
         """
         implied = BASES[self.parts[0][0]].initialization
         chosen = [(implied, PARTS[implied].number)] if implied else []

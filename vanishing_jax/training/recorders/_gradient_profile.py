@@ -1,12 +1,9 @@
 """The gradient at every step of the sequence."""
 
-from typing import Any
-
 import jax
 from jaxtyping import Float
 
 from ..._types import Array
-from ...cells import ClippedGradientCell
 from ...diagnostics._gradient_profile import adjoint_profile
 from ...diagnostics._transport import batch_direct_gradients
 from .._model import readout_loss
@@ -17,11 +14,10 @@ def gradient_profile(update: Update) -> Float[Array, "moment"]:
     """Return log ||dL/ds_t|| for t = 0..T over the whole batch, natural log, without underflow.
 
     As `vj.gradient_profile`: L is the task's loss, the norm that of all sequences' gradients
-    together. Falling from right to left it shows how far back learning reaches; a cell's
-    `ClippedGradientCell`s are left out, since the profile rescales what they would compare with
-    their threshold.
+    together. Falling from right to left it shows how far back learning reaches, after the
+    clipping of a `ClippedGradientCell`.
     """
-    cell = jax.tree.map(_inside, update.model.cell, is_leaf=_is_clipped)
+    cell = update.model.cell
     runs = trajectories(cell, update.inputs)
     loss = readout_loss(update.model, update.task, update.targets)
     local = batch_direct_gradients(loss, runs)
@@ -31,13 +27,3 @@ def gradient_profile(update: Update) -> Float[Array, "moment"]:
 
     log_norm = jax.vmap(profile)(runs, local)
     return jax.nn.logsumexp(2 * log_norm, axis=0) / 2
-
-
-def _is_clipped(node: Any) -> bool:
-    return isinstance(node, ClippedGradientCell)
-
-
-def _inside(node: Any) -> Any:
-    while _is_clipped(node):
-        node = node.cell
-    return node
