@@ -42,7 +42,7 @@ def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular val
     from vanishing_jax.spectra._walk import walk_chain
 
     T = chain.num_steps
-    return walk_chain(chain, 0, T, lags, direction, quantity=quantity, limit=0.0).logs
+    return walk_chain(chain, 0, T, lags, direction, quantity=quantity, limit=0.0).records.logs
 
 
 @pytest.mark.parametrize("dense", [True, False])

@@ -126,7 +126,7 @@ def test_new_values_windows_and_lengths_do_not_compile_again(vj, traced):
 
 
 @pytest.mark.float64_anyway
-@pytest.mark.parametrize("tolerance", [1e-9, 1e-6, 1e-3])
+@pytest.mark.parametrize("tolerance", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("family", ["tanh, gain 0.5", "tanh, gain 3", "ginibre", "relu first"])
 def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
     jacobians, exact = helpers.family_and_exact_logs(family)

@@ -22,6 +22,7 @@ happens to be nearly orthogonal to a direction.
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import get_lapack_funcs
@@ -62,7 +63,8 @@ def cut_lags(length: int):
 def amplification(history: History) -> Amplification:
     """Return the amplification of a walk that was cut by `cut_lags`."""
     if np.ndim(history.count) == 1:  # a batch
-        parts = [amplification(History(*leaves)) for leaves in zip(*history, strict=True)]
+        batch = range(len(history.count))
+        parts = [amplification(jax.tree.map(lambda x, i=i: x[i], history)) for i in batch]
         return Amplification(*(np.stack(column) for column in zip(*parts, strict=True)))
     count, n = int(history.count), history.frame.shape[-1]
     lags = np.append(0, history.lag[:count])

@@ -32,7 +32,7 @@ from . import _moduli
 from ._amplification import Amplification, cut_lags
 from ._backend import cpu
 from ._checkpoint import Checkpoint, describe_walk
-from ._engine import Quantity, Walk
+from ._engine import Quantity, Records, Walk
 from ._error_bound import error_bound, rounding_of_jacobians
 from ._source import DenseSource, Direction
 from ._walk import (
@@ -135,12 +135,14 @@ def is_whole(groups: list[Group]) -> bool:
 class Found(NamedTuple):
     """Logs at each lag, a bound on the error of each, and what rounding the Jacobians may change.
 
-    Singular values descend; growth rates keep their place from record to record.
+    Singular values descend; growth rates keep their place from record to record. `factorizations`:
+    how many there were per step; 0 for decoupled blocks.
     """
 
     logs: Float[np.ndarray, "*batch record state"]
     bounds: Float[np.ndarray, "*batch record state"]
     rounding: Float[np.ndarray, "*batch record state"]
+    factorizations: Float[np.ndarray, ""] = np.zeros(())
 
 
 def walk(
@@ -178,11 +180,10 @@ def walk(
         if set(Found._fields) <= checkpoint.tensors.keys():
             return Found(*(checkpoint.tensors[name] for name in Found._fields))
         known = walked.amplification if amplification is None else amplification()
-        bounds = error_bound(
-            walked.logs, walked.growth, walked.resolved, lags, known, together=bool(limit > 0)
-        )
-        rounding = rounding_of_jacobians(walked.logs, lags, known, chain.dtype)
-        found = Found(walked.logs, bounds, rounding)
+        bounds = error_bound(walked.records, lags, known, together=bool(limit > 0))
+        rounding = rounding_of_jacobians(walked.records.logs, lags, known, chain.dtype)
+        each = walked.factorizations / max(1, (t - s) * (chain.batch_size or 1))
+        found = Found(walked.records.logs, bounds, rounding, np.asarray(each))
         checkpoint.save({**checkpoint.tensors, **found._asdict()})
         return found
     checkpoint.open(
@@ -214,7 +215,7 @@ def _walk_blocks(chain, groups, s, t, lags, direction, *, quantity, limit):
     assert found is not None  # with no block taken for a rotation nothing stops the walk
     if quantity == "singular values":
         order = np.argsort(-found.logs, axis=-1, kind="stable")
-        found = Found(*(np.take_along_axis(x, order, axis=-1) for x in found))
+        found = Found(*(np.take_along_axis(x, order, axis=-1) for x in found[:3]))
     return found
 
 
@@ -247,10 +248,12 @@ def _walk(chain, groups, turning, s, t, lags, direction, *, quantity, limit):
                 records[i].append(record)
             bar.update((end - begin) * (chain.batch_size or 1))
     shape = (*batch, len(lags), chain.state_size)
-    whole = Found(*(np.empty(shape) for _ in Found._fields))
+    whole = Found(np.empty(shape), np.empty(shape), np.empty(shape))
     for part, record in zip(parts, records, strict=True):
         places = groups[part.group][part.rows].ravel()
-        for target, column in zip(whole, part.finish(record, lags, chain.dtype), strict=True):
+        for target, column in zip(
+            whole[:3], part.finish(record, lags, chain.dtype)[:3], strict=True
+        ):
             target[..., places] = column
     return whole, turning
 
@@ -329,9 +332,9 @@ class _Matrices(NamedTuple):
 
     def finish(self, records, lags, dtype) -> Found:
         """Return what was found by all steps."""
-        logs, growth, resolved = (np.concatenate(x, axis=1) for x in zip(*records, strict=True))
-        known, together = amplification_of(self.walk), bool(self.run.limit > 0)
-        bounds = error_bound(logs, growth, resolved, lags, known, together=together)
+        joined = Records(*(np.concatenate(x, axis=1) for x in zip(*records, strict=True)))
+        known, together, logs = amplification_of(self.walk), bool(self.run.limit > 0), joined.logs
+        bounds = error_bound(joined, lags, known, together=together)
         rounding = rounding_of_jacobians(logs, lags, known, dtype)
         return Found(*(self._in_place(x) for x in (logs, bounds, rounding)))
 

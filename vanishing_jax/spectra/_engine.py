@@ -22,7 +22,15 @@ from ._compile import filter_jit
 from ._factorization import cholesky, factor
 from ._finish import log_growth_of, log_singular_values_of
 from ._graded import GradedProduct, identity, multiply, multiply_exactly
-from ._history import History, add_cut, no_cuts, whole_product
+from ._history import (
+    History,
+    add_cut,
+    amplified_loss,
+    end_block,
+    no_history,
+    spread_of,
+    whole_product,
+)
 from ._rarely import rarely
 from ._source import Source
 
@@ -40,6 +48,19 @@ _EXACT_GAIN, _EXACT_ALWAYS_FROM = 4.0, 2.0**20
 # experiment: the conditions of such steps are spread so widely that the worst of k steps is about k
 # times as bad as the usual one, while the sum of squares of their growths knows the usual ones.
 _EXACT_LOSS = 1 / 2
+
+# What a factorization loses, in units of eps and of its growth, by experiment: alone; and of
+# several steps, whose growth is that of their product and overstates what rounding does to it, by
+# the less the smaller it is.
+_LOST_SINGLY, _LOST_TOGETHER, _USUAL_GROWTH = 32.0, 5.0, 2.0**8
+
+# Amplification that leaves the allowed growth as it is.
+_USUAL_SPREAD = 10.0
+
+# What the steps up to a stop may lose, amplified, over the allowed growth: with the factors of
+# `_error_bound.allowed_growth` half of the tolerance. Where they lose more they are walked
+# again, to lose this share of it.
+_ROOM, _LESS = 32.0, 0.5
 
 # Factorizations for which the interval stays below the one rejected last.
 _HOLD = 16
@@ -63,8 +84,10 @@ class Walk(NamedTuple):
     `lag`: steps taken; `interval`: steps to try next, at most `cap` for the next `hold` times;
     `factorizations`, `rejections`, `exact_steps`: counts; `failed`: a Jacobian is not finite.
     `exact_from`: growth of a single step from which it is multiplied exactly.
-    `history`: the cuts so far; `product` is what was walked since the last one. None where only the
-    diagonal of the triangle is kept, and the product never cut.
+    `lost`: sum of squares of what factorizations lost, in units of eps, each weighted with the
+    number of steps it took; `spread`: by how much that is amplified, lately.
+    `history`: blocks and cuts so far; `product` is what was walked since the last block's end. None
+    where only the diagonal of the triangle is kept, and the product is never divided.
     """
 
     product: GradedProduct
@@ -77,46 +100,66 @@ class Walk(NamedTuple):
     exact_steps: Int[Array, ""]
     failed: Bool[Array, ""]
     exact_from: Float[Array, ""]
+    lost: Float[Array, ""]
+    spread: Float[Array, ""]
     history: History | None
 
 
 class Stops(NamedTuple):
     """The ascending lags at which a walk stops, and what it does there.
 
-    `record`: write down the logs; `cut`: begin a new segment. The first `count` stops are visited.
+    `record`: write down the logs; `block`: begin a new block; `cut`: put it aside, too, at a
+    block's end. The first `count` stops are visited.
     """
 
     lag: Int[ArrayLike, "stop"]
     record: Bool[ArrayLike, "stop"]
+    block: Bool[ArrayLike, "stop"]
     cut: Bool[ArrayLike, "stop"]
     count: Int[ArrayLike, ""]
 
 
 class Records(NamedTuple):
-    """The logs wanted at each recorded lag, what was lost until then, and whether the logs fit."""
+    """The logs wanted at each recorded lag, what was lost until then, and whether the logs fit.
+
+    `amplified`: what was lost, as it was amplified later, in units of eps; 0 without a history.
+    """
 
     logs: Float[Array, "*batch record state"]
     growth: Float[Array, "*batch record state"]
     resolved: Bool[Array, "*batch record"]
+    amplified: Float[Array, "*batch record"]
+
+
+class Unfinished(NamedTuple):
+    """What records are made of, by `finish_records`."""
+
+    product: GradedProduct
+    amplified: Float[Array, "*batch record"]
 
 
 @filter_jit
-def finish_records(products: GradedProduct, *, quantity: Quantity) -> Records:
-    """Return the records of products that `run` left unfinished, of any leading axes."""
-    axes = products.frame.shape[:-2]
+def finish_records(records: Unfinished, *, quantity: Quantity) -> Records:
+    """Return the records that `run` left unfinished, of any leading axes."""
+    products, axes = records.product, records.amplified.shape
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(axes) :]), products)
     logs, resolved = jax.lax.map(_finish(quantity), flat)
-    return Records(logs.reshape(*axes, -1), products.growth, resolved.reshape(axes))
+    resolved = resolved.reshape(axes)
+    return Records(logs.reshape(*axes, -1), products.growth, resolved, records.amplified)
 
 
 def start(n: int, dtype, *, quantity: Quantity) -> Walk:
     """Return the walk at lag 0."""
     product = identity(n, dtype, diagonal_only=quantity == "growth")
-    history = no_cuts(n, dtype) if quantity == "singular values" else None
+    history = no_history(n, dtype) if quantity == "singular values" else None
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
     failed, exact_from = jnp.zeros((), bool), jnp.full((), EXACT_FROM, dtype)
-    return Walk(product, zero, one, cap, zero, zero, zero, zero, failed, exact_from, history)
+    counts, sizes = (
+        (zero, one, cap, zero, zero, zero, zero),
+        (jnp.zeros((), dtype), jnp.ones((), dtype)),
+    )
+    return Walk(product, *counts, failed, exact_from, *sizes, history)
 
 
 @filter_jit
@@ -129,11 +172,11 @@ def run(
     quantity: Quantity,
     method: Method = "lu",
     finish_apart: bool = False,
-) -> tuple[Walk, Records | GradedProduct]:
-    """Walk to each stop in turn; record and cut there where that is asked for.
+) -> tuple[Walk, Records | Unfinished]:
+    """Walk to each stop in turn; do there what it asks for.
 
     `limit` is the growth allowed to one factorization, over the square root of its steps; 0 takes
-    every step on its own. With `finish_apart` the records are products, for `finish_records`.
+    every step on its own. With `finish_apart` the records are for `finish_records`.
     """
     return _run(walk, source, stops, limit, quantity, method, finish_apart)
 
@@ -149,7 +192,7 @@ def run_batch(
     together: bool,
     method: Method = "lu",
     finish_apart: bool = False,
-) -> tuple[Walk, Records | GradedProduct]:
+) -> tuple[Walk, Records | Unfinished]:
     """Run a batch, each sequence with its own interval: `together` (vmap) or one by one (map).
 
     Every leaf of `walks`, and of the walks and records returned, has a leading batch axis.
@@ -168,40 +211,51 @@ def run_batch(
 def _run(walk, source, stops, limit, quantity, method, finish_apart):
     num_records, n, dtype = len(stops.lag), walk.product.frame.shape[-1], walk.product.frame.dtype
     finish = _finish(quantity)
-    empty = Records(
-        jnp.full((num_records, n), jnp.nan, dtype),
-        jnp.full((num_records, n), jnp.nan, dtype),
-        jnp.zeros(num_records, bool),
-    )
+    numbers, amplified = jnp.full((num_records, n), jnp.nan, dtype), jnp.zeros(num_records, dtype)
+    empty = Records(numbers, numbers, jnp.zeros(num_records, bool), amplified)
     if finish_apart:
-        empty = jax.tree.map(
+        product = jax.tree.map(
             lambda leaf: jnp.zeros((num_records, *leaf.shape), leaf.dtype), walk.product
         )
+        empty = Unfinished(product, amplified)
 
     def visit(r, carry):
         walk, records = carry
         # Without its history: what passes through the loop's branches may be copied at every step.
         history = walk.history
-        walk = _advance(walk._replace(history=None), source, stops.lag[r], limit, method)
-        product = walk.product if history is None else whole_product(walk.product, history)
+        walk = walk._replace(history=None)
+        if history is None:
+            walk = _advance(walk, source, stops.lag[r], limit, method)
+        else:
+            walk = _advance_within(walk, source, stops.lag[r], limit, method)
 
         def record():
+            product, lost = walk.product, jnp.zeros((), dtype)
+            if history is not None:
+                lost = amplified_loss(product, history.blocks, walk.lost)
+                product = whole_product(product, history.blocks)
             if finish_apart:
-                here = product
+                here = Unfinished(product, lost)
             else:
                 logs, resolved = finish(product)
-                here = Records(logs, product.growth, resolved)
+                here = Records(logs, product.growth, resolved, lost)
             return jax.tree.map(lambda all, one: all.at[r].set(one), records, here)
 
         records = jax.lax.cond(stops.record[r], record, lambda: records)
         if history is None:
             return walk, records
-        cuts = jax.lax.cond(
-            stops.cut[r],
-            lambda: add_cut(walk.product, history, walk.lag, walk.exact_steps),
-            lambda: (walk.product, history),
+        product, blocks = jax.lax.cond(
+            stops.block[r],
+            lambda: end_block(walk.product, history.blocks, walk.lost),
+            lambda: (walk.product, history.blocks),
         )
-        return walk._replace(product=cuts[0], history=cuts[1]), records
+        history = history._replace(blocks=blocks)
+        history = jax.lax.cond(
+            stops.cut[r],
+            lambda: add_cut(product, history, walk.lag, walk.exact_steps),
+            lambda: history,
+        )
+        return walk._replace(product=product, spread=blocks.spread, history=history), records
 
     return jax.lax.fori_loop(0, stops.count, visit, (walk, empty))
 
@@ -210,6 +264,26 @@ def _finish(quantity):
     if quantity == "singular values":
         return log_singular_values_of
     return lambda product: (log_growth_of(product), jnp.ones((), bool))
+
+
+def _advance_within(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
+    """Walk to lag `end`; once more with less growth allowed where too much was amplified.
+
+    How much errors are amplified is known afterwards only, and differs much from block to block.
+    """
+    steps = (end - walk.lag).astype(limit.dtype)
+    room = _ROOM * limit * jnp.sqrt(steps)
+
+    def attempt(carry):
+        _, limit, tries, _ = carry
+        new = _advance(walk, source, end, limit, method)
+        lost = jnp.sqrt(new.lost - walk.lost) * spread_of(new.product)
+        several = new.factorizations - walk.factorizations < end - walk.lag
+        again = (lost > room) & several & (limit > 0) & (tries == 0) & ~new.failed
+        return new, jnp.where(again, _LESS * limit * room / lost, limit), tries + 1, again
+
+    carry = walk, limit, jnp.zeros((), jnp.int32), jnp.ones((), bool)
+    return jax.lax.while_loop(lambda carry: carry[-1], attempt, carry)[0]
 
 
 def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
@@ -237,6 +311,7 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
             product=product,
             lag=jnp.where(failed, walk.lag, walk.lag + 1),
             exact_steps=walk.exact_steps + 1,
+            lost=walk.lost + jnp.square(_LOST_SINGLY * exact),
             failed=failed,
             # False for NaN: what has no plain factorization is multiplied exactly again.
             exact_from=jnp.where(exact > plain, next, EXACT_FROM),
@@ -273,8 +348,11 @@ def _advance(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
 
 
 def _accept(walk, factors, steps):
-    taken = multiply(walk.product, factors, steps.astype(factors.growth.dtype))
-    return walk._replace(product=taken, lag=walk.lag + steps)
+    weight, growth = steps.astype(factors.growth.dtype), jnp.max(factors.growth)
+    taken = multiply(walk.product, factors, weight)
+    singly = _LOST_SINGLY * jnp.where(steps == 1, growth, jnp.minimum(growth, _USUAL_GROWTH))
+    lost = walk.lost + jnp.square(jnp.maximum(singly, _LOST_TOGETHER * growth)) * weight
+    return walk._replace(product=taken, lag=walk.lag + steps, lost=lost)
 
 
 def _retry(walk, factors, steps):
@@ -289,6 +367,7 @@ def _share(walk, steps, limit):
     what earlier factorizations left over may be used by later ones, a part at a time.
     """
     weight = steps.astype(limit.dtype)
+    limit = limit / jnp.maximum(1, walk.spread / _USUAL_SPREAD)
     own = jnp.square(limit) * weight
     left = jnp.square(limit) * walk.lag.astype(limit.dtype) - jnp.max(walk.product.growth)
     return jnp.sqrt(jnp.maximum(own, _CREDIT * left) / weight)

@@ -1,9 +1,10 @@
 """How far the computed logs may be from the exact ones, from what the run itself lost."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from ._amplification import Amplification
+from ._engine import Records
 
 _EPS = np.finfo(np.float64).eps
 
@@ -12,20 +13,21 @@ _EPS = np.finfo(np.float64).eps
 # it, where every step is factored on its own; and where several are factored together.
 _SAFETY, _SAFETY_SINGLY, _SAFETY_TOGETHER = 32.0, 24.0, 48.0
 
-# What was lost, and then amplified, at a few probed steps stands for all steps; these factors leave
-# room for those that were not probed. `_AMPLIFIED` where every step is factored on its own, as the
-# probed ones are; the other two where several are factored together: less of their growth is
-# amplified, but it does not see what cancels between them. Chosen by experiment, on random chains
-# of 27 families with up to 16 units (the default seed of benchmarks/bench_accuracy.py among them),
-# so only another seed tests them.
-_AMPLIFIED = 16.0
-_AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.16, 20.0
+# What was amplified is seen in two ways. At a few probed steps exactly, for each direction: these
+# stand for all steps (`_AMPLIFIED` where every step is factored on its own, as the probed ones are;
+# the other two where several are factored together: less of their growth is amplified, but it does
+# not see what cancels between them). And block by block along the whole walk, as far as the blocks'
+# triangles show it (`Records.amplified`, its factors in `_engine`): hardly ever less than what
+# happened, but much more for strongly graded chains, so no more than `_OVERLOOKED` times what the
+# probes say (together: with the factors that follow it).
+# Chosen by experiment, on the grid and on random chains of 27 families (the seeds 51 to 53 of
+# benchmarks/bench_accuracy.py), so only another seed tests them.
+_AMPLIFIED, _OVERLOOKED = 10.0, 64.0
+_AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.04, 320.0
+_OVERLOOKED_TOGETHER, _OVERLOOKED_SINGLY = 64 * 0.16, 64 * 40.0
 
-# Steps from which on the worst amplification matters more than the usual one. It is the inverse of
-# an angle between directions, and small angles are as frequent as they are small: the worst of T
-# steps grows like T, and so does the root of the sum of squares, not like the root of T. The number
-# is from one chain of the grid, tanh of gain 0.9 with 8 units, whose error it covers.
-_USUAL_STEPS = 50
+# From here on the first-order estimates under the bound mean nothing, in nats.
+_LARGEST = 0.1
 
 # The same for the rounding of the Jacobians themselves, by comparison with float64 (GRU: 10 to 14).
 _ROUNDED = 48.0
@@ -43,25 +45,26 @@ def allowed_growth(tolerance: float | None, steps: int) -> float:
 
 
 def error_bound(
-    logs: Float[np.ndarray, "*shape state"],
-    growth: Float[np.ndarray, "*shape state"],
-    resolved: Bool[np.ndarray, "*shape"],
+    records: Records,
     lags: Int[np.ndarray, "record"],
     amplification: Amplification | None = None,
     *,
     together: bool = False,
-) -> Float[np.ndarray, "*shape state"]:
+) -> Float[np.ndarray, "*batch record state"]:
     """Return the bound on each log, from the growth of the factorizations of the run.
 
     Rounding amplified by every factorization, and from there until the end, added up as independent
-    errors; the rounding of the logs themselves; LAPACK's share. inf where the record could not be
-    resolved, and for zeros that may be due to cancellation. `amplification` is that of the last
-    record and serves for all. `together`: several steps were factored at once.
+    errors; the rounding of the logs themselves; LAPACK's share. inf where that is no small number,
+    where the record could not be resolved, and for zeros that may be due to cancellation.
+    `amplification` is that of the last record and serves for all. `together`: several steps were
+    factored at once.
     """
-    worst = np.sqrt(np.max(growth, axis=-1, keepdims=True))
+    logs = records.logs
+    worst = np.sqrt(np.max(records.growth, axis=-1, keepdims=True))
     size = np.where(np.isfinite(logs), np.abs(logs), 0)
-    bound = _EPS * _lost(worst, lags, amplification, together) + 4 * _EPS * size + 3e-13
-    bound = np.where(resolved[..., None], bound, np.inf)
+    lost = _lost(worst, records.amplified[..., None], lags, amplification, together)
+    bound = _EPS * lost + 4 * _EPS * size + 3e-13
+    bound = np.where(records.resolved[..., None] & (bound < _LARGEST), bound, np.inf)
     # An exact zero is exact as long as no pivot was lost to cancellation.
     exact = np.where(worst * _EPS < 1e-6, 0.0, np.inf)
     return np.where(np.isneginf(logs), exact, bound)
@@ -92,30 +95,27 @@ def bound_of_single_steps(
     `rounding` is from `rounding_of_jacobians`, which knows what was amplified.
     """
     singly = rounding * (_EPS / np.finfo(dtype).eps / _ROUNDED) * _LOST_SINGLY
-    return float(np.max(singly * _tail(lags), initial=0.0))
+    return float(np.max(singly, initial=0.0))
 
 
-def _lost(worst, lags, amplification, together):
+def _lost(worst, amplified, lags, amplification, together):
     """Return the loss in units of eps."""
     if amplification is None:
         return _SAFETY * worst
     root = np.sqrt(lags)[:, None]
-    tail = _tail(lags)
     ratio, single, triangle = (x[..., None, :] for x in amplification)
     if together:
         # Few probes, and losses that they do not see: every direction gets the worst.
-        safety, (ratio, single) = _SAFETY_TOGETHER, map(_worst_direction, (ratio, single))
-        singly = _LOST_SINGLY * single * root * tail
-        amplified = np.maximum(_AMPLIFIED_TOGETHER * ratio * worst, singly)
+        safety = _SAFETY_TOGETHER
+        ratio, single = _worst_direction(ratio) * worst, _worst_direction(single) * root
+        probed = np.maximum(_AMPLIFIED_TOGETHER * ratio, _LOST_SINGLY * single)
+        most = np.maximum(_OVERLOOKED_TOGETHER * ratio, _OVERLOOKED_SINGLY * single)
     else:
-        safety = _SAFETY_SINGLY
-        amplified = _AMPLIFIED * np.maximum(ratio * worst, single * root) * tail
+        safety, probed = _SAFETY_SINGLY, _AMPLIFIED * np.maximum(ratio * worst, single * root)
+        most = _OVERLOOKED * probed
+    amplified = np.maximum(probed, np.minimum(amplified, most))
     return np.maximum(safety * worst, amplified) + triangle * root
 
 
 def _worst_direction(x):
     return np.max(x, axis=-1, keepdims=True)
-
-
-def _tail(lags):
-    return np.maximum(lags / _USUAL_STEPS, 1)[:, None]

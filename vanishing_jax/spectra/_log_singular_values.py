@@ -15,8 +15,8 @@ from ._error_bound import allowed_growth, bound_of_single_steps
 from ._source import Direction
 
 # Walks again where the bound misses the tolerance, at most so often; and not where nothing would
-# change: so little growth is allowed that nearly every step was factored on its own.
-_RETRIES, _SINGLE_STEPS = 2, 2.0**12
+# change: so little growth is allowed that nearly every step was factored on its own, or most were.
+_RETRIES, _SINGLE_STEPS, _MOST = 2, 2.0**12, 0.9
 
 
 class Spectrum(eqx.Module):
@@ -214,7 +214,7 @@ def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk, least_bound) ->
         bound = float(np.max(best.bounds, initial=0.0))
         if tolerance is None or bound <= tolerance or limit < _SINGLE_STEPS:
             break
-        if least_bound(best) > tolerance:
+        if least_bound(best) > tolerance or best.factorizations > _MOST:
             break
         limit *= tolerance / bound / 2 if np.isfinite(bound) else 0.0
         again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))

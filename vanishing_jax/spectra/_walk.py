@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from .._chain import JacobianChain
@@ -23,7 +22,8 @@ from ._backend import Backend, backend_for, walks_together
 from ._backend import cpu as cpu_backend
 from ._bits import ZERO
 from ._checkpoint import Checkpoint, describe_walk
-from ._engine import Quantity, Walk
+from ._engine import Quantity, Records, Walk
+from ._history import BLOCK
 from ._source import DenseSource, Direction, Source, StreamedSource, is_array
 
 # Work per stretch, in multiplications: a fraction of a second, so that the progress bar moves.
@@ -35,7 +35,7 @@ _STRETCH_BYTES = 128 * 2**20
 _LONGEST, _SHORTEST = 4096, 16
 
 # Stops of one program, at least: another number of records up to there is not another compilation.
-_FEWEST_STOPS = 32
+_FEWEST_STOPS = 64
 
 # Exponents are int32, and differences of two must fit too.
 _LARGEST_EXPONENT = 2**28
@@ -44,9 +44,7 @@ _LARGEST_EXPONENT = 2**28
 class Walked(NamedTuple):
     """What a walk recorded, as NumPy arrays, and how it went."""
 
-    logs: Float[np.ndarray, "*batch record state"]
-    growth: Float[np.ndarray, "*batch record state"]
-    resolved: Bool[np.ndarray, "*batch record"]
+    records: Records
     amplification: Amplification | None
     factorizations: int
     rejections: int
@@ -150,10 +148,10 @@ def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) ->
             if state is not saved:
                 checkpoint.save(_packed(state, batch))
     walk = state.walk
-    logs, growth, resolved = _joined(state.records, batch)
+    records = Records(*_joined(state.records, batch))
     amplified = amplification_of(walk)
     counts = [int(np.sum(n)) for n in (walk.factorizations, walk.rejections, walk.exact_steps)]
-    return Walked(logs, growth, resolved, amplified, *counts)
+    return Walked(records, amplified, *counts)
 
 
 def amplification_of(walk: Walk) -> Amplification | None:
@@ -186,16 +184,17 @@ def run_stretch(
 
     Of `cuts` those count that lie ahead, up to `end`.
     """
-    cuts = cuts[(cuts > int(np.ravel(walk.lag)[0])) & (cuts <= end)]
-    ahead = np.unique(np.concatenate([lags, cuts, [end]]))
+    begin = int(np.ravel(walk.lag)[0])
+    cuts = cuts[(cuts > begin) & (cuts <= end)]
+    blocks = cuts
+    if walk.history is not None:
+        blocks = np.union1d(cuts, np.arange(begin - begin % BLOCK + BLOCK, end + 1, BLOCK))
+    ahead = np.unique(np.concatenate([lags, blocks, [end]]))
     wanted = np.isin(ahead, lags)
     pad = bucket_size(len(ahead), _FEWEST_STOPS) - len(ahead)
-    stops = _engine.Stops(
-        np.pad(ahead, (0, pad)).astype(np.int32),
-        np.pad(wanted, (0, pad)),
-        np.pad(np.isin(ahead, cuts), (0, pad)),
-        np.asarray(len(ahead), np.int32),
-    )
+    flags = [np.pad(x, (0, pad)) for x in (wanted, np.isin(ahead, blocks), np.isin(ahead, cuts))]
+    lag, count = np.pad(ahead, (0, pad)).astype(np.int32), np.asarray(len(ahead), np.int32)
+    stops = _engine.Stops(lag, *flags, count)
     arguments = stops, np.asarray(run.limit, np.float64)
     options: dict[str, Any] = {
         "quantity": run.quantity,
@@ -225,11 +224,11 @@ def run_stretch(
 
 
 def _finished(found, run: Run) -> list[np.ndarray]:
-    """Return logs, growth and whether they fit, on the host."""
+    """Return the leaves of the records, on the host."""
     if run.backend.finish_apart:
         with jax.default_device(cpu_backend().device):
-            products = jax.tree.map(np.asarray, found)  # off the accelerator
-            found = _engine.finish_records(products, quantity=run.quantity)
+            found = jax.tree.map(np.asarray, found)  # off the accelerator
+            found = _engine.finish_records(found, quantity=run.quantity)
     return [np.asarray(x) for x in found]
 
 
@@ -254,9 +253,9 @@ def _check(walk: Walk, begin, a, b, backward, s, t) -> None:
         step = b - (lag[first] - begin) if backward else a + 1 + lag[first] - begin
         sequence = first if np.ndim(walk.lag) else None
         raise_non_finite_at(int(step), backward, s, t, sequence)
-    parts = [walk.product.exponent]  # since the last cut, and until there
+    parts = [walk.product.exponent]  # since the last block's end, and until there
     if walk.history is not None:
-        parts.append(walk.history.whole_exponent)
+        parts.append(walk.history.blocks.whole_exponent)
     exponent = sum(np.where(np.asarray(x) == ZERO, 0, np.asarray(x)) for x in parts)
     if np.any(np.abs(exponent) > _LARGEST_EXPONENT):
         raise OverflowError(
@@ -281,7 +280,7 @@ def raise_non_finite_at(
 
 
 def _joined(records, batch):
-    """Return logs, growth and resolved of all stretches."""
+    """Return the leaves of the records of all stretches."""
     axis = 0 if batch is None else 1
     return [np.concatenate(column, axis=axis) for column in zip(*records, strict=True)]
 
@@ -311,7 +310,7 @@ def _restore(checkpoint: Checkpoint, walk: Walk) -> _State:
         ) from error
 
 
-_RECORDS = ("records.logs", "records.growth", "records.resolved")
+_RECORDS = tuple(f"records.{name}" for name in Records._fields)
 
 
 def _name(path) -> str:
