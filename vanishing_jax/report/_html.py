@@ -37,16 +37,17 @@ def write_report(
     if isinstance(diagnoses, Mapping) and not diagnoses:
         raise ValueError("expected at least one diagnosis to report; got an empty dict.")
     content = report_content(diagnoses, title=title, configuration=configuration, table=table)
-    html = _template().render(content)
+    html = load_template("template.html.j2").render(content)
     return write_atomically(Path(path), html.encode("utf-8"))
 
 
-def _template() -> Any:
+def load_template(name: str) -> Any:
+    """Return a template of this folder, by its file name."""
     import importlib.resources
 
     import jinja2
 
-    source = importlib.resources.files("vanishing_jax.report").joinpath("template.html.j2")
+    source = importlib.resources.files("vanishing_jax.report").joinpath(name)
     environment = jinja2.Environment(
         autoescape=True,  # labels, names and configuration come from users
         undefined=jinja2.StrictUndefined,
