@@ -156,11 +156,12 @@ def test_parts_do_what_they_say():
 def test_layers_are_cells_of_their_own():
     stacked = build("orthogonal+batchnorm-input+tanh+layers=3")[0].cell
     assert isinstance(stacked, cells.StackedCell) and not stacked.residual
-    assert [cell.input_size for cell in stacked.cells] == [2, N, N]
-    for cell in stacked.cells:
+    layers: Any = stacked.cells
+    assert [cell.input_size for cell in layers] == [2, N, N]
+    for cell in layers:
         assert isinstance(cell, cells.BatchNormCell) and cell.num_steps == TASK.length
         np.testing.assert_allclose(cell.weight_hh @ cell.weight_hh.T, np.eye(N), atol=1e-5)
-    lower, middle, upper = (np.asarray(cell.weight_hh) for cell in stacked.cells)
+    lower, middle, upper = (np.asarray(cell.weight_hh) for cell in layers)
     assert not np.allclose(lower, middle) and not np.allclose(middle, upper)
     skipping = build("lstm+skip-layers")[0].cell
     assert skipping.residual and len(skipping.cells) == 2

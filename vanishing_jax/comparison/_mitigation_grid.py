@@ -63,7 +63,7 @@ _GOOD_AND_NORMALIZED = (
     "tanh+glorot+layernorm", "irnn+layernorm", "tanh+orthogonal+layernorm",
     "tanh+orthogonal+batchnorm",
 )  # fmt: skip
-_DEEP, _LONG, _SHORT = "tanh+layers=3", 2.0, 0.5
+_DEEP, _SHORT = "tanh+layers=3", 0.5
 
 
 def _uncontrolled(uncured: str) -> Context:
@@ -104,13 +104,13 @@ CAUSES: tuple[Cause, ...] = (
         "longer chain",
         (
             Context(
-                Entry(_DEEP, _LONG),
-                (Entry("tanh", _LONG), Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
+                _DEEP,
+                ("tanh", Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
                 (
-                    Entry(f"{_DEEP}+layernorm", _LONG),
-                    Entry("tanh+skip-layers=3", _LONG),
-                    Entry(f"{_DEEP}+batchnorm", _LONG),
-                    Entry(f"{_DEEP}+leaky", _LONG),
+                    f"{_DEEP}+layernorm",
+                    "tanh+skip-layers=3",
+                    f"{_DEEP}+batchnorm",
+                    f"{_DEEP}+leaky",
                 ),
             ),
         ),

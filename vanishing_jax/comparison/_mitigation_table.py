@@ -1,7 +1,6 @@
 """The table of causes and mitigations, executed: every claim measured."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -105,7 +104,7 @@ def mitigation_table(
         length=length, hidden_size=hidden_size, steps=steps, seeds=seeds, batch_size=batch_size,
         num_sequences=num_sequences,
     )  # fmt: skip
-    begin, causes = time.perf_counter(), tuple(causes)
+    causes = tuple(causes)
     rows = rows_of(causes, length)
     networks = [(row.recipe, row.length) for row in rows]
     networks += [placed(cause.reference, length) for cause in causes if cause.reference]
@@ -117,8 +116,7 @@ def mitigation_table(
         measured = _measured(plan, recipes, each, folder, progress)
         trained = _trained(plan, recipes, each, folder, progress)
         found |= {(name, each): {**measured[name], **trained[name]} for name in recipes}
-    seconds = time.perf_counter() - begin
-    return _dataset(rows, found, length, plan).assign_attrs(wall_seconds=seconds)
+    return _dataset(rows, found, length, plan)
 
 
 class _Plan(NamedTuple):
@@ -228,10 +226,14 @@ def _trained(
     result: dict[str, dict[str, list[Any]]] = {}
     for name in recipes:
         numbers = {one: ds[one].sel(recipe=name).values.tolist() for one in _TRAINED}
-        fates = ("steps_to_solve", "best_loss", "nonfinite_step")
         numbers["outcome"] = [
-            outcome(*each, task.baseline)
-            for each in zip(*(numbers[one] for one in fates), strict=True)
+            outcome(steps, loss, nonfinite, task.baseline)
+            for steps, loss, nonfinite in zip(
+                numbers["steps_to_solve"],
+                numbers["best_loss"],
+                numbers["nonfinite_step"],
+                strict=True,
+            )
         ]
         result[name] = numbers
     return result

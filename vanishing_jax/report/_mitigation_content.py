@@ -47,7 +47,7 @@ def _setting(ds: "xr.Dataset") -> str:
     return (
         f"Task: {a['task']}, T = {a['length']} unless another is given; {a['hidden_size']} units a "
         f"layer, {ds.sizes['seed']} seeds, at most {a['steps']} updates of {a['batch_size']} "
-        f"sequences; {a['wall_seconds'] / 60:.0f} minutes in all."
+        "sequences."
     )
 
 
@@ -142,12 +142,12 @@ def spread(values: np.ndarray, digits: int) -> str:
     finite = np.isfinite(values)
     if finite.all():
         error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return f"{_number(np.mean(values), digits)} ± {error:.{digits}f}"
+        return f"{_number(float(np.mean(values)), digits)} ± {error:.{digits}f}"
     parts = [f"overflow {np.isnan(values).sum()}/{len(values)}"] if np.isnan(values).any() else []
     if np.isneginf(values).any():
         parts.append(f"-∞ {np.isneginf(values).sum()}/{len(values)}")
     if finite.any():
-        parts.append(f"else {_number(np.mean(values[finite]), digits)}")
+        parts.append(f"else {_number(float(np.mean(values[finite])), digits)}")
     return ", ".join(parts)
 
 
