@@ -97,8 +97,14 @@ def test_rows_are_the_claims_word_for_word_and_every_recipe_is_read():
         rows_of((CAUSES[1]._replace(rule="gone"),), 50)
 
 
-def numbers(gain, steps=(math.nan, math.nan), **others):
-    return {"log10_gain": gain, "steps_to_solve": steps, **others}
+def numbers(gain, training=("baseline", "baseline")):
+    """Return gains, and trainings given as the number of updates to the solution or in words."""
+    solved = [not isinstance(one, str) for one in training]
+    return {
+        "log10_gain": gain,
+        "steps_to_solve": [one if s else math.nan for one, s in zip(training, solved, strict=True)],
+        "outcome": ["solved" if s else one for one, s in zip(training, solved, strict=True)],
+    }
 
 
 @pytest.mark.float64_anyway
@@ -108,7 +114,9 @@ def numbers(gain, steps=(math.nan, math.nan), **others):
         (numbers([1, -1], [90, 80]), ("confirmed", "better", "better")),
         (numbers([1, -1]), ("half", "better", "same")),
         (numbers([-9, -9], [90, 80]), ("half", "worse", "better")),
-        (numbers([2.5, 1], [90, math.nan]), ("refuted", "same", "same")),
+        (numbers([2.5, 1], [90, "no"]), ("half", "same", "better")),
+        (numbers([2.5, 1], [90, "baseline"]), ("refuted", "same", "same")),
+        (numbers([1, 1], ["dead", "dead"]), ("half", "better", "worse")),
         (numbers([math.nan, math.nan]), ("refuted", "worse", "same")),
         (numbers([-math.inf, 0]), ("refuted", "same", "same")),
     ],

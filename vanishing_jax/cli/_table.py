@@ -9,7 +9,7 @@ from ..comparison import CAUSES, mitigation_table
 from ..comparison._mitigation_grid import shortened
 from ..report import mitigation_markdown, write_mitigation_table
 
-_QUICK: dict[str, Any] = {"length": 20, "hidden_size": 16, "steps": 500, "seeds": 3}
+_QUICK: dict[str, Any] = {"length": 20, "hidden_size": 16, "steps": 1000, "seeds": 3}
 
 
 def run_table(out: pathlib.Path, *, quick: bool, seed: int, sizes: dict[str, int | None]) -> int:

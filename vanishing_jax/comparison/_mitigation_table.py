@@ -87,8 +87,8 @@ def mitigation_table(
     **Raises:** as `vj.compare`; `ValueError` for a cause with an unknown rule and for a task with
     padded sequences; `KeyboardInterrupt` when it is interrupted: with `out`, the same call goes on.
 
-    **Cost:** the default takes about 25 minutes on one core, two thirds of them for the three-layer
-    networks.
+    **Cost:** the default takes about 10 minutes on one core (AMD EPYC), half of them for
+    compilation and what is measured at initialization.
 
     **Example:** a table of one's own, which is not run here, for it compiles for long:
 

@@ -11,6 +11,9 @@ from ._mitigation_grid import EFFECTS
 # Left the baseline: a record's loss below this share of it.
 LEFT_BASELINE = 0.9
 
+# What is worse than to solve the task however late, in this order.
+_BEHIND = {"no": 1e12, "baseline": 1e13, "dead": 1e14}
+
 Numbers = Mapping[str, Any]  # by quantity, one per seed
 
 
@@ -41,7 +44,7 @@ def rules(num_seeds: int) -> dict[str, str]:
             "Better means: every seed is better than every uncured seed, by chance one case in "
             f"{chance}. Of gradients, the one whose gain, the largest singular value of "
             "ds_T/ds_1, is fewer decades from 1; of trainings, the one that solved the task in "
-            "fewer updates."
+            "fewer updates, or left the baseline where the other did not."
         ),
     }
 
@@ -57,7 +60,7 @@ def compared(mine: Any, theirs: Any) -> str:
 def of_mitigation(mine: Numbers, uncured: Numbers) -> Verdict:
     """Return whether a mitigation helps, by the numbers of its seeds and of the uncured ones."""
     gradient = compared(decades(mine), decades(uncured))
-    training = compared(mine["steps_to_solve"], uncured["steps_to_solve"])
+    training = compared(_places(mine), _places(uncured))
     better = [gradient, training].count("better")
     return Verdict(("refuted", "half", "confirmed")[better], gradient, training)
 
@@ -84,6 +87,12 @@ def of_effect(rule: str, mine: Numbers, reference: Numbers | None) -> Verdict:
 def decades(numbers: Numbers) -> np.ndarray:
     """Return by how many decades gradients vanish or explode; infinite where states overflow."""
     return np.nan_to_num(np.abs(np.asarray(numbers["log10_gain"], float)), nan=np.inf)
+
+
+def _places(numbers: Numbers) -> np.ndarray:
+    """Return for each seed how late it solved the task; behind all others if it never did."""
+    pairs = zip(numbers["outcome"], numbers["steps_to_solve"], strict=True)
+    return np.array([steps if fate == "solved" else _BEHIND[fate] for fate, steps in pairs])
 
 
 def outcome(steps_to_solve: float, best_loss: float, nonfinite_step: float, baseline: float) -> str:

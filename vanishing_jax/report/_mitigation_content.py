@@ -90,6 +90,7 @@ def _notes(ds: "xr.Dataset") -> dict[str, str]:
         "effect": rules["effect"],
         "mitigation": rules["mitigation"],
         "better": rules["better"],
+        "shorter sequences": "are another task, which is easier to learn for that reason alone",
         "batch normalization": (
             "measured at initialization by population statistics from one pass over a batch; "
             "trained and scored while training by those of each batch"
@@ -114,7 +115,18 @@ def _context(ds: "xr.Dataset") -> dict[str, Any]:
     """Return one uncured network and its mitigations, by column."""
     rows = [_row(ds.isel(row=i), int(ds.attrs["length"])) for i in range(ds.sizes["row"])]
     by_role = {role: [row for row in rows if row["role"] == role] for role in ("uncured", *ROLES)}
-    return {**by_role, "uncured": by_role["uncured"][0]}
+    uncured = by_role["uncured"][0]
+    for row in rows:
+        row["short"] = _short(row["name"], uncured["name"])
+    return {**by_role, "uncured": uncured}
+
+
+def _short(name: str, uncured: str) -> str:
+    """Return only the parts of a recipe that the uncured one does not have, if it has the rest."""
+    parts, known = name.split("+"), uncured.split("+")
+    if name == uncured or not set(known) <= set(parts):
+        return name
+    return "".join(f"+{part}" for part in parts if part not in known)
 
 
 def _row(row: "xr.Dataset", usual: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def mitigation_markdown(table: "xr.Dataset", *, compact: bool = False) -> str:
     if compact:
         rules = " ".join(notes[name] for name in ("effect", "mitigation", "better"))
         marks = ", ".join(content["legend"])
-        below = [f"{marks}; m/n: seeds that solved the task; gain: mean over seeds. {rules}"]
+        below = [f"{marks}; m/n: seeds that solved the task; 10^(...): gain. {rules}"]
         lines = [f"{content['setting']} {content['score']}", "", *_compact(content), "", *below]
     else:
         below = [*legend, *(f"{name}: {text}" for name, text in notes.items())]
@@ -114,21 +114,13 @@ def _compact(content: dict[str, Any]) -> list[str]:
     for cause in content["causes"]:
         for context in cause["contexts"]:
             row = context["uncured"]
-            effect = f"{row['symbol']} {cause['effect']}: gain 10^{row['gain'].split(' ')[0]}"
+            effect = f"{row['symbol']} {cause['effect']}: 10^({row['gain']})"
             cells = [f"{cause['name']}: `{row['name']}` {row['solved']}", effect]
             for role in ROLES:
-                listed = [_short(one, row["name"]) for one in context[role]]
+                listed = [f"{r['symbol']} `{r['short']}` {r['solved']}" for r in context[role]]
                 cells.append(", ".join(listed))
             lines.append(_line(cells))
     return lines
-
-
-def _short(row: dict[str, Any], uncured: str) -> str:
-    """Return a mitigation in few letters: of the uncured recipe's parts only what was added."""
-    name = row["name"]
-    if name.startswith(f"{uncured}+"):
-        name = name[len(uncured) :]
-    return f"{row['symbol']} `{name}` {row['solved']}"
 
 
 def _line(cells: Any) -> str:
