@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .cells import as_cell as as_cell
     from .comparison import compare as compare
     from .comparison import comparison_table as comparison_table
+    from .comparison import mitigation_table as mitigation_table
     from .comparison import recipes as recipes
     from .comparison import train as train
     from .diagnostics import Diagnosis as Diagnosis
@@ -67,6 +68,7 @@ _HOME = {
     "linearize": "_linearize",
     "log_singular_values": "spectra",
     "lyapunov_exponents": "spectra",
+    "mitigation_table": "comparison",
     "recipes": "comparison",
     "rollout": "_rollout",
     "train": "comparison",

@@ -160,3 +160,23 @@ def test_interrupted_demo_leaves_what_was_finished(small_demo, tmp_path, capsys,
     assert call("demo", "--out", tmp_path, "--steps", 20) == 130
     assert "interrupted; 1 of 4 diagnoses finished" in capsys.readouterr().out
     assert "before training" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_table_is_written_and_goes_on_from_its_runs(tmp_path, capsys, monkeypatch):
+    import vanishing_jax.cli._table as table
+    from vanishing_jax.comparison import Cause, Context, _compare
+
+    row = Cause("Activation", "decay", "other", "", "decay", (Context("sigmoid", ("tanh",), ()),))
+    monkeypatch.setattr(table, "CAUSES", (row,))
+    sizes = ["--length", 6, "--hidden-size", 3, "--steps", 2, "--seeds", 2]
+    assert call("table", "--quick", "--out", tmp_path, *sizes) == 0
+    printed = capsys.readouterr().out
+    assert "| Activation: `sigmoid` 0/2 | \u2714 decay" in printed and "`tanh` 0/2" in printed
+    for name in ("table.nc", "table.md", "table.html"):
+        assert str(tmp_path / name) in printed and (tmp_path / name).stat().st_size > 1000
+    assert "3 units a layer, 2 seeds, at most 2 updates" in (tmp_path / "table.md").read_text()
+    monkeypatch.setattr(_compare, "train_seeds", None)
+    assert call("table", "--quick", "--out", tmp_path, *sizes) == 0
+    assert call("table", "--quick", "--out", tmp_path, *sizes[:-2], "--steps", 3) == 2
+    assert "steps: there 2; here 3" in capsys.readouterr().err

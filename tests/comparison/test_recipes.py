@@ -153,6 +153,22 @@ def test_parts_do_what_they_say():
     assert np.all(bias[N : 2 * N] < np.log(2)) and np.all(bias[N : 2 * N] > 0)  # T_max = 3
 
 
+def test_layers_are_cells_of_their_own():
+    stacked = build("orthogonal+batchnorm-input+tanh+layers=3")[0].cell
+    assert isinstance(stacked, cells.StackedCell) and not stacked.residual
+    layers: Any = stacked.cells
+    assert [cell.cell.input_size for cell in layers] == [2, N, N]
+    for cell in layers:
+        assert isinstance(cell, cells.BatchNormCell) and cell.num_steps == TASK.length
+        np.testing.assert_allclose(cell.cell.weight_hh @ cell.cell.weight_hh.T, np.eye(N), atol=1e-5)
+    lower, middle, upper = (np.asarray(cell.cell.weight_hh) for cell in layers)
+    assert not np.allclose(lower, middle) and not np.allclose(middle, upper)
+    skipping = build("lstm+skip-layers")[0].cell
+    assert skipping.residual and len(skipping.cells) == 2
+    # One layer is the network without that part, to the bit.
+    assert eqx.tree_equal(build("tanh+layers=1")[0], build("tanh")[0])
+
+
 def test_penalty_and_projection_are_handed_to_the_loop():
     mitigation = recipes.parse("tanh+soft-orthogonal+band+clip").mitigation(TASK)
     assert mitigation.penalty is not None and mitigation.project is not None
@@ -205,6 +221,7 @@ def test_prints_what_it_chooses():
         ("irnn+orthogonal", "both choose the recurrent initialization"),
         ("tanh+clip+clip=2", "both choose the gradient clipping"),
         ("lstm+leaky", "'leaky' does not go with 'lstm'.*'tanh'"),
+        ("tanh+layers=3+skip-layers", "both choose the layers"),
         ("tanh+chrono", "'chrono' does not go with 'tanh'.*'lstm', 'gru'"),
         ("tanh+lr", "'lr' needs a number"),
         ("tanh+he=2", "'he' takes no number"),
@@ -224,6 +241,8 @@ def test_what_cannot_be_built_is_refused():
         ("tanh+clip=-1", "positive maximum"),
         ("tanh+tbptt=2.5", "whole number of steps"),
         ("tanh+leaky=2", "0 < rate <= 1"),
+        ("tanh+layers=2.5", "`layers` as a whole number of at least 1; got 2.5"),
+        ("tanh+skip-layers=0", "`skip-layers` as a whole number"),
     ]:
         with pytest.raises(ValueError, match=message):
             build(text)

@@ -105,3 +105,28 @@ def test_the_report_in_a_browser(report, browser, width, tmp_path):
     else:
         assert set(labels) == {"none"}
     assert screenshot.stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_table_of_mitigations_in_a_browser(browser, width, tmp_path):
+    from vanishing_jax.report import mitigation_html
+
+    from .test_mitigation_table import fake
+
+    path = tmp_path / "table.html"
+    path.write_text(mitigation_html(fake()))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    widest = page.evaluate("document.documentElement.scrollWidth")
+    cut = page.evaluate(
+        """Array.from(document.querySelectorAll("th, td"), cell => {
+            const right = cell.closest(".scroll").getBoundingClientRect().right;
+            const over = cell.getBoundingClientRect().right > right + 1;
+            return over || cell.scrollWidth > cell.clientWidth + 1 ? cell.innerText : "";
+        }).filter(Boolean)"""
+    )
+    page.close()
+    assert requests == [path.as_uri()]
+    assert widest <= width and cut == []

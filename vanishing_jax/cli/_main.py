@@ -79,11 +79,42 @@ class Selftest:
         return run_selftest(self.seed)
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Measure every claim of the article's summary table: causes, effects and mitigations.
+
+    Interrupted, the same command goes on from the finished runs.
+    """
+
+    out: pathlib.Path = pathlib.Path("runs/table")
+    """Folder for table.html, table.md, table.nc and the finished runs."""
+    quick: bool = False
+    """A few networks of each row, small and briefly trained."""
+    length: int | None = None
+    """Time steps of the adding task."""
+    hidden_size: int | None = None
+    """Units of a layer."""
+    steps: int | None = None
+    """Training updates of each seed at most."""
+    seeds: int | None = None
+    """Networks trained of each kind."""
+    seed: int = 0
+    """Seed of all randomness."""
+
+    def run(self) -> int:
+        """Measure the table; return the exit code."""
+        from ._table import run_table
+
+        sizes = {name: getattr(self, name) for name in ("length", "hidden_size", "steps", "seeds")}
+        return run_table(self.out, quick=self.quick, seed=self.seed, sizes=sizes)
+
+
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Selftest, tyro.conf.subcommand("selftest")]
+    | Annotated[Table, tyro.conf.subcommand("table")]
 )
 
 

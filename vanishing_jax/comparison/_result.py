@@ -97,8 +97,6 @@ def joined(runs: "Sequence[Sequence[xr.Dataset]]") -> "xr.Dataset":
 
 
 def _attributes(task: AbstractTask, settings: Mapping[str, Any]) -> dict[str, Any]:
-    versions = {name: version(name) for name in ("jax", "equinox", "optax", "numpy")}
-    versions |= {"vanishing_jax": __version__, "python": platform.python_version()}
     return {
         "task": task.name,
         "length": task.length,
@@ -106,8 +104,14 @@ def _attributes(task: AbstractTask, settings: Mapping[str, Any]) -> dict[str, An
         "metric": task.metric_name,
         "target": settings["target"] or "",
         "settings": json.dumps(settings),
-        "versions": json.dumps(versions),
+        "versions": json.dumps(versions()),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    found = {name: version(name) for name in ("jax", "equinox", "optax", "numpy")}
+    return {**found, "vanishing_jax": __version__, "python": platform.python_version()}
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import jax.random as jr
+
 from ..._types import Key
 from ...cells import (
     AbstractCell,
@@ -9,6 +11,7 @@ from ...cells import (
     GRUCell,
     LayerNormCell,
     LSTMCell,
+    StackedCell,
     VanillaCell,
 )
 
@@ -58,3 +61,28 @@ def make_cell(
         return LayerNormCell(cell, placement=placement)
     placement = "input" if normalization.endswith("input") else "recurrent"
     return BatchNormCell(cell, num_steps=length, placement=placement)
+
+
+def make_layers(
+    base: str,
+    normalization: str | None,
+    layers: tuple[str, float] | None,
+    sizes: tuple[int, int],
+    length: int,
+    *,
+    key: Key,
+) -> AbstractCell:
+    """Return what `make_cell` returns, or a stack of several; `layers` is (part, how many)."""
+    name, count = layers or ("layers", 1.0)
+    if count != int(count) or count < 1:
+        raise ValueError(f"expected `{name}` as a whole number of at least 1; got {count:g}.")
+    input_size, hidden_size = sizes
+    # One layer is the cell with the weights that it has without this part.
+    keys = jr.split(key, int(count)) if count > 1 else [key]
+    cells = [
+        make_cell(
+            base, normalization, hidden_size if layer else input_size, hidden_size, length, key=key
+        )
+        for layer, key in enumerate(keys)
+    ]
+    return cells[0] if count == 1 else StackedCell(cells, residual=name == "skip-layers")

@@ -14,7 +14,7 @@ _NAMES = (
     "lstm+layernorm", "gru+layernorm", "lstm+batchnorm+state-noise",
     "relu+he", "linear+orthogonal", "lstm+chrono", "lstm+forget-bias=0", "gru+chrono",
     "tanh+layernorm", "tanh+layernorm-separate", "tanh+batchnorm", "tanh+batchnorm-input",
-    "tanh+residual", "tanh+leaky",
+    "tanh+residual", "tanh+leaky", "tanh+layers", "tanh+skip-layers",
     "tanh+clip", "tanh+clip-value", "tanh+clip-state", "irnn+clip", "lstm+clip", "gru+clip",
     "tanh+tbptt", "tanh+soft-orthogonal", "tanh+orthogonal+band", "tanh+slow-recurrent",
     "tanh+sgd", "tanh+momentum", "tanh+rmsprop", "tanh+adam", "tanh+adamw", "tanh+decay",

@@ -11,6 +11,7 @@ from ._optimizers import OPTIMIZERS
 KINDS = (
     "cell",
     "normalization",
+    "layers",
     "recurrent initialization",
     "gate bias",
     "skip connection",
@@ -70,6 +71,8 @@ PARTS: dict[str, Part] = {
         "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1"
     ),
     "batchnorm-input": Part("normalization", "batch normalization of Ux per time step, gain 0.1"),
+    "layers": Part("layers", "{} of the cell, each on the hidden output of the one below", 2.0),
+    "skip-layers": Part("layers", "{} of the cell with skip connections across them", 2.0),
     "glorot": Part("recurrent initialization", "Glorot normal", None, mitigations.glorot),
     "he": Part("recurrent initialization", "He normal", None, mitigations.he),
     "orthogonal": Part(

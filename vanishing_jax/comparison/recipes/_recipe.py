@@ -9,7 +9,7 @@ from ..._types import Key
 from ...mitigations import Mitigation, chain
 from ...tasks import AbstractTask
 from ...training import SequenceModel
-from ._bases import BASES, make_cell
+from ._bases import BASES, make_layers
 from ._optimizers import OPTIMIZERS, make_optimizer
 from ._parts import KINDS, PARTS, TASK_LENGTH, described
 
@@ -87,9 +87,9 @@ class Recipe(NamedTuple):
         key_cell, key_mitigation, key_readout = jr.split(key, 3)
         mitigation = self.mitigation(task)
         base, normalization = self.parts[0][0], self.part("normalization")
-        cell = make_cell(
-            base, normalization, task.input_size, hidden_size, task.length, key=key_cell
-        )
+        layers = next((part for part in self.parts if PARTS[part[0]].kind == "layers"), None)
+        sizes = task.input_size, hidden_size
+        cell = make_layers(base, normalization, layers, sizes, task.length, key=key_cell)
         if mitigation.transform_cell is not None:
             cell = mitigation.transform_cell(cell, key=key_mitigation)
         model = SequenceModel(cell, task.output_size, every_step=task.every_step, key=key_readout)

@@ -1,0 +1,28 @@
+"""`vanishing-jax table`: the summary table of causes and mitigations, executed."""
+
+import pathlib
+from typing import Any
+
+import jax.random as jr
+
+from ..comparison import CAUSES, mitigation_table
+from ..comparison._mitigation_grid import shortened
+from ..report import mitigation_markdown, write_mitigation_table
+
+_QUICK: dict[str, Any] = {"length": 20, "hidden_size": 16, "steps": 1000, "seeds": 3}
+
+
+def run_table(out: pathlib.Path, *, quick: bool, seed: int, sizes: dict[str, int | None]) -> int:
+    """Measure the table, write and print it; return the exit code. Sizes of None are default."""
+    chosen: dict[str, Any] = {name: size for name, size in sizes.items() if size is not None}
+    ds = mitigation_table(
+        shortened(CAUSES) if quick else CAUSES,
+        **{**(_QUICK if quick else {}), **chosen},
+        out=out / "runs",
+        key=jr.key(seed),
+    )
+    paths = write_mitigation_table(out, ds)
+    print(mitigation_markdown(ds, compact=True))
+    for path in paths:
+        print(path)
+    return 0
