@@ -172,7 +172,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="chrono",
-        title="Copy memory, T = 50 blanks, LSTM: forget bias 1 or chrono initialization",
+        title="Copy memory, T = 50 blanks, LSTM with and without chrono",
         task="copy memory",
         length=70,
         hidden_size=64,
