@@ -22,7 +22,7 @@ expectation was written down (`_experiments.py`) before its experiment ran. Ever
   held-out loss trained the reported seeds; a seed that met a NaN counts as infinite. A recipe that
   names its rate (`lr=...`) was not tuned. On digits the rates were chosen on a part of the training
   images, not on the test images.
-- Adam throughout; batches of {batch}; `clip` clips the gradient at global norm 1. {precision}.
+- Adam throughout; `clip` clips the gradient at global norm 1. {precision}.
 - Loss and score are those of the last model on held-out sequences, the same for all recipes and
   seeds; not those of the best model. Seed k of each recipe sees the same training sequences.
 - Steps to target: the first record whose mean training loss (fresh sequences, except for digits)
@@ -122,7 +122,6 @@ def _method(result):
     seconds = sum(row["cpu_seconds"] for key in ("tuning", "final") for row in result[key])
     return METHOD.format(
         cost=f"{seconds / 60:.0f} min of one core",
-        batch=first["batch_size"],
         precision=f"All in {first['precision']}",
     )
 
@@ -133,8 +132,8 @@ def _experiment(one, result):
         for key in ("final", "tuning")
     )
     text = (
-        f"{one['length']} steps, {one['hidden_size']} units, {one['steps']} updates (tuning: "
-        f"{one['tuning_steps']}), {one['seeds']} seeds. Loss without any memory: "
+        f"{one['length']} steps, {one['hidden_size']} units, batches of {one['batch_size']}, "
+        f"{one['steps']} updates (tuning: {one['tuning_steps']}), {one['seeds']} seeds. Loss without any memory: "
         f"{one['baseline']:.4f}; target of the training loss: {one['target']:g}; score: "
         f"{one['metric']}."
     )

@@ -250,7 +250,7 @@ def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path):
     arguments = ["--quick", "--only", "copy 50", "--runs", str(tmp_path / "runs")]
     assert bench.main([*arguments, "--out", str(out)]) == 0
     first = json.loads(out.read_text())
-    assert [len(first[key]) for key in ("tuning", "final", "curves")] == [12, 6, 6]
+    assert [len(first[key]) for key in ("tuning", "final", "curves")] == [8, 4, 4]
     assert all(np.isfinite(row["test_loss"]) for row in first["final"])
     assert bench.main([*arguments, "--out", str(out)]) == 0  # loads everything, also the cost
     again = json.loads(out.read_text())
