@@ -133,9 +133,9 @@ def _experiment(one, result):
     )
     text = (
         f"{one['length']} steps, {one['hidden_size']} units, batches of {one['batch_size']}, "
-        f"{one['steps']} updates (tuning: {one['tuning_steps']}), {one['seeds']} seeds. Loss without any memory: "
-        f"{one['baseline']:.4f}; target of the training loss: {one['target']:g}; score: "
-        f"{one['metric']}."
+        f"{one['steps']} updates (tuning: {one['tuning_steps']}), {one['seeds']} seeds. Loss "
+        f"without any memory: {one['baseline']:.4f}; target of the training loss: "
+        f"{one['target']:g}; score: {one['metric']}."
     )
     parts = [text, _final_table(one, final)]
     if tuning:
