@@ -24,7 +24,8 @@ expectation was written down (`_experiments.py`) before its experiment ran. Ever
   images, not on the test images.
 - Adam throughout; `clip` clips the gradient at global norm 1. {precision}.
 - Loss and score are those of the last model on held-out sequences, the same for all recipes and
-  seeds; not those of the best model. Seed k of each recipe sees the same training sequences.
+  seeds; not those of the best model. The last training loss is the mean over the last record.
+  Seed k of each recipe sees the same training sequences.
 - Steps to target: the first record whose mean training loss (fresh sequences, except for digits)
   is below the target; "–" never.
 - Seconds: CPU time of one seed, compilation included (divided among the seeds trained together).
@@ -137,7 +138,8 @@ def _experiment(one, result):
         f"without any memory: {one['baseline']:.4f}; target of the training loss: "
         f"{one['target']:g}; score: {one['metric']}."
     )
-    parts = [text, _final_table(one, final)]
+    curves = [row for row in result["curves"] if row["experiment"] == one["name"]]
+    parts = [text, _final_table(one, final, curves)]
     if tuning:
         parts += ["Learning rates, loss of both tuning seeds (chosen: bold):"]
         parts += [_tuning_table(one, tuning, final)]
@@ -145,7 +147,7 @@ def _experiment(one, result):
     return "\n\n".join([*parts, f"Trained at commit {commits}."])
 
 
-def _final_table(one, rows):
+def _final_table(one, rows, curves):
     lines = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         mine = [row for row in rows if row["recipe"] == recipe]
@@ -158,6 +160,7 @@ def _final_table(one, rows):
             [
                 f"`{recipe}`",
                 f"{mine[0]['learning_rate']:g}",
+                ", ".join(_cell(row["loss"][-1]) for row in curves if row["recipe"] == recipe),
                 *(
                     ", ".join(_cell(row[key]) for row in mine)
                     for key in ("test_loss", "test_metric", "steps_to_target")
@@ -166,8 +169,9 @@ def _final_table(one, rows):
                 short(mine[0]["cpu_seconds"]),
             ]
         )
-    headings = ["recipe", "rate", "test loss, every seed", f"{one['metric']}, every seed"]
-    return table([*headings, "steps to target", "met a NaN", "s a seed"], lines)
+    headings = ["recipe", "rate", "last training loss", "test loss, every seed"]
+    headings += [f"{one['metric']}, every seed", "steps to target", "met a NaN", "s a seed"]
+    return table(headings, lines)
 
 
 def _cell(value):
@@ -182,7 +186,7 @@ def _tuning_table(one, rows, final):
         cells = []
         for rate in one["rates"]:
             mine = [r for r in rows if r["recipe"] == recipe and r["learning_rate"] == rate]
-            text = ", ".join(_cell(row["test_loss"]) for row in mine)
+            text = ", ".join(_cell(row["test_loss"]).replace("–", "NaN") for row in mine)
             cells.append(f"**{text}**" if rate == chosen.get(recipe) else text)
         lines.append([f"`{recipe}`", *cells])
     return table(["recipe", *(f"rate {rate:g}" for rate in one["rates"])], lines)
