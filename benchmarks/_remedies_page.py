@@ -9,6 +9,7 @@ from _sections import provenance, short, table
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that or remedies_notes.md, not this. -->
 # Do the remedies do what is said of them?"""
 
+WHY = "Variations of the IRNN, adding, T = 150"
 TOY = "**Toy sizes (`--quick`): nothing on this page says anything.**"
 
 METHOD = """## How it was measured
@@ -50,6 +51,8 @@ def page(result: dict[str, Any] | None, notes: str) -> str:
     for one in EXPERIMENTS:
         body = _experiment(done[one.name], result) if one.name in done else "Not run yet."
         parts.append(f"## {one.title}\n\n{body}")
+    found = result.get("why")
+    parts.append(f"## {WHY}\n\n{_why_section(found) if found else 'Not run yet.'}")
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -172,6 +175,34 @@ def _final_table(one, rows, curves):
     headings = ["recipe", "rate", "last training loss", "test loss, every seed"]
     headings += [f"{one['metric']}, every seed", "steps to target", "met a NaN", "s a seed"]
     return table(headings, lines)
+
+
+def _why_section(rows):
+    """Return the table of variations: what came of each seed, and how far W went."""
+    keys = ("test_loss", "steps_to_target", "nonfinite_step", "spectral_radius")
+    lines = []
+    for row in rows:
+        reached = sum(step is not None for step in row["steps_to_target"])
+        cells = [", ".join("–" if x is None else _cell(x) for x in row[key]) for key in keys]
+        gradient = max((x for x in row["first_gradient_norm"] if x is not None), default=None)
+        head = [row["name"], f"`{row['recipe']}`", f"{reached} of {len(row['seeds'])}"]
+        lines.append([*head, *cells, short(gradient), short(row["cpu_seconds"])])
+    headings = [
+        "variation",
+        "recipe",
+        "below 0.05",
+        "test loss",
+        "first below 0.05",
+        "NaN at update",
+    ]
+    headings += ["spectral radius of W at the end", "largest first gradient norm", "s a seed"]
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
+    return (
+        "1,500 updates, Adam at 1e-3, five seeds that the comparison does not use. The radius is "
+        "that of the last model, before the NaN if there was one; the first gradient norm is the "
+        f"mean over the first 50 updates, before clipping.\n\n{table(headings, lines)}\n\n"
+        f"Trained at commit {commits}."
+    )
 
 
 def _cell(value):

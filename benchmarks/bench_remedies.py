@@ -22,6 +22,7 @@ import _timing
 import jax
 import numpy as np
 from _experiments import EXPERIMENTS, Experiment, is_tuned
+from _why import why
 
 import vanishing_jax as vj
 
@@ -139,7 +140,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     out = _timing.RESULTS / "remedies.json"
     parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
-    parser.add_argument("--only", help="names of experiments, separated by commas")
+    parser.add_argument("--only", help="names of experiments, or why, separated by commas")
     parser.add_argument("--runs", type=pathlib.Path, help="folder that keeps every finished run")
     parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
     return parser.parse_args(arguments)
@@ -170,6 +171,9 @@ def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> Non
             content["curves"] += curves
             _timing.write(options.out, "remedies", settings, **content)
             _progress(one, recipe, found)
+    if options.only is None or "why" in options.only:
+        content["why"] = why(folder, options.quick)
+        _timing.write(options.out, "remedies", settings, **content)
 
 
 def _progress(one, recipe, rows):

@@ -257,13 +257,16 @@ def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path, monkeypa
     assert all(np.isfinite(row["test_loss"]) for row in first["final"])
     assert bench.main([*arguments, "--out", str(out)]) == 0  # loads everything, also the cost
     again = json.loads(out.read_text())
-    assert all(again[key] == first[key] for key in ("experiments", "tuning", "final", "curves"))
+    assert all(
+        again[key] == first[key] for key in ("experiments", "tuning", "final", "curves", "why")
+    )
 
     assert (
         load("make_readme").main(["--results", str(out.parent), "--out", str(tmp_path / "R")]) == 0
     )
     text = (tmp_path / "remedies.md").read_text()
     assert "`linear+orthogonal+lr=0.1`" in text and "not run yet" in text and "Toy sizes" in text
+    assert "| singular values of W held within 0.01 of 1 |" in text
     for name in ("remedies_curves", "remedies_rates"):
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
 
