@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import _timing
@@ -30,25 +31,23 @@ class Variant(NamedTuple):
 VARIANTS = (
     Variant("as compared", "irnn+clip+lr=0.001"),
     Variant("singular values of W held within 0.01 of 1", "irnn+clip+band=0.01+lr=0.001"),
-    Variant("not clipped", "irnn+lr=0.001"),
     Variant("clipped at 100", "irnn+clip=100+lr=0.001"),
-    Variant("clipped at 0.01", "irnn+clip=0.01+lr=0.001"),
     Variant("input weights ten times smaller", "irnn+clip+lr=0.001", 0.0174),
     Variant("input weights of Le et al.", "irnn+clip+lr=0.001", 0.001),
     Variant("100 units, input weights of the pilot runs", "irnn+clip+lr=0.001", 0.21, 100),
+    Variant("not clipped", "irnn+lr=0.001"),
+    Variant("clipped at 0.01", "irnn+clip=0.01+lr=0.001"),
 )
 
 
-def why(folder: pathlib.Path, quick: bool) -> list[dict[str, Any]]:
-    """Return a row for each variant; those finished are read from the folder."""
-    rows = []
+def why(folder: pathlib.Path, quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield a row for each variant; those finished are read from the folder."""
     for variant in VARIANTS[:2] if quick else VARIANTS:
         path = folder / "why" / f"{variant.name}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(_row(variant, quick)))
-        rows.append(json.loads(path.read_text()))
-    return rows
+        yield json.loads(path.read_text())
 
 
 def _row(variant: Variant, quick: bool) -> dict[str, Any]:

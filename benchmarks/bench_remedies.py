@@ -172,8 +172,12 @@ def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> Non
             _timing.write(options.out, "remedies", settings, **content)
             _progress(one, recipe, found)
     if options.only is None or "why" in options.only:
-        content["why"] = why(folder, options.quick)
-        _timing.write(options.out, "remedies", settings, **content)
+        content["why"] = []
+        for row in why(folder, options.quick):
+            content["why"].append(row)
+            _timing.write(options.out, "remedies", settings, **content)
+            losses = ", ".join("NaN" if x is None else f"{x:.4g}" for x in row["test_loss"])
+            print(f"{row['name']:48s} loss {losses}", file=sys.stderr, flush=True)
 
 
 def _progress(one, recipe, rows):
