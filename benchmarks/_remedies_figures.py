@@ -14,10 +14,11 @@ def draw_curves(result, path):
     for ax, one in zip(panels, result["experiments"], strict=True):
         rows = [row for row in result["curves"] if row["experiment"] == one["name"]]
         for i, recipe in enumerate(dict.fromkeys(row["recipe"] for row in rows)):
-            for row in (r for r in rows if r["recipe"] == recipe):
+            mine = [row for row in rows if row["recipe"] == recipe]
+            for row in mine:
                 loss = np.array([float(x) for x in row["loss"]])
                 steps = np.minimum(one["record_every"] * np.arange(1, len(loss) + 1), one["steps"])
-                label = recipe if row["seed"] == 0 else None
+                label = recipe if row is mine[0] else None
                 style = {"color": COLORS[i], "linestyle": LINE_STYLES[i], "linewidth": 1.1}
                 ax.plot(steps, loss, label=label, alpha=0.8, **style)
                 _mark_end(ax, steps, loss, one["steps"], COLORS[i])
@@ -84,7 +85,7 @@ def _draw_recipe(ax, i, recipe, rows, ceiling):
 
 
 def _panels(experiments):
-    rows = math.ceil(len(experiments) / 2)
+    rows = max(1, math.ceil(len(experiments) / 2))
     figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
     panels = list(figure.subplots(rows, 2, squeeze=False).ravel())
     for unused in panels[len(experiments) :]:

@@ -135,9 +135,10 @@ def _experiment(one, result):
         [row for row in result[key] if row["experiment"] == one["name"]]
         for key in ("final", "tuning")
     )
+    tuned = f" (tuning: {one['tuning_steps']})" if one["tuning_steps"] else ""
     text = (
         f"{one['length']} steps, {one['hidden_size']} units, batches of {one['batch_size']}, "
-        f"{one['steps']} updates (tuning: {one['tuning_steps']}), {one['seeds']} seeds. Loss "
+        f"{one['steps']} updates{tuned}, {one['seeds']} seeds. Loss "
         f"without any memory: {one['baseline']:.4f}; target of the training loss: "
         f"{one['target']:g}; score: {one['metric']}."
     )

@@ -126,7 +126,8 @@ def described(one: Experiment) -> dict[str, Any]:
     task = one.build_task()
     kept = ("name", "title", "hidden_size", "batch_size", "steps", "tuning_steps", "record_every")
     return {
-        **{key: getattr(one, key) for key in (*kept, "target", "seeds", "num_test")},
+        **{key: getattr(one, key) for key in (*kept, "target", "num_test")},
+        "seeds": len(one.seeds),
         "rates": list(one.rates),
         "recipes": list(one.recipes),
         "length": task.length,
@@ -140,7 +141,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     out = _timing.RESULTS / "remedies.json"
     parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
-    parser.add_argument("--only", help="names of experiments, or why, separated by commas")
+    parser.add_argument("--only", help="names of experiments, or why, separated by ;")
     parser.add_argument("--runs", type=pathlib.Path, help="folder that keeps every finished run")
     parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
     return parser.parse_args(arguments)
@@ -148,13 +149,17 @@ def parse(arguments=None):
 
 def main(arguments=None) -> int:
     options = parse(arguments)
-    chosen = [one for one in EXPERIMENTS if options.only is None or one.name in options.only]
+    chosen = [one for one in EXPERIMENTS if _is_chosen(one.name, options)]
     if options.quick:
         chosen = [one.toy() for one in chosen]
     with tempfile.TemporaryDirectory() as temporary:
         run(chosen, options, options.runs or pathlib.Path(temporary))
     print(f"wrote {options.out}", file=sys.stderr)
     return 0
+
+
+def _is_chosen(name, options):
+    return options.only is None or name in options.only.split(";")
 
 
 def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> None:
@@ -171,7 +176,7 @@ def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> Non
             content["curves"] += curves
             _timing.write(options.out, "remedies", settings, **content)
             _progress(one, recipe, found)
-    if options.only is None or "why" in options.only:
+    if _is_chosen("why", options):
         content["why"] = []
         for row in why(folder, options.quick):
             content["why"].append(row)
