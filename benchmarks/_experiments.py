@@ -221,5 +221,20 @@ EXPERIMENTS = (
         expected=(),
         seeds=tuple(range(2000, 2005)),
     ),
+    # Added after "digits": a smaller rate than tuning over few updates had chosen, and more updates.
+    Experiment(
+        name="digits, longer",
+        title="Sequential 8 x 8 digits, 4,000 updates, other seeds",
+        task="digits",
+        length=None,
+        hidden_size=64,
+        recipes=("tanh+clip+lr=0.001", "lstm+clip+lr=0.003", "gru+clip+lr=0.003"),
+        steps=4000,
+        tuning_steps=0,
+        record_every=200,
+        target=0.1,
+        expected=(),
+        seeds=tuple(range(2000, 2005)),
+    ),
 )
 """In the order in which they run."""
