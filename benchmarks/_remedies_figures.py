@@ -25,7 +25,7 @@ def draw_curves(result, path):
         ax.axhline(one["baseline"], color=GRAY, linewidth=0.8, label="without any memory")
         ax.set(yscale="log", xlabel="updates", ylabel=f"training loss ({one['seeds']} seeds)")
         _limit(ax, [float(x) for row in rows for x in row["loss"]], one["baseline"])
-        ax.set_title(one["title"], fontsize=10)
+        ax.set_title(one["title"], fontsize=9)
         ax.legend(fontsize=7)
     figure.savefig(path, dpi=100)
 
@@ -60,7 +60,7 @@ def draw_rates(result, path):
         ax.set_xticks(one["rates"], [f"{rate:g}" for rate in one["rates"]])
         ax.set_xticks([], minor=True)
         ax.set(ylabel=f"held-out loss after {one['tuning_steps']} updates")
-        ax.set_title(one["title"], fontsize=10)
+        ax.set_title(one["title"], fontsize=9)
         ax.legend(fontsize=7)
     figure.savefig(path, dpi=100)
 

@@ -146,9 +146,9 @@ def _experiment(one, result):
     parts = [text, _final_table(one, final, curves)]
     if tuning:
         parts += ["Learning rates, loss of both tuning seeds (chosen: bold):"]
-        parts += [_tuning_table(one, tuning, final)]
+        parts += [_tuning_table(one, tuning, final), _edges(one, tuning, final)]
     commits = ", ".join(dict.fromkeys(row["commit"] for row in [*tuning, *final]))
-    return "\n\n".join([*parts, f"Trained at commit {commits}."])
+    return "\n\n".join([*filter(None, parts), f"Trained at commit {commits}."])
 
 
 def _final_table(one, rows, curves):
@@ -176,6 +176,19 @@ def _final_table(one, rows, curves):
     headings = ["recipe", "rate", "last training loss", "test loss, every seed"]
     headings += [f"{one['metric']}, every seed", "steps to target", "met a NaN", "s a seed"]
     return table(headings, lines)
+
+
+def _edges(one, tuning, final):
+    """Say whose rate lies at the edge of the grid: a rate beyond it might be better."""
+    tuned = {row["recipe"] for row in tuning}
+    ends = (min(one["rates"]), max(one["rates"]))
+    at = {
+        row["recipe"]: row["learning_rate"]
+        for row in final
+        if row["recipe"] in tuned and row["learning_rate"] in ends
+    }
+    listed = ", ".join(f"`{recipe}` at {rate:g}" for recipe, rate in at.items())
+    return f"Chosen at the edge of the grid: {listed}." if at else ""
 
 
 def _why_section(rows):
@@ -208,7 +221,8 @@ def _why_section(rows):
 
 def _cell(value):
     value = float(value)
-    return "–" if math.isnan(value) else short(int(value) if value >= 100 else value)
+    # Numbers of updates as they are, not rounded to three digits.
+    return "–" if math.isnan(value) else short(int(value) if 100 <= value < 1e6 else value)
 
 
 def _tuning_table(one, rows, final):

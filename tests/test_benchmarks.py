@@ -239,6 +239,8 @@ def test_verdicts_count_seeds(load):
     assert verdict(low._replace(fails=True), gru=three)[0] == "yes"
     assert verdict(low._replace(sign=">"), gru=[0.2, "nan"])[0] == "no"
     assert verdict(low, lstm=four)[0] == "not run yet"
+    assert verdict(low, gru=[1.7e34, 0.5])[1] == "0 of 2 seeds; 0.5 to 1.7e+34"
+    assert page._cell(1.7e34) == "1.7e+34" and page._cell(1450.0) == "1450"
     order = plan.Order("gru first", "gru", "lstm")
     assert verdict(order, gru=[0.5, 0.6], lstm=[0.4, 0.3])[0] == "yes"
     assert verdict(order, gru=[0.5, 0.6], lstm=[0.4, 0.5])[1].startswith("3 of 4 pairs")
