@@ -27,7 +27,7 @@ def draw_curves(result, path):
         _limit(ax, [float(x) for row in rows for x in row["loss"]], one["baseline"])
         ax.set_title(one["title"], fontsize=9)
         ax.legend(fontsize=7)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=80)
 
 
 def _mark_end(ax, steps, loss, last, color):
@@ -62,7 +62,7 @@ def draw_rates(result, path):
         ax.set(ylabel=f"held-out loss after {one['tuning_steps']} updates")
         ax.set_title(one["title"], fontsize=9)
         ax.legend(fontsize=7)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=80)
 
 
 def _draw_recipe(ax, i, recipe, rows, ceiling):
