@@ -69,7 +69,7 @@ def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
     model, optimizer = recipe.build(task, size, key=key_model)
     if variant.input_std is not None:
         model = eqx.tree_at(
-            lambda m: m.cell.weight_xh, model, replace_fn=ft.partial(_scaled, variant)
+            lambda m: m.cell.weight_xh, model, replace_fn=ft.partial(_scaled, variant.input_std)
         )
     mitigation = recipe.mitigation(task)
     model, history = vj.training.train(
@@ -97,9 +97,9 @@ def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
     }
 
 
-def _scaled(variant: Variant, weight: jax.Array) -> jax.Array:
-    """Return the weights stretched to the variant's standard deviation about 0."""
-    return weight * (variant.input_std / math.sqrt(float((weight**2).mean())))
+def _scaled(std: float, weight: jax.Array) -> jax.Array:
+    """Return the weights stretched to a standard deviation of `std` about 0."""
+    return weight * (std / math.sqrt(float((weight**2).mean())))
 
 
 def _spectral_radius(weight: jax.Array) -> float:
