@@ -21,7 +21,7 @@ import numpy as np
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 # Options that name a folder of this machine; they are left out of the record.
-_PATHS = ("--out", "--cache")
+_PATHS = ("--out", "--cache", "--runs")
 
 # A call shorter than this is repeated inside one measurement.
 _SHORTEST = 0.05
@@ -134,7 +134,7 @@ def write(path: pathlib.Path, question: str, settings: dict, **content: Any) -> 
         "question": question,
         "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "versions": versions(),
         "settings": settings,
@@ -206,7 +206,7 @@ def _caches():
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every package that may take part."""
-    names = ["jax", "jaxlib", "numpy", "scipy", "equinox", "vanishing_jax", "python-flint"]
+    names = ["jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "vanishing_jax", "python-flint"]
     names += ["mpmath", "lyapax", "chaotax", "clvlib", "lyapynov", "torch"]
     found = {"python": platform.python_version()}
     for name in names:
@@ -217,7 +217,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _commit():
+def commit() -> str:
+    """Return the commit of this checkout, and whether it has changes."""
+
     def git(*arguments):
         folder = pathlib.Path(__file__).parent
         run = ["git", "-C", str(folder), *arguments]

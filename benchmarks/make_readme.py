@@ -1,4 +1,4 @@
-"""Write README.md and its figures from the JSON files under results/ and ideas.md.
+"""Write README.md, remedies.md and their figures from the JSON files under results/ and the notes.
 
 python benchmarks/make_readme.py
 """
@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
+from _remedies_figures import draw_curves, draw_rates
+from _remedies_page import page as remedies_page
 from _sections import accuracy, peers, speed, table, targets
 
 HERE = pathlib.Path(__file__).parent
@@ -96,12 +98,24 @@ def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> s
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
+def remedies(results: pathlib.Path, figures: pathlib.Path, notes: pathlib.Path) -> str:
+    """Return the page about remedies; draw its figures."""
+    result = load(results, "remedies")
+    if result:
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_curves(result, figures / "remedies_curves.png")
+        draw_rates(result, figures / "remedies_rates.png")
+    return remedies_page(result, notes.read_text() if notes.exists() else "")
+
+
 def _questions(loaded):
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
     for name, (question, command) in QUESTIONS.items():
         command = (loaded[name] or {}).get("command", command)
         rows.append([question, f"`{command}`", _duration(loaded[name])])
+    remedies = "[Do the remedies do what is said of them?](remedies.md)"
+    rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
@@ -119,6 +133,9 @@ def main(arguments=None) -> int:
     text = page(options.results, options.out.parent / "figures", HERE / "ideas.md")
     options.out.write_text(text)
     print(f"wrote {options.out}", file=sys.stderr)
+    out = options.out.parent / "remedies.md"
+    out.write_text(remedies(options.results, out.parent / "figures", HERE / "remedies_notes.md"))
+    print(f"wrote {out}", file=sys.stderr)
     return 0
 
 

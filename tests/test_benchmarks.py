@@ -203,8 +203,80 @@ def test_a_missing_package_is_a_row_that_says_so(load):
     assert "not installed" in peers.missing("no-such-package-anywhere")
 
 
+# --- remedies ---------------------------------------------------------------------------------
+
+
+def test_rate_is_the_best_of_all_seeds_and_a_dead_seed_rules_it_out(load):
+    losses = {1e-3: (0.4, 0.2), 3e-3: (0.1, float("nan")), 1e-2: (0.1, 0.3), 3e-2: (0.5, 0.0)}
+    rows = [{"learning_rate": r, "test_loss": x} for r, pair in losses.items() for x in pair]
+    assert load("bench_remedies").best_rate(rows) == 1e-2
+
+
+def test_rates_of_digits_are_chosen_without_the_reported_images(load):
+    one = next(x for x in load("_experiments").EXPERIMENTS if x.task == "digits")
+    task, tuning = one.build_task(), one.build_tuning_task()
+    assert len(tuning.train_targets) + len(tuning.test_targets) == len(task.train_targets)
+    both = np.concatenate([tuning.train_inputs, tuning.test_inputs])
+    assert np.array_equal(both, task.train_inputs)
+
+
+def test_verdicts_count_seeds(load):
+    plan, page = load("_experiments"), load("_remedies_page")
+
+    def verdict(expected, **scores):
+        score = getattr(expected, "score", "test_metric")
+        rows = [
+            {"experiment": "x", "recipe": recipe, score: value}
+            for recipe, values in scores.items()
+            for value in values
+        ]
+        return page.verdict(expected, "x", {"final": rows})
+
+    low = plan.Claim("low", "gru", "test_loss", "<", 0.1, share=0.8)
+    four, three = [0.01, 0.02, 0.03, 0.04, 0.5], [0.01, 0.02, 0.03, "nan", 0.5]
+    assert verdict(low, gru=four) == ("yes", "4 of 5 seeds; 0.01 to 0.5")
+    assert verdict(low, gru=three) == ("no", "3 of 5 seeds; 0.01 to 0.5; 1 without a value")
+    assert verdict(low._replace(fails=True), gru=three)[0] == "yes"
+    assert verdict(low._replace(sign=">"), gru=[0.2, "nan"])[0] == "no"
+    assert verdict(low, lstm=four)[0] == "not run yet"
+    assert verdict(low, gru=[1.7e34, 0.5])[1] == "0 of 2 seeds; 0.5 to 1.7e+34"
+    assert page._cell(1.7e34) == "1.7e+34" and page._cell(1450.0) == "1450"
+    order = plan.Order("gru first", "gru", "lstm")
+    assert verdict(order, gru=[0.5, 0.6], lstm=[0.4, 0.3])[0] == "yes"
+    assert verdict(order, gru=[0.5, 0.6], lstm=[0.4, 0.5])[1].startswith("3 of 4 pairs")
+
+
+@pytest.mark.slow
+def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path, monkeypatch):
+    bench, out = load("bench_remedies"), tmp_path / "results" / "remedies.json"
+    first = next(one for one in bench.EXPERIMENTS if one.name == "copy 50")
+    two = first._replace(recipes=("tanh+clip", "linear+orthogonal+lr=0.1"))
+    monkeypatch.setattr(bench, "EXPERIMENTS", [two])
+    arguments = ["--quick", "--runs", str(tmp_path / "runs")]
+    assert bench.main([*arguments, "--out", str(out)]) == 0
+    first = json.loads(out.read_text())
+    assert [len(first[key]) for key in ("tuning", "final", "curves")] == [4, 4, 4]
+    assert all(np.isfinite(row["test_loss"]) for row in first["final"])
+    assert bench.main([*arguments, "--out", str(out)]) == 0  # loads everything, also the cost
+    again = json.loads(out.read_text())
+    assert all(
+        again[key] == first[key] for key in ("experiments", "tuning", "final", "curves", "why")
+    )
+
+    assert (
+        load("make_readme").main(["--results", str(out.parent), "--out", str(tmp_path / "R")]) == 0
+    )
+    text = (tmp_path / "remedies.md").read_text()
+    assert "`linear+orthogonal+lr=0.1`" in text and "not run yet" in text and "Toy sizes" in text
+    assert "| singular values of W held within 0.01 of 1 |" in text
+    for name in ("remedies_curves", "remedies_rates"):
+        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
+
+
 def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
     if not (FOLDER / "README.md").exists():
         pytest.skip("no results yet")
     page = load("make_readme").page(FOLDER / "results", tmp_path, FOLDER / "ideas.md")
     assert (FOLDER / "README.md").read_text() == page, "run python benchmarks/make_readme.py"
+    page = load("make_readme").remedies(FOLDER / "results", tmp_path, FOLDER / "remedies_notes.md")
+    assert (FOLDER / "remedies.md").read_text() == page, "run python benchmarks/make_readme.py"
