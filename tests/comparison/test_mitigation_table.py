@@ -41,7 +41,9 @@ def test_a_linear_network_has_the_powers_of_its_weights():
     "cell",
     [
         lambda: linear([1.25, 0.5, 0.0]),
-        lambda: cells.LayerNormCell(cells.VanillaCell(2, N, key=jr.key(0))),  # n - 2 directions left of n
+        lambda: cells.LayerNormCell(
+            cells.VanillaCell(2, N, key=jr.key(0))
+        ),  # n - 2 directions left of n
     ],
 )
 def test_a_singular_product_has_no_condition_number(cell):

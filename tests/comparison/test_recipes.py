@@ -160,7 +160,9 @@ def test_layers_are_cells_of_their_own():
     assert [cell.cell.input_size for cell in layers] == [2, N, N]
     for cell in layers:
         assert isinstance(cell, cells.BatchNormCell) and cell.num_steps == TASK.length
-        np.testing.assert_allclose(cell.cell.weight_hh @ cell.cell.weight_hh.T, np.eye(N), atol=1e-5)
+        np.testing.assert_allclose(
+            cell.cell.weight_hh @ cell.cell.weight_hh.T, np.eye(N), atol=1e-5
+        )
     lower, middle, upper = (np.asarray(cell.cell.weight_hh) for cell in layers)
     assert not np.allclose(lower, middle) and not np.allclose(middle, upper)
     skipping = build("lstm+skip-layers")[0].cell
