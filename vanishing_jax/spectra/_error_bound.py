@@ -21,8 +21,8 @@ _SAFETY, _SAFETY_SINGLY, _SAFETY_TOGETHER = 32.0, 24.0, 48.0
 # happened, but much more for strongly graded chains, so no more than `_OVERLOOKED` times what the
 # probes say (together: with the factors that follow it, or times the growth, for one plain step
 # among exact ones is not probed).
-# Chosen by experiment, on the grid and on random chains of 27 families (the seeds 51 to 53 and 71 of
-# benchmarks/bench_accuracy.py), so only another seed tests them.
+# Chosen by experiment, on the grid and on random chains of 27 families (the seeds 51 to 53 and 71
+# of benchmarks/bench_accuracy.py), so only another seed tests them.
 _AMPLIFIED, _OVERLOOKED = 10.0, 64.0
 _AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.04, 320.0
 _OVERLOOKED_TOGETHER, _OVERLOOKED_SINGLY, _OVERLOOKED_PLAIN = 64 * 0.16, 64 * 40.0, 6 * 48.0

@@ -27,12 +27,11 @@ class Spectrum(eqx.Module):
     - `error_bound`: bound on the absolute error of each log (the relative error of the singular
       value) made by the arithmetic on the Jacobians given; it does not know how exact those are
       (see `rounding_of_jacobians`). It adds up what each factorization lost, times what became of
-      such a loss until the end, which is measured at a few steps of the run. Large for products of
-      repeated defective matrices, where rounding one entry of one factor would have changed the
-      answer as much. inf where the computation lost its footing.
-      Calibrated, not proven: it misses a rare step of large amplification between those measured.
-      Of 1800 spectra of small random chains two were off by more, up to 5.6 times, and with a
-      `tolerance` 17 values of a grid at n = 32, up to 32 times (`benchmarks/README.md`).
+      such a loss until the end: measured at a few steps, and block by block along the whole run.
+      Large for products of repeated defective matrices, where rounding one entry of one factor
+      would have changed the answer as much. inf where the computation lost its footing.
+      Calibrated, not proven: `benchmarks/README.md` says how often it failed on chains that did
+      not choose its factors.
     - `rounding_of_jacobians`: estimate of what rounding the Jacobians' entries to `dtype` may have
       changed in each log, same shape: what float32 Jacobians can give, whatever the arithmetic
       (`linearize(..., precision="float64")` gets around it). A few steps of the run tell how
