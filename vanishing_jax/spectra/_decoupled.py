@@ -32,8 +32,8 @@ from . import _moduli
 from ._amplification import Amplification, cut_lags
 from ._backend import cpu
 from ._checkpoint import Checkpoint, describe_walk
-from ._engine import Quantity, Records, Walk
-from ._error_bound import error_bound, rounding_of_jacobians
+from ._engine import Quantity, Walk
+from ._error_bound import Recorded, error_bound, rounding_of_jacobians
 from ._source import DenseSource, Direction
 from ._walk import (
     Run,
@@ -332,7 +332,7 @@ class _Matrices(NamedTuple):
 
     def finish(self, records, lags, dtype) -> Found:
         """Return what was found by all steps."""
-        joined = Records(*(np.concatenate(x, axis=1) for x in zip(*records, strict=True)))
+        joined = Recorded(*(np.concatenate(x, axis=1) for x in zip(*records, strict=True)))
         known, together, logs = amplification_of(self.walk), bool(self.run.limit > 0), joined.logs
         bounds = error_bound(joined, lags, known, together=together)
         rounding = rounding_of_jacobians(logs, lags, known, dtype)

@@ -1,10 +1,11 @@
 """How far the computed logs may be from the exact ones, from what the run itself lost."""
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ._amplification import Amplification
-from ._engine import Records
 
 _EPS = np.finfo(np.float64).eps
 
@@ -34,6 +35,15 @@ _LARGEST = 0.1
 _ROUNDED = 48.0
 
 
+class Recorded(NamedTuple):
+    """`_engine.Records` on the host."""
+
+    logs: Float[np.ndarray, "*batch record state"]
+    growth: Float[np.ndarray, "*batch record state"]
+    resolved: Bool[np.ndarray, "*batch record"]
+    amplified: Float[np.ndarray, "*batch record"]
+
+
 def allowed_growth(tolerance: float | None, steps: int) -> float:
     """Return the growth per factorization, over the root of its steps, that keeps the tolerance.
 
@@ -46,7 +56,7 @@ def allowed_growth(tolerance: float | None, steps: int) -> float:
 
 
 def error_bound(
-    records: Records,
+    records: Recorded,
     lags: Int[np.ndarray, "record"],
     amplification: Amplification | None = None,
     *,

@@ -136,12 +136,13 @@ def _begun(product):
 def add_cut(product: GradedProduct, history: History, lag, exact_steps) -> History:
     """Return the history with a cut at a block's end; `product` is the empty one there."""
     at, blocks = history.count, history.blocks
-    none, eye = jnp.zeros_like(blocks.segment_exponent), jnp.eye(*product.frame.shape[-2:])
+    none, frame = jnp.zeros_like(blocks.segment_exponent), product.frame
+    eye = jnp.eye(frame.shape[-1], dtype=frame.dtype)
     return History(
-        blocks._replace(segment_exponent=none, segment_triangle=eye.astype(product.frame.dtype)),
+        blocks._replace(segment_exponent=none, segment_triangle=eye),
         history.lag.at[at].set(lag),
         at + 1,
-        history.frame.at[at].set(product.frame),
+        history.frame.at[at].set(frame),
         history.exponent.at[at].set(blocks.segment_exponent),
         history.triangle.at[at].set(blocks.segment_triangle),
         history.growth.at[at].set(product.growth),

@@ -22,7 +22,8 @@ from ._backend import Backend, backend_for, walks_together
 from ._backend import cpu as cpu_backend
 from ._bits import ZERO
 from ._checkpoint import Checkpoint, describe_walk
-from ._engine import Quantity, Records, Walk
+from ._engine import Quantity, Walk
+from ._error_bound import Recorded
 from ._history import BLOCK
 from ._source import DenseSource, Direction, Source, StreamedSource, is_array
 
@@ -44,7 +45,7 @@ _LARGEST_EXPONENT = 2**28
 class Walked(NamedTuple):
     """What a walk recorded, as NumPy arrays, and how it went."""
 
-    records: Records
+    records: Recorded
     amplification: Amplification | None
     factorizations: int
     rejections: int
@@ -148,7 +149,7 @@ def _walk(chain, s, t, lags, backward, run: Run, checkpoint: Checkpoint, bar) ->
             if state is not saved:
                 checkpoint.save(_packed(state, batch))
     walk = state.walk
-    records = Records(*_joined(state.records, batch))
+    records = Recorded(*_joined(state.records, batch))
     amplified = amplification_of(walk)
     counts = [int(np.sum(n)) for n in (walk.factorizations, walk.rejections, walk.exact_steps)]
     return Walked(records, amplified, *counts)
@@ -194,7 +195,7 @@ def run_stretch(
     pad = bucket_size(len(ahead), _FEWEST_STOPS) - len(ahead)
     flags = [np.pad(x, (0, pad)) for x in (wanted, np.isin(ahead, blocks), np.isin(ahead, cuts))]
     lag, count = np.pad(ahead, (0, pad)).astype(np.int32), np.asarray(len(ahead), np.int32)
-    stops = _engine.Stops(lag, *flags, count)
+    stops = _engine.Stops(lag, flags[0], flags[1], flags[2], count)
     arguments = stops, np.asarray(run.limit, np.float64)
     options: dict[str, Any] = {
         "quantity": run.quantity,
@@ -310,7 +311,7 @@ def _restore(checkpoint: Checkpoint, walk: Walk) -> _State:
         ) from error
 
 
-_RECORDS = tuple(f"records.{name}" for name in Records._fields)
+_RECORDS = tuple(f"records.{name}" for name in Recorded._fields)
 
 
 def _name(path) -> str:
