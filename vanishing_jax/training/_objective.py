@@ -55,9 +55,9 @@ def objective(
 def _forward(model: Any, inputs: PyTree, batch_statistics: bool, checkpoint: bool):
     """Return (outputs, final states or None) of a batch in training."""
     if not batch_statistics:
-        # A model is any callable; only checkpoints need to know its scan.
-        run = (lambda x: model.run(x, checkpoint=True)[0]) if checkpoint else model
-        return jax.vmap(run)(inputs), None
+        if isinstance(model, SequenceModel):
+            return model.run_batch(inputs, checkpoint=checkpoint)[0], None
+        return jax.vmap(model)(inputs), None  # a model is any callable
     if isinstance(inputs, Padded):
         raise ValueError(
             "expected sequences of one length for batch normalization, whose statistics belong to "
