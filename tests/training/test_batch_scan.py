@@ -36,10 +36,13 @@ def model_of(name, every_step=False):
     return eqx.combine(jax.tree.unflatten(treedef, moved), static)
 
 
-def batch_of(time, padded=False):
-    inputs = jr.normal(jr.key(1), (BATCH, time, D))
+def batch_of(time):
+    return jr.normal(jr.key(1), (BATCH, time, D))
+
+
+def padded_batch_of(time):
     lengths = jnp.asarray([1, time, max(1, time - 2), time, max(1, time // 2)], jnp.int32)
-    return Padded(inputs, lengths) if padded else inputs
+    return Padded(batch_of(time), lengths)
 
 
 def plain(model, inputs):
@@ -113,7 +116,7 @@ def test_every_part_of_an_affine_cell_makes_its_call(name):
     ],
 )
 def test_gradients_are_those_of_automatic_differentiation(name, time, every_step, padded):
-    model, inputs = model_of(name, every_step), batch_of(time, padded)
+    model, inputs = model_of(name, every_step), (padded_batch_of if padded else batch_of)(time)
     found, expected = (results(model, inputs, forward) for forward in (fast, plain))
     if time > 1:  # from h = 0 one step has no gradient by the recurrent weights
         assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(expected))
@@ -135,7 +138,7 @@ def test_gradients_survive_saturation():
 def test_garbage_beyond_the_end_changes_no_gradient_in_a_bit():
     model, found = model_of("lstm"), []
     for garbage in (0.0, jnp.nan):
-        inputs = batch_of(6, padded=True)
+        inputs = padded_batch_of(6)
         inside = inputs.mask(6)[..., None]
         values = jnp.where(inside, inputs.values, jnp.asarray(garbage, inputs.values.dtype))
         found.append(results(model, Padded(values, inputs.length), fast))

@@ -29,7 +29,7 @@ class AbstractAffineCell(AbstractCell):
 
     @abc.abstractmethod
     def affine_maps(self) -> tuple[AffineMap, ...]:
-        """Return the maps, one for each array of preactivations that `advance` takes."""
+        """Return the maps, one for each array of preactivations; all have as many rows."""
 
     @abc.abstractmethod
     def advance(self, state: PyTree, preactivations: Sequence[Array]) -> PyTree:

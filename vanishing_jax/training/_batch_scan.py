@@ -36,7 +36,13 @@ def scan_batch(
     # Shapes are checked, with the cell's own words, where the definition of the step is.
     jax.eval_shape(cell, cell.initial_state(), jax.tree.map(lambda leaf: leaf[0, 0], inputs))
     maps = cell.affine_maps()
-    matrices = tuple(map(_matrix, maps))
+    parts = [(m.hidden is not None, m.input is not None) for m in maps]
+    kinds = list(dict.fromkeys(parts))
+    # One product for all maps of the same vectors: fewer kernels, which small networks wait for.
+    matrices = tuple(
+        jnp.concatenate([_matrix(m) for m, p in zip(maps, parts, strict=True) if p == kind], axis=1)
+        for kind in kinds
+    )
     start = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf, (inputs.shape[0], *leaf.shape)), cell.initial_state()
     )
@@ -46,7 +52,8 @@ def scan_batch(
         # Without its arrays: `advance` must not depend on what no gradient would reach.
         eqx.filter(cell, eqx.is_array, inverse=True),
         hidden_output(cell, cell.initial_state()).size,
-        tuple((m.hidden is not None, m.input is not None) for m in maps),
+        tuple(kinds),
+        tuple(kinds.index(p) for p in parts),
     )
     mask = None if mask is None else mask.T
     final, hidden = _scan(step, every_step)(matrices, start, driving, mask)
@@ -65,7 +72,8 @@ class _Step(NamedTuple):
 
     cell: Any
     hidden_size: int
-    parts: tuple[tuple[bool, bool], ...]  # of each map: whether it takes h, and the input
+    parts: tuple[tuple[bool, bool], ...]  # of each product: whether it takes h, and the input
+    order: tuple[int, ...]  # of each preactivation: the product that it is a part of
 
     def hidden(self, state: PyTree) -> Float[Array, "batch hidden"]:
         return hidden_output(self.cell, state)
@@ -75,7 +83,7 @@ class _Step(NamedTuple):
         return jax.tree.map(jnp.add, state, *pull(increment))
 
     def operands(self, hidden: Array, driving: Array) -> list[Array]:
-        """Return of each map the row vectors that its matrix multiplies: [h, x, 1] or less."""
+        """Return of each product the row vectors on its left: [h, x, 1] or less."""
 
         def operand(takes_h, takes_input):
             driven = driving if takes_input else driving[..., -1:]
@@ -96,7 +104,11 @@ class _Step(NamedTuple):
         return [x @ matrix for x, matrix in zip(operands, matrices, strict=True)]
 
     def advance(self, state: PyTree, preactivations: list[Array], inside: Array | None) -> PyTree:
-        new = jax.vmap(self.cell.advance)(state, preactivations)
+        pieces = [
+            iter(jnp.split(p, self.order.count(kind), axis=-1))
+            for kind, p in enumerate(preactivations)
+        ]
+        new = jax.vmap(self.cell.advance)(state, [next(pieces[kind]) for kind in self.order])
         if inside is None:
             return new
         return jax.tree.map(lambda a, b: jnp.where(inside[:, None], a, b), new, state)
@@ -105,7 +117,7 @@ class _Step(NamedTuple):
 def _scan(step: _Step, every_step: bool) -> Callable:
     """Return the scan as a function of matrices, first states, driving and mask, time first."""
 
-    def forward(matrices, start, driving, mask, keep):
+    def forward(matrices, start, driving, mask, keep=False):
         def advance(state, now):
             x, inside = now
             preactivations = step.preactivations(matrices, state, x)
@@ -118,7 +130,7 @@ def _scan(step: _Step, every_step: bool) -> Callable:
 
     @jax.custom_vjp
     def scan(matrices, start, driving, mask):
-        return forward(matrices, start, driving, mask, False)[0]
+        return forward(matrices, start, driving, mask)[0]
 
     def backward(residuals, gradient):
         matrices, driving, mask, (states, preactivations) = residuals
@@ -131,7 +143,7 @@ def _scan(step: _Step, every_step: bool) -> Callable:
         (state, of_matrices), of_driving = jax.lax.scan(pull, start, chunks, reverse=True)
         return of_matrices, state, of_driving.reshape(driving.shape), None
 
-    scan.defvjp(lambda *args: forward(*args, True), backward)
+    scan.defvjp(ft.partial(forward, keep=True), backward)
     return scan
 
 
