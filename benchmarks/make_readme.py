@@ -13,6 +13,7 @@ from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
 from _sections import accuracy, peers, speed, table, targets
+from _training_sections import training
 
 HERE = pathlib.Path(__file__).parent
 
@@ -40,6 +41,7 @@ QUESTIONS = {
     },
     "accuracy": ("How accurate, and is the bound honest?", "python benchmarks/bench_accuracy.py"),
     "peers": ("What do other tools give?", "python benchmarks/bench_peers.py"),
+    "training": ("How fast is training, against what else?", "python benchmarks/bench_training.py"),
 }
 TITLES = {
     "spectrum": "Speed: one trajectory",
@@ -48,18 +50,20 @@ TITLES = {
     "spectrum_both_cores": "Speed: all cores, wall time",
     "accuracy": "Accuracy",
     "peers": "Other tools",
+    "training": "Training",
 }
 
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that file or ideas.md, not this one. -->
-# Benchmarks of the spectrum engine
+# Benchmarks of the spectrum engine and of training
 
 {questions}
 
 Each takes `--quick` (toy sizes, about a minute) and `--help`. `--cache DIR` keeps the exact
 references between runs; they are most of the time of `bench_accuracy.py`. Needed beyond the
 package: `pip install python-flint mpmath` (exact references; without python-flint only toy sizes)
-and, for `bench_peers.py`, any of `lyapax chaotax clvlib lyapynov pynamicalsys torch`; what is
-missing gives a row that says so. The package itself depends on none of them.
+and, for `bench_peers.py`, any of `lyapax chaotax clvlib lyapynov pynamicalsys torch`; for
+`bench_training.py`, `torch` and `flax`. What is missing gives a row that says so. The package
+itself depends on none of them.
 
 How it is measured: one process, bound to one core and one BLAS thread; all alternatives in turn,
 round by round, and ratios taken within a round; medians and quartiles over the rounds; CPU time of
@@ -91,6 +95,7 @@ def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> s
     if rows:
         parts.append(f"## Targets\n\n{targets(rows)}")
     sections = {**dict.fromkeys(SPEED, speed), "accuracy": accuracy, "peers": peers}
+    sections["training"] = training
     for name, section in sections.items():
         result = loaded[name]
         parts.append(f"## {TITLES[name]}\n\n{section(result) if result else 'Not run yet.'}")

@@ -4,6 +4,7 @@ import importlib
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -186,6 +187,28 @@ def test_speed_and_accuracy_run_at_toy_size_and_make_a_page(load, tmp_path):
     assert "spectrum at every lag" in text and "Ginibre" in text
     assert "Not run yet." in text  # the comparison with other tools
     assert (tmp_path / "figures" / "error_and_bound.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_training_runs_at_toy_size_and_makes_a_section(load, tmp_path):
+    out, bench = tmp_path / "training.json", load("bench_training")
+    arguments = ["--quick", "--only", "step", "--cells", "tanh", "--out", str(out)]
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert bench.main(arguments) == 0
+    result = json.loads(out.read_text())
+    rows = {row["method"]: row for row in result["rows"]}
+    for name in ("vanishing_jax", "plain scan", "Flax"):
+        assert rows[name]["difference"] < 1e-5 and rows[name]["seconds_median"] > 0
+    section = load("_training_sections").training(result)
+    assert "**vanishing_jax**" in section and "against the plain scan, median" in section
+
+
+def test_alternatives_of_other_weights_are_found_out(load):
+    bench, recurrent = load("bench_training"), load("_recurrent")
+    gradient = {"weight_hh": np.ones((2, 2))}
+    right = recurrent.Step(None, 1.0, gradient, None)
+    wrong = recurrent.Step(None, 1.0, {"weight_hh": np.array([[1.0, 1.0], [1.0, 1.5]])}, None)
+    assert bench.difference(right, right) == 0 and bench.difference(wrong, right) == 0.5
 
 
 @pytest.mark.parametrize("name", ["float32-underflow", "wrong-order"])

@@ -1,6 +1,6 @@
 """The gated recurrent unit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from .. import _stable
 from .._types import Array, ArrayLike, Key, PyTree
-from ._base import AbstractCell
+from ._affine import AbstractAffineCell, AffineMap
 from ._weights import (
     Initializer,
     check_sizes,
@@ -23,7 +23,7 @@ from ._weights import (
 )
 
 
-class GRUCell(AbstractCell):
+class GRUCell(AbstractAffineCell):
     r"""The gated recurrent unit, in the form that resets after the recurrent product.
 
     $$r, z = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
@@ -98,8 +98,21 @@ class GRUCell(AbstractCell):
         check_vector("GRUCell", "input", input, self.input_size)
         reset_h, update_h, new_h = jnp.split(self.weight_hh @ state, 3)
         reset_x, update_x, new_x = jnp.split(self.weight_xh @ input + self.bias, 3)
-        gates = reset_h + reset_x, update_h + update_x
-        return gated(*gates, lambda r: new_x + r * (new_h + self.bias_n), state)
+        return self.advance(
+            state, (reset_h + reset_x, update_h + update_x, new_h + self.bias_n, new_x)
+        )
+
+    def affine_maps(self) -> tuple[AffineMap, ...]:
+        """Return the maps of r, of z, and of the two parts of n: inside the reset, outside."""
+        weights = (self.weight_hh, self.weight_xh, self.bias)
+        reset, update, new = zip(*(jnp.split(w, 3) for w in weights), strict=True)
+        inside, outside = AffineMap(new[0], None, self.bias_n), AffineMap(None, new[1], new[2])
+        return AffineMap(*reset), AffineMap(*update), inside, outside
+
+    def advance(self, state: PyTree, preactivations: Sequence[Array]) -> Array:
+        """Return the next h."""
+        reset, update, new_h, new_x = preactivations
+        return gated(reset, update, lambda r: new_x + r * new_h, state)
 
     def initial_state(self) -> Array:
         """Return h = 0."""
@@ -121,11 +134,11 @@ class GRUCell(AbstractCell):
 
 
 def gated(
-    reset: Float[Array, "hidden"],
-    update: Float[Array, "hidden"],
+    reset: Float[Array, "*batch hidden"],
+    update: Float[Array, "*batch hidden"],
     new: Callable[[Array], Array],
-    h: Float[ArrayLike, "hidden"],
-) -> Float[Array, "hidden"]:
+    h: Float[ArrayLike, "*batch hidden"],
+) -> Float[Array, "*batch hidden"]:
     """Return the next h; arguments are pre-activations, that of the new content given the reset."""
     # The order of these calls is the order of gate_names.
     r, z = _stable.sigmoid(reset), _stable.sigmoid(update)

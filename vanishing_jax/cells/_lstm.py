@@ -1,6 +1,6 @@
 """The long short-term memory cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from .. import _stable
 from .._types import Array, ArrayLike, Key, PyTree
-from ._base import AbstractCell
+from ._affine import AbstractAffineCell, AffineMap
 from ._weights import (
     Initializer,
     check_pair,
@@ -24,7 +24,7 @@ from ._weights import (
 )
 
 
-class LSTMCell(AbstractCell):
+class LSTMCell(AbstractAffineCell):
     r"""The long short-term memory with forget gate, without peepholes.
 
     $$i, f, o = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
@@ -100,8 +100,19 @@ class LSTMCell(AbstractCell):
         """Return the next (h, c)."""
         check_pair("LSTMCell", state, self.hidden_size)
         check_vector("LSTMCell", "input", input, self.input_size)
-        h, c = state
-        return gated(self.weight_hh @ h + self.weight_xh @ input + self.bias, c)
+        h, _ = state
+        preactivations = self.weight_hh @ h + self.weight_xh @ input + self.bias
+        return self.advance(state, jnp.split(preactivations, 4))
+
+    def affine_maps(self) -> tuple[AffineMap, ...]:
+        """Return the maps of i, f, g and o."""
+        weights = (self.weight_hh, self.weight_xh, self.bias)
+        return tuple(AffineMap(*m) for m in zip(*(jnp.split(w, 4) for w in weights), strict=True))
+
+    def advance(self, state: PyTree, preactivations: Sequence[Array]) -> tuple[Array, Array]:
+        """Return the next (h, c)."""
+        _, c = state
+        return gated(preactivations, c)
 
     def initial_state(self) -> tuple[Array, Array]:
         """Return h = 0, c = 0."""
@@ -124,12 +135,12 @@ class LSTMCell(AbstractCell):
 
 
 def gated(
-    preactivation: Float[Array, "four_hidden"],
-    c: Float[ArrayLike, "hidden"],
+    preactivations: Sequence[Float[Array, "*batch hidden"]],
+    c: Float[ArrayLike, "*batch hidden"],
     read: Callable[[Array], Array] = lambda c: c,
 ) -> tuple[Array, Array]:
     """Return the next (h, c); `read(c)` is what the output sees of c before the tanh."""
-    i, f, g, o = jnp.split(preactivation, 4)
+    i, f, g, o = preactivations
     # The order of these calls is the order of gate_names.
     i, f = _stable.sigmoid(i), _stable.sigmoid(f)
     g, o = _stable.tanh(g), _stable.sigmoid(o)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import jax.numpy as jnp
+
 from .._types import Array, PyTree
 from . import _gru, _lstm
 from ._gru import GRUCell
@@ -72,7 +74,7 @@ def normalized_step(
         h, c = state
         preactivation = join("", cell.weight_hh @ h, cell.weight_xh @ input) + cell.bias
         read = (lambda c: c) if placement == "input" else (lambda c: norm("cell", c))
-        return _lstm.gated(preactivation, c, read)
+        return _lstm.gated(jnp.split(preactivation, 4), c, read)
     check_vector(name, "state", state, n)
     recurrent, driven = cell.weight_hh @ state, cell.weight_xh @ input
     if isinstance(cell, VanillaCell):

@@ -1,6 +1,6 @@
 """The plain (Elman) recurrent cell, with tanh, ReLU, sigmoid, no or any own nonlinearity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from .. import _stable
 from .._types import Array, Key, PyTree
-from ._base import AbstractCell
+from ._affine import AbstractAffineCell, AffineMap
 from ._weights import (
     Initializer,
     check_sizes,
@@ -74,7 +74,7 @@ def identity_initializer(scale: float = 1.0) -> Initializer:
     return initializer
 
 
-class VanillaCell(AbstractCell):
+class VanillaCell(AbstractAffineCell):
     r"""The plain recurrent cell $h' = \phi(W_{hh} h + W_{xh} x + b)$.
 
     The state is one array $h$ of shape `(hidden_size,)`. Initially $W_{hh}$ and $W_{xh}$ are Glorot
@@ -146,6 +146,15 @@ class VanillaCell(AbstractCell):
         preactivation = self.weight_hh @ state + self.weight_xh @ input
         if self.bias is not None:
             preactivation = preactivation + self.bias
+        return self.advance(state, (preactivation,))
+
+    def affine_maps(self) -> tuple[AffineMap, ...]:
+        """Return the one map."""
+        return (AffineMap(self.weight_hh, self.weight_xh, self.bias),)
+
+    def advance(self, state: PyTree, preactivations: Sequence[Array]) -> Array:
+        """Return the next h."""
+        (preactivation,) = preactivations
         return self.activation(preactivation)
 
     def initial_state(self) -> Array:

@@ -59,6 +59,8 @@ def _forward(
     model: Any, inputs: PyTree, hooks: Hooks, batch_statistics: bool, checkpoint: bool, key: Key
 ):
     """Return (outputs, final states or None) of a batch in training."""
+    if not batch_statistics and hooks.initial_state is None and isinstance(model, SequenceModel):
+        return model.run_batch(inputs, checkpoint=checkpoint)[0], None
     if not (batch_statistics or checkpoint) and hooks.initial_state is None:
         return jax.vmap(model)(inputs), None  # any callable: only the rest needs to know its scan
     if batch_statistics:
