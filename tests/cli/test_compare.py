@@ -130,12 +130,17 @@ def test_ctrl_c_while_compiling_exits_with_its_code(folder, tmp_path):
         [sys.executable, "-c", CALL, *command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         cwd=pathlib.Path(__file__).parents[2],
+        # A test suite in the background of a shell ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    while not (tmp_path / "settings.json").exists():
-        time.sleep(0.05)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    try:
+        while not (tmp_path / "settings.json").exists():
+            time.sleep(0.05)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert out == "" and "to go on: vanishing-jax compare --recipes gru" in err
 
