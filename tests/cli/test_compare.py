@@ -126,12 +126,12 @@ def test_ctrl_c_while_compiling_exits_with_its_code(folder, tmp_path):
     endless = ["--steps", "1000000000"]
     command = ["compare", "--recipes", "gru", *SETTINGS, *endless, "--out", str(tmp_path)]
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    # A test suite in the background of a shell ignores Ctrl-C, and its children would too.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     process = subprocess.Popen(
-        [sys.executable, "-c", CALL, *command],
+        [sys.executable, "-c", heeding + CALL, *command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         cwd=pathlib.Path(__file__).parents[2],
-        # A test suite in the background of a shell ignores Ctrl-C, and its children would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         while not (tmp_path / "settings.json").exists():
