@@ -155,11 +155,9 @@ def start(n: int, dtype, *, quantity: Quantity) -> Walk:
     zero, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
     cap = jnp.full((), MAX_INTERVAL, jnp.int32)
     failed, exact_from = jnp.zeros((), bool), jnp.full((), EXACT_FROM, dtype)
-    counts, sizes = (
-        (zero, one, cap, zero, zero, zero, zero),
-        (jnp.zeros((), dtype), jnp.ones((), dtype)),
-    )
-    return Walk(product, *counts, failed, exact_from, *sizes, history)
+    lost, spread = jnp.zeros((), dtype), jnp.ones((), dtype)
+    counts = zero, one, cap, zero, zero, zero, zero
+    return Walk(product, *counts, failed, exact_from, lost, spread, history)
 
 
 @filter_jit
