@@ -4,9 +4,10 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Inexact
+from jaxtyping import Bool, Inexact
 
 from .._types import Array, PyTree
 from ._base import AbstractCell
@@ -19,8 +20,8 @@ class AbstractDiagonalCell(AbstractCell):
     A subclass says what a and b are, and which state a sequence starts from. All else follows: the
     Jacobian is diag(a), a product of them the product of the a, and neither depends on the state.
     So whoever runs whole sequences may compute a and b of all steps at once and then solve the
-    recurrence by any method: `rollout` and `SequenceModel.run_batch` do. There is no recurrent
-    matrix for `map_recurrent` to change.
+    recurrence by any method (`associative_states`). There is no recurrent matrix for
+    `map_recurrent` to change.
     """
 
     @abc.abstractmethod
@@ -47,6 +48,36 @@ class AbstractDiagonalCell(AbstractCell):
     def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
         """Return None: the recurrent weights are no matrix."""
         return None
+
+
+def associative_states(
+    cell: AbstractCell,
+    state0: Inexact[Array, "hidden"],
+    inputs: PyTree,
+    mask: Bool[Array, "time"] | None = None,
+) -> Inexact[Array, "time hidden"]:
+    """Return the states h_1..h_T by a parallel scan: O(log T) stages, of O(T) work together.
+
+    Two steps in a row are one, h -> a2 (a1 h + b1) + b2, and this is associative. Where `mask` is
+    False the state stays. Equal to the scan to rounding for |a| <= 1; products of a that overflow
+    give NaN.
+    """
+    if not isinstance(cell, AbstractDiagonalCell):
+        raise TypeError(
+            "expected method='scan' for a cell that is not affine and diagonal in its state; got "
+            f"method='associative' for {type(cell).__name__}. It is for LRUCell, S4DCell, "
+            "SelectiveCell, MinGRUCell and MinLSTMCell."
+        )
+    a, b = jax.vmap(cell.affine_step)(inputs)
+    if mask is not None:
+        a, b = (jnp.where(mask[:, None], x, jnp.asarray(y, x.dtype)) for x, y in ((a, 1), (b, 0)))
+    b = b.at[0].add(a[0] * state0)
+
+    def after(first, second):
+        (a1, b1), (a2, b2) = first, second
+        return a2 * a1, a2 * b1 + b2
+
+    return jax.lax.associative_scan(after, (a, b))[1]
 
 
 def part_dtype(dtype: Any) -> Any:

@@ -53,6 +53,8 @@ _WRAPPERS = {
     LayerNormCell: ("placement", "epsilon"),
     BatchNormCell: ("placement", "epsilon", "num_steps"),
 }
+# Made without initializers for a recurrent matrix: they have none.
+_DIAGONAL = tuple(kind for kind in _FIELDS if issubclass(kind, AbstractDiagonalCell))
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
 
@@ -266,7 +268,7 @@ def from_arrays(
     kind: Any, input_size: int, hidden_size: int, arrays: dict[str, Any], **options: Any
 ) -> Any:
     """Return a cell of class `kind` with the given weights; shapes are checked."""
-    if not issubclass(kind, AbstractDiagonalCell):
+    if kind not in _DIAGONAL:
         options |= {"recurrent_initializer": _zeros, "input_initializer": _zeros}
     return fill(kind(input_size, hidden_size, key=jax.random.key(0), **options), arrays)
 
