@@ -1,7 +1,5 @@
 """Running a cell over a sequence."""
 
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -34,9 +32,7 @@ class Trajectory(eqx.Module):
         return f"Trajectory(steps={self.num_steps}, states={states}, inputs={inputs})"
 
 
-def rollout(
-    cell, state0: PyTree, inputs: PyTree, *, method: Literal["scan", "associative"] = "scan"
-) -> Trajectory:
+def rollout(cell, state0: PyTree, inputs: PyTree, *, method: str = "scan") -> Trajectory:
     """Return the trajectory s_t = cell(s_{t-1}, x_t), t = 1..T.
 
     Jittable and differentiable; batches by `jax.vmap` over `state0` and `inputs`.

@@ -1,7 +1,7 @@
 """Diagonal state space models: S4D."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -79,15 +79,15 @@ class S4DCell(AbstractDiagonalCell):
     frequency: Float[Array, "input modes"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
-    discretization: Literal["zoh", "bilinear"] = eqx.field(static=True)
+    discretization: str = eqx.field(static=True)
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        initial: Literal["lin", "inv"] = "lin",
-        discretization: Literal["zoh", "bilinear"] = "zoh",
+        initial: str = "lin",
+        discretization: str = "zoh",
         step_min: float = 0.001,
         step_max: float = 0.1,
         dtype: Any = None,

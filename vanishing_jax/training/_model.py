@@ -2,7 +2,7 @@
 
 import functools as ft
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -54,7 +54,7 @@ class SequenceModel(eqx.Module):
     weight: Float[Array, "output hidden"]
     bias: Float[Array, " output"]
     every_step: bool = eqx.field(static=True)
-    method: Literal["scan", "associative"] = eqx.field(static=True)
+    method: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SequenceModel(eqx.Module):
         output_size: int,
         *,
         every_step: bool = False,
-        method: Literal["scan", "associative"] = "scan",
+        method: str = "scan",
         key: Key,
     ):
         self.cell, self.every_step, self.method = as_cell(cell), every_step, method
