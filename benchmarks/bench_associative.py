@@ -1,7 +1,7 @@
 """Does a parallel scan pay for linear recurrences? `rollout` by both methods, and its gradient.
 
-The same cell, weights and inputs; states (and gradients) are compared before anything is timed; the
-two in turn, round by round; CPU time on one core, wall time on an accelerator; compilation apart. A
+The same cell, weights and inputs; states (and gradients) are compared, too; the two in turn, round
+by round; CPU time on one core, wall time on an accelerator; the first call, which compiles, apart. A
 ratio above 1 says that the parallel scan is faster than the scan. One stage of it works on whole
 sequences at once, which a single core of a CPU cannot; there it also reads and writes more memory.
 
@@ -67,8 +67,8 @@ def rows_of(arguments: argparse.Namespace, read: Callable[[], float]) -> list[di
         for size in QUICK if arguments.quick else SIZES:
             for quantity in ("states", "gradient"):
                 functions = make(kind, size, quantity)
-                apart = difference(*(functions[method]() for method in METHODS))
                 timings = _timing.measure(functions, rounds=arguments.rounds, read=read)
+                apart = difference(*(functions[method]() for method in METHODS))
                 row = {
                     "cell": kind,
                     "hidden": size[0],
