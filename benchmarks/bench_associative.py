@@ -1,7 +1,7 @@
 """Does a parallel scan pay for linear recurrences? `rollout` by both methods, and its gradient.
 
-The same cell, weights and inputs; states (and gradients) are compared, too; the two in turn, round
-by round; CPU time on one core, wall time on an accelerator; the first call, which compiles, apart. A
+The same cell, weights and inputs; states and gradients are compared, too; the two in turn, round by
+round; CPU time on one core, wall time on an accelerator; the first call, which compiles, apart. A
 ratio above 1 says that the parallel scan is faster than the scan. One stage of it works on whole
 sequences at once, which a single core of a CPU cannot; there it also reads and writes more memory.
 

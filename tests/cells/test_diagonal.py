@@ -154,6 +154,7 @@ def test_spectra_take_the_closed_form(name, monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=STEPS * 1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.float64_anyway
 def test_closed_form_against_the_general_path_and_high_precision():
     from ..spectra.test_decoupled import whole
@@ -197,17 +198,9 @@ def test_a_batch_of_streamed_chains(name):
     np.testing.assert_allclose(found, expected, rtol=20 * EPS, atol=STEPS * 2 * EPS)
 
 
-@pytest.mark.float64_anyway
-def test_float32_eigenvalues_near_1_are_right_to_two_eps():
-    # What is lost is the rounding of two parts of a number of modulus near 1.
-    cell = cells.LRUCell(1, 400, r_min=0.999, r_max=1.0, dtype=jnp.float32, key=jax.random.key(0))
-    found = np.log(np.abs(np.asarray(cell.eigenvalues, np.complex128)))
-    expected = -np.exp(np.asarray(cell.nu_log, np.float64))
-    assert 2e-8 < np.max(np.abs(found - expected)) < 2 * 1.2e-7
-
-
 def test_gradients_of_the_parallel_scan_are_those_of_the_scan():
-    weight = jnp.asarray(np.random.default_rng(2).standard_normal((STEPS + 1, 2 * N)), DTYPE)
+    inputs = drawn_inputs()[:6]  # three stages of the parallel scan
+    weight = jnp.asarray(np.random.default_rng(2).standard_normal((7, 2 * N)), DTYPE)
 
     def loss(both, method):
         cell, x = both
@@ -218,7 +211,7 @@ def test_gradients_of_the_parallel_scan_are_those_of_the_scan():
     def gradients(both):
         return [eqx.filter_grad(loss)(both, method) for method in ("scan", "associative")]
 
-    first, second = gradients((make("lru"), drawn_inputs()))
+    first, second = gradients((make("lru"), inputs))
     for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         assert x.dtype == y.dtype and np.all(np.asarray(x) != 0)
         np.testing.assert_allclose(x, y, atol=200 * EPS * float(jnp.max(jnp.abs(x))))
@@ -273,8 +266,13 @@ def test_wrong_options_raise():
 @pytest.mark.parametrize(("r_min", "r_max", "mean"), [(0.0, 1.0, -0.5), (0.9, 0.999, -0.0513666)])
 def test_ring_initialization(r_min, r_max, mean):
     n = 4000
-    cell = cells.LRUCell(8, n, r_min=r_min, r_max=r_max, max_phase=1.0, key=jax.random.key(0))
+    cell = cells.LRUCell(
+        8, n, r_min=r_min, r_max=r_max, max_phase=1.0, dtype=jnp.float32, key=jax.random.key(0)
+    )
     found = np.asarray(cell.eigenvalues, np.complex128)
+    # Near modulus 1 the rounding of two float32 parts is all that is lost: less than 2 eps.
+    error = np.abs(np.log(np.abs(found)) + np.exp(np.asarray(cell.nu_log, np.float64)))
+    assert 2e-8 < np.max(error[np.abs(found) > 0.9]) < 2 * 1.2e-7
     squared = np.abs(found) ** 2
     # Kolmogorov-Smirnov against the uniform distribution on [r_min^2, r_max^2].
     uniform = np.sort((squared - r_min**2) / (r_max**2 - r_min**2))
@@ -282,7 +280,7 @@ def test_ring_initialization(r_min, r_max, mean):
     assert np.abs(np.mean(np.log(squared)) / 2 - mean) < 4 * np.std(np.log(squared)) / 2 / n**0.5
     angles = np.sort(np.angle(found))
     assert np.max(np.abs(angles - np.arange(0.5, n) / n)) < 1.63 / np.sqrt(n)
-    np.testing.assert_allclose(np.exp(2 * np.asarray(cell.gamma_log)), 1 - squared, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(2 * np.asarray(cell.gamma_log)), 1 - squared, atol=1e-5)
     assert abs(np.var(np.asarray(cell.weight_xh)) * 16 - 1) < 0.05
 
 
@@ -303,19 +301,6 @@ def test_state_space_initialization():
         where = np.sort(np.log(drawn / 0.001) / np.log(100))  # uniform on [0, 1]
         assert np.max(np.abs(where - np.arange(0.5, 200) / 200)) < 1.63 / np.sqrt(200)
     np.testing.assert_allclose(np.exp(selective.log_decay), [np.arange(1, n + 1)] * 200, rtol=1e-6)
-    # The two discretizations agree to third order in the step.
-    small, half = (
-        [
-            np.asarray(
-                cells.S4DCell(1, n, discretization=kind, step_min=s, step_max=s, key=key)
-                .affine_step(jnp.ones(1))[0]
-            )
-            for kind in ("zoh", "bilinear")
-        ]
-        for s in (0.02, 0.01)
-    )  # fmt: skip
-    assert np.all(np.abs(small[0] - small[1]) < 9 * np.abs(half[0] - half[1]) + 1e-6)
-    np.testing.assert_allclose(np.abs(small[0]), np.exp(-0.01), rtol=1e-5)
 
 
 @pytest.mark.float64_anyway
@@ -339,6 +324,7 @@ def test_a_readout_of_a_complex_state_makes_the_real_part_of_any_product():
     np.testing.assert_allclose(seen @ weight.T, (h @ C.T).real, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_runs_padded_batches_by_either_method():
     from vanishing_jax.tasks import Padded
     from vanishing_jax.training import SequenceModel
