@@ -86,7 +86,7 @@ def rows_of(arguments: argparse.Namespace, read: Callable[[], float]) -> list[di
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its record."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     _timing.add_arguments(parser, "associative")
     parser.add_argument("--cells", default=",".join(CELLS), help="comma-separated classes")
     options = parser.parse_args(arguments)

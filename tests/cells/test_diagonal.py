@@ -117,10 +117,13 @@ def test_states_equal_the_formulas(name):
     for log, now in zip(log_a, b, strict=True):
         h = np.exp(log) * h + now
         states.append(h)
-    for method in ("scan", "associative") if name in ("lru", "selective") else ("scan",):
-        found = vj.rollout(cell, start, inputs, method=method).states
-        assert found.dtype == start.dtype and found.shape == (STEPS + 1, size)
-        np.testing.assert_allclose(found, states, atol=STEPS * 4 * EPS * np.max(np.abs(states)))
+    # Three stages of the parallel scan are enough, and two of the cells: the others differ in a, b.
+    runs = {"scan": STEPS} | ({"associative": 6} if name in ("lru", "selective") else {})
+    for method, steps in runs.items():
+        found = vj.rollout(cell, start, inputs[:steps], method=method).states
+        assert found.dtype == start.dtype and found.shape == (steps + 1, size)
+        tolerance = STEPS * 4 * EPS * np.max(np.abs(states))
+        np.testing.assert_allclose(found, states[: steps + 1], atol=tolerance)
     assert (cell.state_names, cell.gate_names) == (("h",), gates)
     assert cell.map_recurrent(lambda w: w) is None
     np.testing.assert_array_equal(cell.initial_state(), 0)
@@ -183,7 +186,7 @@ def test_far_below_the_range_of_floats(name):
         by = jnp.concatenate([jnp.full(N, -by), jnp.zeros(2 * N)]).astype(value.dtype)
     cell = eqx.tree_at(lambda c: getattr(c, field), cell, value + by)
     expected = expected_logs(name, references(name, cell, inputs)[0])
-    assert expected[-1] < -800
+    assert expected[-1] < -745  # the smallest float64 is exp(-744.4)
     for dense in (True, False):
         found = vj.log_singular_values(run(cell, inputs, dense=dense))
         np.testing.assert_allclose(found.log_singular_values, expected, rtol=40 * EPS)
