@@ -48,10 +48,10 @@ class LRUCell(AbstractDiagonalCell):
 
     **Validity:** spectra take the closed form, $T \ln|\lambda_i| = -T e^{\nu_i}$, each twice
     (`spectra.decoupled_blocks`), over any range. In float32 the two parts of $\lambda$ are rounded,
-    and $\ln|\lambda|$ of one step is right to 1.2e-7, not to 7 digits: memories beyond about 1e6
-    steps are not told from infinite ones, and over T steps logs are off by up to 1.2e-7 T
-    (`tests/cells/test_lru.py`). `linearize(..., precision="float64")` has the closed form of the
-    stored $\nu$, which is what was meant, not what float32 computes.
+    and $\ln|\lambda|$ of one step is right to 2.4e-7 (2 eps), not to 7 digits: memories beyond
+    about 1e6 steps are not told from infinite ones, and over T steps logs are off by up to 2.4e-7 T
+    (`tests/cells/test_diagonal.py`). `linearize(..., precision="float64")` has the closed form of
+    the stored $\nu$, which is what was meant, not what float32 computes.
 
     **Example:**
 

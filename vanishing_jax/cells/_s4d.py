@@ -57,7 +57,7 @@ class S4DCell(AbstractDiagonalCell):
 
     **Validity:** spectra take the closed form, $-T \Delta e^{\alpha}$ for zoh, each twice
     (`spectra.decoupled_blocks`), over any range. In float32 $\ln|\bar a|$ of one step is right to
-    1.2e-7 or so, as of any complex number that is stored by its parts: see `LRUCell`.
+    2.4e-7 (2 eps), as of any complex number that is stored by its parts: see `LRUCell`.
 
     **Example:**
 
