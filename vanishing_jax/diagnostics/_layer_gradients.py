@@ -16,7 +16,8 @@ class LayerGradients(eqx.Module):
     - `log_norm`: natural log of ||dL/ds||, s being the layer's whole state `lag` steps away from
       the step that is taught; shape (layer, batch, lag), lag from 0; NaN where there is no state.
     - `starved_at`: for each layer the first lag at which its gradient is below 1e-3 of its largest,
-      in the median sequence; inf if it never is, NaN for a layer that gets no gradient at all.
+      in the median sequence; inf if it never is, NaN for a layer that gets none beyond lag 0: a
+      backward layer has no states that an output further on could depend on.
     - `toward`: "past" if the lag counts back in time, "future" if it counts ahead.
     """
 
@@ -59,7 +60,7 @@ def layer_gradients(
 
 def _starved_at(log_norm):
     """Return the median sequence's first lag, from its largest gradient on, that is below 1e-3."""
-    rows = log_norm[np.isfinite(log_norm).any(axis=1)]
+    rows = log_norm[np.isfinite(log_norm[:, 1:]).any(axis=1)]
     if len(rows) == 0:
         return math.nan
     largest = np.nanmax(rows, axis=1, keepdims=True)

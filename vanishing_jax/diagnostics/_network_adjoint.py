@@ -23,7 +23,7 @@ from ._gradient_profile import _add, _log_norm
 
 
 class Scaled(NamedTuple):
-    """Vectors of moderate size with an exponent each: what they stand for is vectors * 2**exponents.
+    """Vectors of moderate size with an exponent each: they stand for vectors * 2**exponents.
 
     A sequence of them, or a single one.
     """
@@ -88,10 +88,13 @@ def _part_adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
     """Return the `PartGradient` of one direction and the gradient of its inputs, step by step."""
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], part.states))
     masked = MaskedCell(cell)
-    before, after = (jax.tree.map(lambda leaf: leaf[s], part.states) for s in _BEFORE_AND_AFTER)
+    before = jax.tree.map(lambda leaf: leaf[:-1], part.states)
+    after = jax.tree.map(lambda leaf: leaf[1:], part.states)
 
     def from_output(state, cotangent):
-        read = lambda v: hidden_output(cell, layout.unravel(v, state))
+        def read(vector):
+            return hidden_output(cell, layout.unravel(vector, state))
+
         return jax.vjp(read, layout.ravel(state))[1](cotangent)[0].astype(layout.dtype)
 
     direct = Scaled(jax.vmap(from_output)(after, above.vectors), above.exponents)
@@ -109,7 +112,7 @@ def _part_adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
         else:
             run = stable_derivatives(lambda vector: one(vector, input))
             (to_state,) = jax.vjp(run, layout.ravel(state))[1](total.vectors)
-            to_input = jnp.zeros(0, layout.dtype)
+            to_input = jnp.zeros(1, layout.dtype)
         reached = Scaled(*normalized(to_state, total.exponents))
         return reached, (_log_norm(*total), Scaled(*normalized(to_input, total.exponents)))
 
@@ -118,9 +121,6 @@ def _part_adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
     first, (norms, to_inputs) = jax.lax.scan(back, zero, steps, reverse=True)
     log_norm = jnp.concatenate([_log_norm(*first)[None], norms])
     return PartGradient(log_norm, direct), to_inputs
-
-
-_BEFORE_AND_AFTER = (slice(None, -1), slice(1, None))
 
 
 def _sum(one: Scaled, other: Scaled) -> Scaled:
