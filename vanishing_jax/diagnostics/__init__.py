@@ -14,3 +14,4 @@ from ._influence import influence_map as influence_map
 from ._layer_gradients import LayerGradients as LayerGradients
 from ._network_diagnosis import NetworkDiagnosis as NetworkDiagnosis
 from ._network_diagnosis import NetworkReach as NetworkReach
+from ._stack_layers import StackLayers as StackLayers

@@ -26,6 +26,7 @@ from ._influence import influence_map
 from ._interventions import Subject, interventions
 from ._lengths import check_lengths, cut, filled, first, folded, visited
 from ._network_diagnosis import NetworkDiagnosis
+from ._stack_layers import stack_layers
 from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, transport
 
 _SPECTRUM_RECORDS = 32
@@ -155,7 +156,7 @@ def diagnose(
     effects, skipped = _effects(subject, batch)
     profile = _profile(cell, trajectories, batch)
     reach, ends = int(np.median(last)), np.asarray(batch.lengths)
-    longest = int(ends.max())
+    longest, whole = int(ends.max()), trajectories
     log_transport, trajectories = log_transport[:, : longest + 1], cut(trajectories, longest)
     verdict, reason = _judgement.verdict(base, reach)
 
@@ -187,6 +188,7 @@ def diagnose(
         recommendations=_judgement.recommendations(verdict, base, effects, reach),
         effects=effects,
         skipped=skipped,
+        layers=stack_layers(cell, whole, batch, chain),
     )
 
 

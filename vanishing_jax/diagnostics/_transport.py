@@ -72,20 +72,31 @@ def transport(
     if lengths is None:
         lengths = jnp.full(probes.shape[0], steps, jnp.int32)
     trajectories = Trajectory(held(trajectories.states, lengths), trajectories.inputs)
+    local, last = last_direct(loss, trajectories, probes, lengths)
+
+    def profile(trajectory, local):
+        return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
+
+    return jax.vmap(profile)(visited(trajectories, lengths), local), last, trajectories
+
+
+def last_direct(
+    loss: Callable[[PyTree], Array] | None,
+    trajectories: Trajectory,
+    probes: Float[Array, "batch state"],
+    lengths: Int[Array, "batch"],
+) -> tuple[Float[Array, "batch moment state"], Int[Array, "batch"]]:
+    """Return the direct gradient at the last step taught of each row, 0 elsewhere, and the step."""
     if loss is None:
-        local = jnp.zeros((probes.shape[0], steps + 1, probes.shape[1]), probes.dtype)
+        moments = jax.tree.leaves(trajectories.states)[0].shape[1]
+        local = jnp.zeros((probes.shape[0], moments, probes.shape[1]), probes.dtype)
         local = jax.vmap(lambda row, end, probe: row.at[end].set(probe))(local, lengths, probes)
     else:
         local = folded(batch_direct_gradients(loss, trajectories), lengths)
     taught = jnp.any(local != 0, axis=2)
     last = taught.shape[1] - 1 - jnp.argmax(taught[:, ::-1], axis=1)
     only_last = jnp.arange(taught.shape[1])[None, :] == last[:, None]
-    local = jnp.where(only_last[:, :, None], local, 0)
-
-    def profile(trajectory, local):
-        return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
-
-    return jax.vmap(profile)(visited(trajectories, lengths), local), last, trajectories
+    return jnp.where(only_last[:, :, None], local, 0), last
 
 
 def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch moment state"]:

@@ -36,11 +36,15 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     """
     ax = new_axes(ax)
     lags = np.arange(gradients.log_norm.shape[2])
-    lines = []
+    lines, silent = [], []
     for index, (name, rows) in enumerate(zip(gradients.names, gradients.log_norm, strict=True)):
+        if np.isnan(gradients.starved_at[index]):
+            silent.append(plain(name))
+            continue
         options = line_options(index, line_kwargs, label=plain(name))
         lines.append((lags, _mean(to_log10(rows)), options))
     notes = [note for note in draw_log_lines(ax, lines) if "not finite" not in note]
+    notes += [f"not drawn, no gradient that way: {', '.join(silent)}"] if silent else []
     first = gradients.first_starved()
     if first is not None:
         index = gradients.names.index(first)

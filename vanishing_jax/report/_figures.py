@@ -45,6 +45,14 @@ FIGURES = (
         lambda d: d.profile is not None,
     ),
     FigureSpec(
+        "layers",
+        "Gradient in each layer",
+        "The layer whose line falls first starves first; lines that fall side by side share the "
+        "cause.",
+        lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
+        lambda d: getattr(d, "layers", None) is not None,
+    ),
+    FigureSpec(
         "spectrum",
         "Singular values of the product of Jacobians",
         "Each line is one direction: lines near 1 survive, falling lines are forgotten, and a wide "
