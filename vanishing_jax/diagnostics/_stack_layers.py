@@ -22,7 +22,9 @@ from ._transport import last_direct
 class StackLayers(eqx.Module):
     """What a stack of cells does to gradients, layer by layer.
 
-    - `gradients`: the gradient that `diagnose` carries back, in the states of each layer.
+    - `gradients`: the gradient that `diagnose` carries back, split among the states of the layers:
+      its squared norm is the sum of theirs. As everywhere in a stack, whose state is one, a layer's
+      state acts on the other layers from the next step on; in a `NetworkReach` at once.
     - `log_singular_values`: for each layer those of its own block of the product of Jacobians over
       the first sequence, ds_T/ds_0 of the layer: its own recurrence, its inputs given. Natural
       logs, descending.
