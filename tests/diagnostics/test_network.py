@@ -48,7 +48,7 @@ def test_every_layer_against_back_propagation_by_hand(length):
     found = batch_network_adjoint(network, runs, direct)
     above, expected = np.asarray(direct)[0, :length], {}
     for layer in (1, 0):
-        below = np.zeros((length, layers[layer].forward.input_size))
+        below = np.zeros((length, (D, 2 * N)[layer]))
         for k, direction in enumerate(("forward", "backward")):
             name, turn = f"layer{layer}.{direction}", slice(None, None, -1 if k else 1)
             part = jax.tree.map(lambda leaf: np.asarray(leaf)[0], runs[name])
