@@ -8,6 +8,7 @@ from ._batch_norm import BatchNormCell as BatchNormCell
 from ._batch_training import estimate_statistics as estimate_statistics
 from ._batch_training import update_statistics as update_statistics
 from ._batch_training import use_batch_statistics as use_batch_statistics
+from ._bidirectional import BidirectionalCell as BidirectionalCell
 from ._clipped_gradient import ClippedGradientCell as ClippedGradientCell
 from ._flax import FlaxCell as FlaxCell
 from ._gru import GRUCell as GRUCell
@@ -17,8 +18,10 @@ from ._layer_norm import LayerNormCell as LayerNormCell
 from ._leaky import LeakyCell as LeakyCell
 from ._lru import LRUCell as LRUCell
 from ._lstm import LSTMCell as LSTMCell
+from ._masked import MaskedCell as MaskedCell
 from ._min_gru import MinGRUCell as MinGRUCell
 from ._min_lstm import MinLSTMCell as MinLSTMCell
+from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
 from ._residual import ResidualCell as ResidualCell
 from ._s4d import S4DCell as S4DCell
 from ._selective import SelectiveCell as SelectiveCell
