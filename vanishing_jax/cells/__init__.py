@@ -16,6 +16,9 @@ from ._io import save_cell as save_cell
 from ._layer_norm import LayerNormCell as LayerNormCell
 from ._leaky import LeakyCell as LeakyCell
 from ._lstm import LSTMCell as LSTMCell
+from ._mgu import MGUCell as MGUCell
+from ._peephole_lstm import PeepholeLSTMCell as PeepholeLSTMCell
+from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
 from ._residual import ResidualCell as ResidualCell
 from ._stacked import StackedCell as StackedCell
 from ._stacked import hidden_output as hidden_output

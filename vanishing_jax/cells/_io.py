@@ -21,6 +21,9 @@ from ._gru import GRUCell
 from ._layer_norm import LayerNormCell
 from ._leaky import LeakyCell
 from ._lstm import LSTMCell
+from ._mgu import MGUCell
+from ._peephole_lstm import PeepholeLSTMCell
+from ._reset_before_gru import ResetBeforeGRUCell
 from ._residual import ResidualCell
 from ._stacked import StackedCell
 from ._truncated import TruncatedCell
@@ -32,6 +35,20 @@ _FIELDS = {
     VanillaCell: ("weight_hh", "weight_xh", "bias"),
     LSTMCell: ("weight_hh", "weight_xh", "bias"),
     GRUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
+    ResetBeforeGRUCell: ("weight_hh", "weight_xh", "bias"),
+    MGUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
+    PeepholeLSTMCell: ("weight_hh", "weight_xh", "bias", "peepholes"),
+}
+# Options that are not arrays, with the default that is not written: earlier releases can read it.
+_OPTIONS = {
+    GRUCell: {"clip": None},
+    ResetBeforeGRUCell: {"clip": None},
+    PeepholeLSTMCell: {"coupled": False, "clip": None},
+}
+# Fields that may be None, and what the cell is then made with.
+_ABSENT = {
+    (VanillaCell, "bias"): {"bias_initializer": None},
+    (PeepholeLSTMCell, "peepholes"): {"peepholes": False},
 }
 # Cells around a cell, `kind(cell, **options)`, with the options that are not arrays.
 _WRAPPERS = {
@@ -53,8 +70,9 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     **Arguments:**
 
     - `path`: the file, by custom named `*.safetensors`; its folder is made.
-    - `cell`: a `VanillaCell`, `LSTMCell` or `GRUCell`, normalized, wrapped, or in a `StackedCell`,
-      to any depth. Population statistics of batch normalization are saved with it.
+    - `cell`: a `VanillaCell`, `LSTMCell`, `GRUCell`, `ResetBeforeGRUCell`, `MGUCell` or
+      `PeepholeLSTMCell`, normalized, wrapped, or in a `StackedCell`, to any depth. Population
+      statistics of batch normalization are saved with it.
 
     **Raises:** `TypeError` for a cell made of a function, of Flax or of Equinox, whose class is not
     this package's to name in a file. `ValueError` for a `VanillaCell` whose activation is a
@@ -152,13 +170,17 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
         return ({**stack, "residual": True} if cell.residual else stack), tensors
     if type(cell) in _WRAPPERS:
         return _describe_wrapper(cell, prefix)
-    if not isinstance(cell, VanillaCell | LSTMCell | GRUCell):
+    if type(cell) not in _FIELDS:
         known = ", ".join(kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell))
         raise TypeError(
             f"expected a cell out of {known}; got {type(cell).__name__}"
             f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
             "your own with equinox.tree_serialise_leaves."
         )
+    return _describe_own(cell, prefix)
+
+
+def _describe_own(cell: Any, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     spec: dict[str, Any] = {
         "type": type(cell).__name__,
         "input_size": cell.input_size,
@@ -166,6 +188,9 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
     }
     if isinstance(cell, VanillaCell):
         spec["activation"] = _name_of(cell.activation)
+    for name, default in _OPTIONS.get(type(cell), {}).items():
+        if getattr(cell, name) != default:
+            spec[name] = getattr(cell, name)
     arrays = {name: getattr(cell, name) for name in _FIELDS[type(cell)]}
     return spec, {
         prefix + name: np.ascontiguousarray(array)
@@ -213,12 +238,13 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         raise ValueError(f"unknown type {spec['type']!r}")
     kind = kinds[spec["type"]]
     names = list(_FIELDS[kind])
-    options: dict[str, Any] = {}
+    options = {name: spec.get(name, default) for name, default in _OPTIONS.get(kind, {}).items()}
     if kind is VanillaCell:
         options["activation"] = spec["activation"]
-        if prefix + "bias" not in tensors:
-            names.remove("bias")
-            options["bias_initializer"] = None
+    for name in _FIELDS[kind]:
+        if (kind, name) in _ABSENT and prefix + name not in tensors:
+            names.remove(name)
+            options |= _ABSENT[kind, name]
     arrays = _taken(names, tensors, prefix)
     return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
 
