@@ -48,6 +48,27 @@ def _stacked(residual=False):
     return cell, cell.initial_state(), _inputs()
 
 
+def _projected():
+    from vanishing_jax import cells
+
+    cell = cells.ProjectedLSTMCell(2, 3, 2, key=jr.key(0))
+    return cell, cell.initial_state(), _inputs()
+
+
+def _bidirectional():
+    from vanishing_jax import cells
+
+    keys = jr.split(jr.key(0))
+    cell = cells.BidirectionalCell(*(cells.VanillaCell(2, 3, key=key) for key in keys))
+    inputs = _inputs()
+    return cell, cell.initial_state(), (inputs, inputs[::-1])
+
+
+def _masked():
+    cell, state0, inputs = _wrapped("MaskedCell", inside="LSTMCell")
+    return cell, state0, (inputs, jnp.array([True, False, True]))
+
+
 def _function():
     from vanishing_jax import cells
 
@@ -88,6 +109,9 @@ CELLS = {
     "MGUCell": lambda: _own("MGUCell"),
     "PeepholeLSTMCell": lambda: _own("PeepholeLSTMCell"),
     "PeepholeLSTMCell, coupled": lambda: _own("PeepholeLSTMCell", coupled=True, clip=3.0),
+    "ProjectedLSTMCell": _projected,
+    "BidirectionalCell": _bidirectional,
+    "MaskedCell": _masked,
     "StackedCell": _stacked,
     "StackedCell, residual": lambda: _stacked(residual=True),
     "LayerNormCell, joint": lambda: _wrapped("LayerNormCell"),

@@ -12,8 +12,8 @@ import pytest
 from . import tables
 
 NAMESPACES = (
-    "cells comparison/recipes diagnostics interop mitigations plots report spectra tasks theory "
-    "training"
+    "cells comparison/recipes diagnostics interop mitigations networks plots report spectra tasks "
+    "theory training"
 ).split()
 PACKAGE = pathlib.Path(__file__).parent.parent / "vanishing_jax"
 
@@ -145,7 +145,7 @@ def test_every_mitigation_is_a_record_of_pure_hooks(name):
 
 def test_no_private_jax_and_imports_run_one_way():
     layers = [
-        "core cells spectra diagnostics theory".split(),
+        "core cells networks spectra diagnostics theory".split(),
         "tasks mitigations interop".split(), ["training"], ["comparison"], ["plots"], ["report"],
         ["cli"],
     ]  # fmt: skip

@@ -175,7 +175,8 @@ def test_cells_of_the_package_are_one_block(vj, name):
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), state0)
     chain = vj.linearize(cell, vj.Trajectory(states, inputs), dense=False)
     # The row of FunctionCell is a_i' = tanh(b_i), b_i' = a_i b_i.
-    expected = [0, 1, 0, 1] if name == "FunctionCell" else 0
+    apart = {"FunctionCell": [0, 1, 0, 1], "BidirectionalCell": [0, 0, 0, 1, 1, 1]}
+    expected = apart.get(name, 0)
     np.testing.assert_array_equal(blocks_of_program(chain.linearization), expected)
 
 

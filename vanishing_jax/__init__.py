@@ -1,9 +1,9 @@
 """vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
 
 Everything public is here or in one of the namespaces `cells`, `spectra`, `diagnostics`, `theory`,
-`tasks`, `mitigations`, `training`, `recipes`, `interop`, `plots`, `report`. Names are loaded when
-first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state, and the
-command line answers at once.
+`tasks`, `mitigations`, `networks`, `training`, `recipes`, `interop`, `plots`, `report`. Names are
+loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state,
+and the command line answers at once.
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import diagnostics as diagnostics
     from . import interop as interop
     from . import mitigations as mitigations
+    from . import networks as networks
     from . import plots as plots
     from . import report as report
     from . import spectra as spectra
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from .spectra import lyapunov_exponents as lyapunov_exponents
 
 _NAMESPACES = frozenset(
-    "cells diagnostics interop mitigations plots report spectra tasks theory training".split()
+    "cells diagnostics interop mitigations networks plots report spectra tasks theory "
+    "training".split()
 )
 
 _HOME = {

@@ -8,6 +8,7 @@ from ._batch_norm import BatchNormCell as BatchNormCell
 from ._batch_training import estimate_statistics as estimate_statistics
 from ._batch_training import update_statistics as update_statistics
 from ._batch_training import use_batch_statistics as use_batch_statistics
+from ._bidirectional import BidirectionalCell as BidirectionalCell
 from ._clipped_gradient import ClippedGradientCell as ClippedGradientCell
 from ._flax import FlaxCell as FlaxCell
 from ._gru import GRUCell as GRUCell
@@ -16,8 +17,10 @@ from ._io import save_cell as save_cell
 from ._layer_norm import LayerNormCell as LayerNormCell
 from ._leaky import LeakyCell as LeakyCell
 from ._lstm import LSTMCell as LSTMCell
+from ._masked import MaskedCell as MaskedCell
 from ._mgu import MGUCell as MGUCell
 from ._peephole_lstm import PeepholeLSTMCell as PeepholeLSTMCell
+from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
 from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
 from ._residual import ResidualCell as ResidualCell
 from ._stacked import StackedCell as StackedCell

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
+from ._bidirectional import BidirectionalCell
 from ._truncated import TruncatedCell
 from ._wrapper import AbstractWrapper
 
@@ -122,8 +123,8 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
 
     That is the leaf which the cell's `state_names` call "h", and the first floating leaf if the
     cell names none so. In a `StackedCell` it is the last layer's, or the sum of all layers' if the
-    stack is residual. In an LSTM the order differs between libraries:
-    (h, c) here, in PyTorch and in Equinox, but (c, h) in Flax.
+    stack is residual; in a `BidirectionalCell` both, forward first. In an LSTM the order differs
+    between libraries: (h, c) here, in PyTorch and in Equinox, but (c, h) in Flax.
 
     **Arguments:**
 
@@ -144,6 +145,9 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
         layers = list(zip(cell.cells, state, strict=True))
         seen = layers if cell.residual else layers[-1:]
         return ft.reduce(_sum, [hidden_output(*layer) for layer in seen])
+    if isinstance(cell, BidirectionalCell):
+        pairs = zip((cell.forward, cell.backward), state, strict=True)
+        return jnp.concatenate([hidden_output(*pair) for pair in pairs], -1)
     if isinstance(cell, TruncatedCell):
         return hidden_output(cell.cell, state[0])
     if isinstance(cell, AbstractWrapper):

@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from ..cells import AbstractCell, StackedCell
+from ..cells import AbstractCell, BidirectionalCell, StackedCell
+from ..networks import RecurrentNetwork
 from ._canonical import GATES, Layer, to_cell
 from ._tensors import Group, Prefix, Tensors, check_nothing_is_left, normalized
+
+Loaded: TypeAlias = AbstractCell | RecurrentNetwork
 
 
 def assemble(
@@ -16,7 +20,7 @@ def assemble(
     cell: str | None,
     prefix: Prefix,
     examples: str,
-) -> AbstractCell:
+) -> Loaded:
     """Return the one layer of `found`, or the stack of those that `prefix` lists."""
     if cell is not None and cell not in GATES:
         raise ValueError(f"cell must be one of {', '.join(map(repr, GATES))}; got {cell!r}.")
@@ -48,7 +52,7 @@ def _cell(
 
 
 def _paired(found: dict[str, Group]) -> dict[str, tuple[str, ...]]:
-    """Return prefix -> (forward,) or (forward, backward), by the names "forward_*", "backward_*"."""
+    """Return prefix -> the directions, by the names "forward_*" and "backward_*"."""
     pairs: dict[str, tuple[str, ...]] = {}
     backward = set()
     for place in found:
@@ -89,8 +93,8 @@ def check_choice(
     return chosen
 
 
-def to_network(layers: list[list[AbstractCell]], source: str) -> AbstractCell:
-    """Return the cell of layers on top of one another, each in one direction or two."""
+def to_network(layers: list[list[Any]], source: str) -> Loaded:
+    """Return the cell of layers on top of one another; the network if one reads both ways."""
     units = None
     for index, directions in enumerate(layers):
         for cell in directions:
@@ -100,5 +104,11 @@ def to_network(layers: list[list[AbstractCell]], source: str) -> AbstractCell:
                     f"has {units} outputs."
                 )
         units = sum(cell.hidden_size for cell in directions)
+    if any(len(directions) == 2 for directions in layers):
+        return RecurrentNetwork([_both(*directions) for directions in layers])
     cells = [directions[0] for directions in layers]
     return cells[0] if len(cells) == 1 else StackedCell(cells)
+
+
+def _both(forward: Any, backward: Any = None) -> AbstractCell:
+    return forward if backward is None else BidirectionalCell(forward, backward)

@@ -1,7 +1,7 @@
 """One recurrent layer, gate by gate, whatever framework its weights came from."""
 
 import functools as ft
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -56,9 +56,11 @@ def split_gates(name: str, fused: np.ndarray, gates: str, axis: int = 0) -> dict
     return {g: b.T if axis else b for g, b in zip(gates, blocks, strict=True)}
 
 
-def kind_of(rows: int, columns: int, kinds: Mapping[int, str]) -> str | None:
-    """Return the kind with that many gates, for a recurrent matrix of `rows` units' `columns`."""
-    return kinds.get(columns // rows) if rows and columns % rows == 0 else None
+def kind_of(shape: Sequence[int], kinds: Mapping[int, str]) -> str | None:
+    """Return the kind whose recurrent matrix has this shape, (n, gates n), if there is one."""
+    if len(shape) != 2 or not shape[0] or shape[1] % shape[0]:
+        return None
+    return kinds.get(shape[1] // shape[0])
 
 
 def check_activation(kind: str, activation: str | None, name: str) -> None:

@@ -1,7 +1,6 @@
 """Recurrent cells of Equinox, from their weights."""
 
-from ..cells import AbstractCell
-from ._assemble import assemble
+from ._assemble import Loaded, assemble
 from ._canonical import Layer, kind_of, split_gates
 from ._tensors import Group, Prefix, Source, groups, read
 
@@ -10,7 +9,7 @@ _KINDS = {3: "gru", 4: "lstm"}
 _ORDER = {"gru": "rzn", "lstm": "ifgo"}
 
 
-def load_equinox(source: Source, cell: str | None = None, *, prefix: Prefix = None) -> AbstractCell:
+def load_equinox(source: Source, cell: str | None = None, *, prefix: Prefix = None) -> Loaded:
     """Return the cell with the weights of an `eqx.nn.LSTMCell` or `eqx.nn.GRUCell`.
 
     A module at hand needs no conversion: `vanishing_jax.as_cell(module)`. This is for weights in a
@@ -52,7 +51,7 @@ def load_equinox(source: Source, cell: str | None = None, *, prefix: Prefix = No
 
 def _layer(group: Group) -> Layer:
     hidden = group["weight_hh"]
-    kind = kind_of(*hidden.shape[::-1], _KINDS) if hidden.ndim == 2 else None
+    kind = kind_of(hidden.shape[::-1], _KINDS)
     if kind is None:
         raise ValueError(
             f"weight_hh must be of shape (4n, n) for an LSTM, (3n, n) for a GRU; got {hidden.shape}"

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ..cells import AbstractCell
-from ._assemble import assemble
+from ._assemble import Loaded, assemble
 from ._canonical import GATES, Layer, check_activation, kind_of, split_gates
 from ._tensors import Group, Prefix, Source, groups, read
 
@@ -29,7 +28,7 @@ def load_flax(
     *,
     activation: str | None = None,
     prefix: Prefix = None,
-) -> AbstractCell:
+) -> Loaded:
     """Return the cell that a recurrent Flax module steps with, from its parameters.
 
     Reads `LSTMCell`, `OptimizedLSTMCell`, `GRUCell`, `SimpleCell` and `MGUCell` of Linen and of NNX
@@ -47,7 +46,8 @@ def load_flax(
     - `prefix`: the path before the cell's names ("params/encoder/cell", or "params/encoder" if
       there is one cell in it), if there are several; a list stacks them, the lowest first.
 
-    **Returns:** an `LSTMCell`, `GRUCell`, `MGUCell`, `VanillaCell`, or a `StackedCell` of these.
+    **Returns:** an `LSTMCell`, `GRUCell`, `MGUCell`, `VanillaCell`, or a `StackedCell` of these; a
+    `RecurrentNetwork` if a layer is bidirectional.
 
     **Raises:** `ValueError`, naming tensors and choices, for a file that is truncated or not
     safetensors, no cell, several without `prefix`, another kind than asked for, missing tensors,
@@ -85,11 +85,15 @@ def _layer(group: Group, activation: str | None) -> Layer:
     kernels = {module for module, what in named if what == "kernel"}
     if kernels == {"dense_h", "dense_i"}:
         return _fused(named, activation)
-    for kind, gates in _SEPARATE.items():
-        if kernels == {f"{side}{gate}" for side in "ih" for gate in gates}:
-            break
-    else:
+    kinds = [
+        kind
+        for kind, gates in _SEPARATE.items()
+        if kernels == {f"{side}{gate}" for side in "ih" for gate in gates}
+    ]
+    if not kinds:
         raise ValueError(f"the kernels {sorted(kernels)} are not those of one cell: " + _expected())
+    (kind,) = kinds
+    gates = _SEPARATE[kind]
     check_activation(kind, activation, "a SimpleCell")
     if kind == "mgu" and ("hn", "bias") not in named:
         raise ValueError("hn has no bias: an MGUCell with reset_gate=False is not supported")
@@ -119,7 +123,7 @@ def _expected() -> str:
 
 def _fused(named: dict[tuple[str, str], np.ndarray], activation: str | None) -> Layer:
     kernel, recurrent = named["dense_i", "kernel"], named["dense_h", "kernel"]
-    kind = kind_of(*recurrent.shape, _FUSED_KINDS) if recurrent.ndim == 2 else None
+    kind = kind_of(recurrent.shape, _FUSED_KINDS)
     if kind is None:
         raise ValueError(
             "dense_h/kernel must be of shape (n, 4n) for an LSTM, (n, 3n) for a GRU, (n, n) for a "

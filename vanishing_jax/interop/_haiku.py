@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 
-from ..cells import AbstractCell
-from ._assemble import assemble
+from ._assemble import Loaded, assemble
 from ._canonical import Layer, split_gates
 from ._tensors import Group, Prefix, Source, Tensors, groups, read
 
@@ -14,7 +13,7 @@ _LINEAR = ("linear/w", "linear/b", "linear_1/w", "linear_1/b")
 _OWN_NAMES = {"lstm": r"lstm(_\d+)?", "rnn": r"vanilla_rnn(_\d+)?"}
 
 
-def load_haiku(source: Source, cell: str | None = None, *, prefix: Prefix = None) -> AbstractCell:
+def load_haiku(source: Source, cell: str | None = None, *, prefix: Prefix = None) -> Loaded:
     """Return the cell that a recurrent Haiku core steps with, from its parameters.
 
     Reads `hk.LSTM`, `hk.GRU` and `hk.VanillaRNN`. Haiku's LSTM has its gates in the order i g f o

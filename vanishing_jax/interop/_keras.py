@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cells import AbstractCell
-from ._assemble import assemble
+from ._assemble import Loaded, assemble
 from ._canonical import Layer, check_activation, kind_of, split_gates
 from ._tensors import Group, Prefix, Source, groups, read
 
@@ -23,7 +22,7 @@ def load_keras(
     activation: str | None = None,
     reset_after: bool | None = None,
     prefix: Prefix = None,
-) -> AbstractCell:
+) -> Loaded:
     """Return the cell that a recurrent Keras layer steps with, from its weights.
 
     Reads the layers `LSTM`, `GRU`, `SimpleRNN`, `RNN` and the cells in them, with or without bias,
@@ -45,8 +44,8 @@ def load_keras(
     - `prefix`: the path before the layer's names ("encoder/lstm/lstm_cell", or "encoder" if there
       is one layer in it), if there are several layers; a list stacks them, the lowest first.
 
-    **Returns:** an `LSTMCell`, `GRUCell`, `ResetBeforeGRUCell`, `VanillaCell`, or a `StackedCell`
-    of these.
+    **Returns:** an `LSTMCell`, `GRUCell`, `ResetBeforeGRUCell`, `VanillaCell`, or a
+    `StackedCell` of these; a `RecurrentNetwork` if a layer is bidirectional.
 
     **Raises:** `ValueError`, naming tensors and choices, for a file that is truncated or not
     safetensors, no layer, several without `prefix`, another kind than asked for, a question that
@@ -82,17 +81,17 @@ def load_keras(
 
 def _is_recurrent(group: Group) -> bool:
     """Return whether numbered arrays are a kernel, a recurrent kernel and perhaps a bias."""
-    shapes = [group[number].shape if number in group else () for number in _NUMBERS]
-    if [len(shape) for shape in shapes[:2]] != [2, 2] or shapes[0][1] != shapes[1][1]:
+    if "0" not in group or "1" not in group:
         return False
-    return kind_of(*shapes[1], _KINDS) is not None
+    kernel, recurrent = group["0"].shape, group["1"].shape
+    return kind_of(recurrent, _KINDS) is not None and kernel[1:] == recurrent[1:]
 
 
 def _layer(group: Group, activation: str | None, reset_after: bool | None) -> Layer:
     names = _NAMES if "kernel" in group else _NUMBERS
     kernel, recurrent, bias = (group.get(name) for name in names)
     assert kernel is not None and recurrent is not None
-    kind = kind_of(*recurrent.shape, _KINDS) if recurrent.ndim == 2 else None
+    kind = kind_of(recurrent.shape, _KINDS)
     if kind is None:
         raise ValueError(
             "recurrent_kernel must be of shape (n, 4n) for an LSTM, (n, 3n) for a GRU, (n, n) for "

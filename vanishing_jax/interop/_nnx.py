@@ -1,7 +1,5 @@
 """Weights for a Flax NNX cell."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 

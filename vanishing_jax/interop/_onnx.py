@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cells import AbstractCell
-from ._assemble import check_choice, to_network
+from ._assemble import Loaded, check_choice, to_network
 from ._canonical import Layer, kind_of, split_gates, to_cell
 from ._onnx_file import read_nodes
 from ._tensors import Group, Source, groups, read
@@ -34,7 +33,7 @@ def load_onnx(
     linear_before_reset: int | bool | None = None,
     input_forget: int | bool | None = None,
     clip: float | None = None,
-) -> AbstractCell:
+) -> Loaded:
     """Return the cell that an ONNX RNN, LSTM or GRU operator steps with.
 
     Reads the nodes of a model, whose attributes say everything (the package onnx must be
@@ -62,7 +61,7 @@ def load_onnx(
     - `clip`: the bound on pre-activations; None for none.
 
     **Returns:** an `LSTMCell`, `PeepholeLSTMCell`, `GRUCell`, `ResetBeforeGRUCell`, `VanillaCell`,
-    or a `StackedCell` of these.
+    or a `StackedCell` of these; a `RecurrentNetwork` if a layer is bidirectional.
 
     **Raises:** `ImportError` for a model file without onnx. `ValueError`, naming nodes, tensors and
     choices, for a broken file, no operator, several without `node`, activations or attributes not
@@ -120,7 +119,7 @@ def _layers(group: Group, attributes: dict[str, Any]) -> list[Layer]:
             "expected W (directions, gates n, d) and R (directions, gates n, n) with 1 or 2 "
             f"directions; got {W.shape} and {R.shape}"
         )
-    kind = kind_of(*R.shape[:0:-1], _KINDS)
+    kind = kind_of(R.shape[:0:-1], _KINDS)
     if kind is None:
         raise ValueError(
             f"R must be of shape (directions, 4n, n) for an LSTM, (directions, 3n, n) for a GRU, "
