@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from ._assemble import Loaded, assemble
-from ._canonical import Layer, split_gates
+from ._canonical import Gates, Layer, split_gates
 from ._tensors import Group, Prefix, Source, Tensors, groups, read
 
 _GRU = ("w_i", "w_h", "b")
@@ -18,8 +18,9 @@ def load_haiku(source: Source, cell: str | None = None, *, prefix: Prefix = None
 
     Reads `hk.LSTM`, `hk.GRU` and `hk.VanillaRNN`. Haiku's LSTM has its gates in the order i g f o
     and adds 1 to the pre-activation of f inside the call: here the 1 is in the bias. Its GRU has
-    the order z r a and resets before the product: a `ResetBeforeGRUCell`. Its VanillaRNN is a
-    ReLU network.
+    the order z r a, resets before the product, and its z near 1 replaces the state, where that of a
+    `ResetBeforeGRUCell` keeps it: the weights of z change their sign. Its VanillaRNN is a ReLU
+    network.
 
     **Arguments:**
 
@@ -80,11 +81,12 @@ def _kind(group: Group) -> str | None:
 
 def _layer(group: Group) -> Layer:
     if "w_h" in group:
+        bias = split_gates("b", group["b"], "zrn") if "b" in group else {}
         return Layer(
             "gru",
-            hidden=split_gates("w_h", group["w_h"], "zrn", axis=1),
-            input=split_gates("w_i", group["w_i"], "zrn", axis=1),
-            input_bias=split_gates("b", group["b"], "zrn") if "b" in group else {},
+            hidden=_keeping(split_gates("w_h", group["w_h"], "zrn", axis=1)),
+            input=_keeping(split_gates("w_i", group["w_i"], "zrn", axis=1)),
+            input_bias=_keeping(bias),
             reset_after=False,
         )
     w, b = group["linear/w"], group.get("linear/b")
@@ -107,3 +109,8 @@ def _layer(group: Group) -> Layer:
         input=split_gates("linear/w", w[:-n], "igfo", axis=1),
         input_bias={**bias, "f": bias["f"] + np.ones((), w.dtype)},
     )
+
+
+def _keeping(gates: Gates) -> Gates:
+    """Return the gates of a GRU whose z keeps what it replaced: 1 - sigmoid(a) = sigmoid(-a)."""
+    return {gate: -block if gate == "z" else block for gate, block in gates.items()}

@@ -47,9 +47,9 @@ def to_nnx(cell: AbstractCell) -> dict[str, dict[str, np.ndarray]]:
         )
     if isinstance(cell, GRUCell):
         _check_gru(cell)
-    bias: Any = (
-        jnp.zeros(cell.hidden_size, cell.weight_hh.dtype) if cell.bias is None else cell.bias
-    )
+    bias = cell.bias
+    if bias is None:
+        bias = jnp.zeros(cell.hidden_size, cell.weight_hh.dtype)
     weights = {
         "dense_i": {"kernel": np.asarray(cell.weight_xh).T},
         "dense_h": {"kernel": np.asarray(cell.weight_hh).T},
