@@ -38,7 +38,7 @@ class Original(NamedTuple):
 
 
 def draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Return float32 numbers of a size at which a network of these shapes neither dies nor bursts."""
+    """Return float32 numbers at which a network of these shapes neither dies nor bursts."""
     return (rng.normal(size=shape) / np.sqrt(max(shape[-1], 2))).astype(np.float32)
 
 

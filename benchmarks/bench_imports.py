@@ -1,4 +1,4 @@
-"""Does an imported network compute what the original computes, forward and backward?
+"""Compare imported networks with the originals: outputs, and gradients by everything.
 
 python benchmarks/bench_imports.py
 """

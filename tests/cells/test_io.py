@@ -53,6 +53,10 @@ CELLS = {
         ),
         7,
     ),
+    "both directions": lambda: cells.BidirectionalCell(
+        varied(cells.ProjectedLSTMCell(3, 4, 2, key=KEYS[0])),
+        cells.MaskedCell(cells.GRUCell(3, 2, key=KEYS[1])),
+    ),
     "residual stack": lambda: cells.StackedCell(
         [cells.VanillaCell(3, 2, key=KEYS[0]), cells.GRUCell(2, 2, key=KEYS[1])], residual=True
     ),

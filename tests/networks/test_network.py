@@ -86,6 +86,7 @@ def test_a_bidirectional_layer_is_one_cell():
     network = bidirectional()
     inputs = jr.normal(jr.key(1), (T, D))
     run, cell = network(inputs), network.layers[0]
+    assert isinstance(cell, cells.BidirectionalCell)
     whole = rollout(cell, cell.initial_state(), (inputs, inputs[::-1]))
     for a, b in zip(
         jax.tree.leaves(whole.states),
@@ -102,7 +103,7 @@ def test_a_bidirectional_layer_is_one_cell():
     np.testing.assert_allclose(chain.jacobians[:, 2 * N :, 2 * N :], J, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(chain.jacobians[:, 2 * N :, : 2 * N], 0)
     mapped = cell.map_recurrent(jnp.zeros_like)
-    assert mapped is not None
+    assert mapped is not None and isinstance(mapped.backward, cells.LSTMCell)
     np.testing.assert_array_equal(mapped.backward.weight_hh, 0)
     assert cell.gate_names[-1] == "backward.output"
 

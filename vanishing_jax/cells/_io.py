@@ -16,13 +16,16 @@ from .._tree import path_name
 from .._types import Array
 from ._base import AbstractCell
 from ._batch_norm import BatchNormCell
+from ._bidirectional import BidirectionalCell
 from ._clipped_gradient import ClippedGradientCell
 from ._gru import GRUCell
 from ._layer_norm import LayerNormCell
 from ._leaky import LeakyCell
 from ._lstm import LSTMCell
+from ._masked import MaskedCell
 from ._mgu import MGUCell
 from ._peephole_lstm import PeepholeLSTMCell
+from ._projected_lstm import ProjectedLSTMCell
 from ._reset_before_gru import ResetBeforeGRUCell
 from ._residual import ResidualCell
 from ._stacked import StackedCell
@@ -38,12 +41,14 @@ _FIELDS = {
     ResetBeforeGRUCell: ("weight_hh", "weight_xh", "bias"),
     MGUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
     PeepholeLSTMCell: ("weight_hh", "weight_xh", "bias", "peepholes"),
+    ProjectedLSTMCell: ("weight_hh", "weight_xh", "weight_hr", "bias"),
 }
 # Options that are not arrays, with the default that is not written: earlier releases can read it.
 _OPTIONS = {
     GRUCell: {"clip": None},
     ResetBeforeGRUCell: {"clip": None},
     PeepholeLSTMCell: {"coupled": False, "clip": None},
+    ProjectedLSTMCell: {"projection_size": None},
 }
 # Fields that may be None, and what the cell is then made with.
 _ABSENT = {
@@ -58,8 +63,15 @@ _WRAPPERS = {
     TruncatedCell: ("steps",),
     LayerNormCell: ("placement", "epsilon"),
     BatchNormCell: ("placement", "epsilon", "num_steps"),
+    MaskedCell: (),
 }
+_DIRECTIONS = ("forward", "backward")
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+_NO_PICKLES = (
+    "it looks like a pickle, which can run code when it is loaded and is never opened here. "
+    "Convert it where it was made: "
+    "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')."
+)
 
 
 def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
@@ -70,9 +82,10 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     **Arguments:**
 
     - `path`: the file, by custom named `*.safetensors`; its folder is made.
-    - `cell`: a `VanillaCell`, `LSTMCell`, `GRUCell`, `ResetBeforeGRUCell`, `MGUCell` or
-      `PeepholeLSTMCell`, normalized, wrapped, or in a `StackedCell`, to any depth. Population
-      statistics of batch normalization are saved with it.
+    - `cell`: a `VanillaCell`, `LSTMCell`, `PeepholeLSTMCell`, `ProjectedLSTMCell`, `GRUCell`,
+      `ResetBeforeGRUCell` or `MGUCell`, normalized, wrapped, or in a `StackedCell` or
+      `BidirectionalCell`, to any depth. Population statistics of batch normalization are saved
+      with it.
 
     **Raises:** `TypeError` for a cell made of a function, of Flax or of Equinox, whose class is not
     this package's to name in a file. `ValueError` for a `VanillaCell` whose activation is a
@@ -131,13 +144,13 @@ def load_cell(path: str | os.PathLike[str]) -> AbstractCell:
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return tensors and metadata of a safetensors file, all tensors finite."""
     if Path(path).suffix.lower() in _PICKLES:
-        raise ValueError(
-            f"{path} looks like a pickle, which can run code when it is loaded and is never opened "
-            "here. Convert it where it was made: "
-            "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')."
-        )
-    with open(path, "rb"):
-        pass  # so that a missing or unreadable file raises the usual OSError
+        raise ValueError(f"{path}: {_NO_PICKLES}")
+    with open(path, "rb") as file:  # a missing or unreadable file raises the usual OSError
+        start = file.read(8)
+    if not start:
+        raise ValueError(f"{path} is not a complete safetensors file: it is empty.")
+    if _is_pickle(start):
+        raise ValueError(f"{path} is not a safetensors file. {_NO_PICKLES}")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -146,6 +159,13 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
         raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
     check_finite(tensors, str(path))
     return tensors, header
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Say whether a file that begins so is a zip archive (torch.save) or a bare pickle."""
+    # A safetensors file begins with the length of its header, eight bytes, the last of them zero.
+    bare = len(start) == 8 and start[0] == 0x80 and start[1] in range(2, 6) and any(start[4:])
+    return bare or start.startswith(b"PK\x03\x04")
 
 
 def check_finite(tensors: dict[str, np.ndarray], source: str) -> None:
@@ -170,8 +190,16 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
         return ({**stack, "residual": True} if cell.residual else stack), tensors
     if type(cell) in _WRAPPERS:
         return _describe_wrapper(cell, prefix)
+    if isinstance(cell, BidirectionalCell):
+        (forward, tensors), (backward, others) = (
+            _describe(getattr(cell, name), f"{prefix}{name}.") for name in _DIRECTIONS
+        )
+        spec = {"type": "BidirectionalCell", "forward": forward, "backward": backward}
+        return spec, tensors | others
     if type(cell) not in _FIELDS:
-        known = ", ".join(kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell))
+        known = ", ".join(
+            kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell, BidirectionalCell)
+        )
         raise TypeError(
             f"expected a cell out of {known}; got {type(cell).__name__}"
             f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
@@ -230,6 +258,10 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         parts = enumerate(spec["cells"])
         layers = [_build(s, tensors, f"{prefix}cells.{i}.") for i, s in parts]
         return StackedCell(layers, residual=bool(spec.get("residual", False)))
+    if spec["type"] == "BidirectionalCell":
+        return BidirectionalCell(
+            *(_build(spec[name], tensors, f"{prefix}{name}.") for name in _DIRECTIONS)
+        )
     wrappers = {kind.__name__: kind for kind in _WRAPPERS}
     if spec["type"] in wrappers:
         return _build_wrapper(wrappers[spec["type"]], spec, tensors, prefix)

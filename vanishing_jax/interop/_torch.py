@@ -5,10 +5,20 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from ..cells import AbstractCell, GRUCell, LSTMCell, StackedCell, VanillaCell
+from ..cells import (
+    AbstractCell,
+    BidirectionalCell,
+    GRUCell,
+    LSTMCell,
+    ProjectedLSTMCell,
+    StackedCell,
+    VanillaCell,
+)
 from ..cells._io import check_finite, from_arrays, read_tensors
+from ..networks import RecurrentNetwork
 
 _NAME = re.compile(
     r"(?P<prefix>.*?)(?P<what>(weight|bias)_(ih|hh|hr))(_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
@@ -17,10 +27,12 @@ _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class _Layer(NamedTuple):
-    """The tensors of one layer."""
+    """The tensors of one direction of one layer; `end` is how their names end."""
 
+    end: str
     weight_ih: np.ndarray
     weight_hh: np.ndarray
+    weight_hr: np.ndarray | None
     bias_ih: np.ndarray | None
     bias_hh: np.ndarray | None
 
@@ -31,13 +43,15 @@ def load_torch(
     *,
     nonlinearity: str | None = None,
     prefix: str | None = None,
-) -> AbstractCell:
-    """Return the cell that a recurrent PyTorch layer steps with, from its weights.
+) -> AbstractCell | RecurrentNetwork:
+    """Return the cell, or network, that a recurrent PyTorch layer is, from its weights.
 
-    Reads `torch.nn.LSTM`, `GRU`, `RNN` (one direction; several layers become a `StackedCell`, as in
-    evaluation mode, without dropout between them) and `LSTMCell`, `GRUCell`, `RNNCell`. PyTorch's
-    two biases are added to one, except inside the reset of a GRU, where they differ. Weights keep
-    their dtype, except that float64 becomes float32 when JAX's 64-bit types are off.
+    Reads `torch.nn.LSTM`, `GRU` and `RNN` with any `num_layers`, `bias`, `bidirectional` and
+    `proj_size`, and `LSTMCell`, `GRUCell`, `RNNCell`, as in evaluation mode: dropout between layers
+    is no part of the weights. PyTorch's two biases are added to one, except inside the reset of a
+    GRU, where they differ. Weights keep their dtype, except that float64 becomes float32 when JAX's
+    64-bit types are off. `batch_first` is not in the file and concerns the layout of inputs only:
+    here a sequence is (time, input) and a batch (batch, time, input), as with `batch_first=True`.
 
     **Arguments:**
 
@@ -48,11 +62,16 @@ def load_torch(
     - `prefix`: what precedes the layer's names in the state dict ("encoder.rnn."); needed only if
       the state dict holds several recurrent layers.
 
-    **Returns:** an `LSTMCell`, `GRUCell`, `VanillaCell`, or a `StackedCell` of these.
+    **Returns:** one layer in one direction: an `LSTMCell`, `ProjectedLSTMCell`, `GRUCell` or
+    `VanillaCell`; several: a `StackedCell` of these; bidirectional ones: a
+    `vanishing_jax.networks.RecurrentNetwork`. `vanishing_jax.diagnose` takes each of them.
 
-    **Raises:** `ValueError`, naming the tensors, for a file that is truncated or not safetensors,
-    no or several recurrent layers, another kind of cell than asked for, a bidirectional layer or
-    one with `proj_size` (not supported yet), NaN or inf.
+    **Raises:** `ValueError`, naming file and tensors, for a file that is truncated, empty, a pickle
+    or not safetensors at all, no or several recurrent layers, another kind of cell than asked for,
+    tensors that are missing or do not fit each other, NaN or inf.
+
+    **Validity:** outputs and their gradients with respect to inputs and weights agree with PyTorch
+    within 1e-6 in float32 (`tests/interop/test_torch.py`).
 
     **Example:**
 
@@ -61,6 +80,9 @@ def load_torch(
     ...            "rnn.bias_ih_l0": np.zeros(8), "rnn.bias_hh_l0": np.zeros(8)}
     >>> load_torch(weights).state_names
     ('h', 'c')
+    >>> both = weights | {f"{name}_reverse": value for name, value in weights.items()}
+    >>> load_torch(both).names
+    ('layer0.forward', 'layer0.backward')
     """
     if isinstance(path_or_dict, Mapping):
         source = "the state dict"
@@ -73,18 +95,17 @@ def load_torch(
     kind = _kind(layers, cell, source)
     if kind == "rnn" and nonlinearity not in ("tanh", "relu"):
         raise ValueError(
-            "the weights of an RNN do not tell its nonlinearity: pass nonlinearity='tanh' or "
-            f"nonlinearity='relu'; got {nonlinearity!r}."
+            f"the weights of an RNN ({source}) do not tell its nonlinearity: pass "
+            f"nonlinearity='tanh' or nonlinearity='relu'; got {nonlinearity!r}."
         )
     if kind != "rnn" and nonlinearity is not None:
         raise ValueError(f"nonlinearity is only for an RNN; {source} holds a {kind.upper()}.")
-    cells = []
-    for index, layer in enumerate(layers):
-        try:
-            cells.append(_cell(kind, layer, nonlinearity))
-        except ValueError as error:
-            raise ValueError(f"layer {index} of {source}: {error}") from error
-    return cells[0] if len(cells) == 1 else StackedCell(cells)
+    _check_shapes(kind, layers, source)
+    cells = [[_cell(kind, part, nonlinearity) for part in layer] for layer in layers]
+    if len(cells[0]) == 2:
+        return RecurrentNetwork([BidirectionalCell(*directions) for directions in cells])
+    stack = [one for (one,) in cells]
+    return stack[0] if len(stack) == 1 else StackedCell(stack)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:
@@ -92,8 +113,8 @@ def _to_numpy(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
 
 
-def _layers(tensors: dict[str, np.ndarray], prefix: str | None, source: str) -> list[_Layer]:
-    """Return the layers of the one recurrent network among the tensors."""
+def _layers(tensors: dict[str, np.ndarray], prefix: str | None, source: str) -> list[list[_Layer]]:
+    """Return the layers of the one recurrent network among the tensors, each with 1 or 2 parts."""
     matches = {name: m for name in tensors if (m := _NAME.fullmatch(name))}
     prefixes = sorted({m["prefix"] for m in matches.values()})
     if not prefixes:
@@ -109,46 +130,40 @@ def _layers(tensors: dict[str, np.ndarray], prefix: str | None, source: str) -> 
         raise ValueError(f"{source} holds no layer {prefix!r}: choose prefix= from {prefixes}.")
     chosen = prefixes[0] if prefix is None else prefix
     matches = {name: m for name, m in matches.items() if m["prefix"] == chosen}
-    _refuse(matches, source)
-    parts: dict[int, dict[str, np.ndarray]] = {}
+    parts: dict[str, dict[str, np.ndarray]] = {}
     for name, match in matches.items():
-        parts.setdefault(int(match["layer"] or 0), {})[match["what"]] = tensors[name]
-    layers = [_layer(parts, index, source) for index in range(max(parts) + 1)]
-    for index in range(1, len(layers)):
-        above, below = layers[index].weight_ih.shape[-1], layers[index - 1].weight_hh.shape[-1]
-        if above != below:
-            raise ValueError(
-                f"weight_ih_l{index} of {source} takes {above} inputs; layer {index - 1} has "
-                f"{below} units."
-            )
-    return layers
+        parts.setdefault(name[match.end("what") :], {})[match["what"]] = tensors[name]
+    depth = 1 + max(int(match["layer"] or 0) for match in matches.values())
+    directions = ["", "_reverse"] if any(m["reverse"] for m in matches.values()) else [""]
+    named = any(match["layer"] for match in matches.values())  # not those of an LSTMCell
+    ends = [[f"_l{i}{d}" if named else d for d in directions] for i in range(depth)]
+    like = parts.get(ends[0][0], {})
+    return [[_layer(parts.get(end, {}), end, like, source) for end in pair] for pair in ends]
 
 
-def _refuse(matches: dict[str, re.Match[str]], source: str) -> None:
-    reverse = sorted(name for name, m in matches.items() if m["reverse"])
-    if reverse:
-        raise ValueError(f"bidirectional layers are not supported yet: {source} holds {reverse}.")
-    projected = sorted(name for name, m in matches.items() if m["what"].endswith("_hr"))
-    if projected:
-        raise ValueError(f"proj_size is not supported yet: {source} holds {projected}.")
-
-
-def _layer(parts: dict[int, dict[str, np.ndarray]], index: int, source: str) -> _Layer:
-    part = parts.get(index, {})
-    missing = [f"{what}_l{index}" for what in ("weight_ih", "weight_hh") if what not in part]
-    if ("bias_ih" in part) != ("bias_hh" in part):
-        missing.append(f"bias_{'hh' if 'bias_ih' in part else 'ih'}_l{index}")
+def _layer(part: dict[str, np.ndarray], end: str, like: dict, source: str) -> _Layer:
+    """Return the tensors whose names end on `end`; `like` are those of the first layer."""
+    needed = {"weight_ih", "weight_hh"} | like.keys()
+    if part.keys() & {"bias_ih", "bias_hh"}:
+        needed |= {"bias_ih", "bias_hh"}
+    missing = sorted(f"{what}{end}" for what in needed - part.keys())
     if missing:
         raise ValueError(f"{source} lacks the tensors {missing}.")
-    return _Layer(part["weight_ih"], part["weight_hh"], part.get("bias_ih"), part.get("bias_hh"))
+    return _Layer(end, *(part.get(what) for what in _Layer._fields[1:]))  # pyright: ignore
 
 
-def _kind(layers: list[_Layer], cell: str | None, source: str) -> str:
+def _kind(layers: list[list[_Layer]], cell: str | None, source: str) -> str:
     if cell is not None and cell not in _GATES:
         raise ValueError(f"cell must be 'lstm', 'gru' or 'rnn'; got {cell!r}.")
-    shapes = [layer.weight_hh.shape for layer in layers]
+    parts = [part for layer in layers for part in layer]
+    shapes = {f"weight_hh{part.end}": part.weight_hh.shape for part in parts}
+    if any(part.weight_hr is not None for part in parts):
+        if cell in (None, "lstm"):
+            return "lstm"
+        names = [f"weight_hr{part.end}" for part in parts if part.weight_hr is not None]
+        raise ValueError(f"{source} holds {names}, a projection, which only an LSTM has.")
     for kind, gates in _GATES.items():
-        if all(len(shape) == 2 and shape[0] == gates * shape[1] for shape in shapes):
+        if all(len(shape) == 2 and shape[0] == gates * shape[1] for shape in shapes.values()):
             if cell in (None, kind):
                 return kind
             break
@@ -158,10 +173,39 @@ def _kind(layers: list[_Layer], cell: str | None, source: str) -> str:
     )
 
 
+def _check_shapes(kind: str, layers: list[list[_Layer]], source: str) -> None:
+    """Raise unless all tensors are floating and of the shapes that follow from the first ones."""
+    below = layers[0][0].weight_ih.shape[-1]
+    for layer in layers:
+        for part in layer:
+            hr = part.weight_hr
+            if hr is not None and hr.ndim != 2:
+                raise ValueError(f"weight_hr{part.end} of {source} must have two axes, (p, n).")
+            n = part.weight_hh.shape[-1] if hr is None else hr.shape[1]
+            p, rows = (n if hr is None else hr.shape[0]), _GATES[kind] * n
+            shapes = {"weight_ih": (rows, below), "weight_hh": (rows, p), "weight_hr": (p, n)}
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            for what, shape in shapes.items():
+                _check(getattr(part, what), shape, f"{what}{part.end} of {source}")
+        sizes = [(part.weight_hh.shape[1]) for part in layer]
+        below = sum(sizes)
+
+
+def _check(tensor: np.ndarray | None, shape: tuple[int, ...], name: str) -> None:
+    if tensor is None:
+        return
+    if tensor.shape != shape or 0 in shape:
+        raise ValueError(
+            f"{name} must have shape {shape} to fit the other tensors; got {tensor.shape}."
+        )
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise ValueError(f"{name} must be floating; got {tensor.dtype}.")
+
+
 def _cell(kind: str, layer: _Layer, nonlinearity: str | None) -> AbstractCell:
-    n, d = layer.weight_hh.shape[1], layer.weight_ih.shape[-1]
+    d, rows = layer.weight_ih.shape[1], layer.weight_hh.shape[0]
+    n, dtype = rows // _GATES[kind], layer.weight_hh.dtype
     arrays: dict[str, Any] = {"weight_hh": layer.weight_hh, "weight_xh": layer.weight_ih}
-    dtype, rows = layer.weight_hh.dtype, layer.weight_hh.shape[0]
     bias_ih = np.zeros(rows, dtype) if layer.bias_ih is None else layer.bias_ih
     bias_hh = np.zeros(rows, dtype) if layer.bias_hh is None else layer.bias_hh
     if kind == "gru":
@@ -171,6 +215,10 @@ def _cell(kind: str, layer: _Layer, nonlinearity: str | None) -> AbstractCell:
         arrays["bias_n"] = bias_hh[2 * n :]
         return from_arrays(GRUCell, d, n, arrays)
     arrays["bias"] = bias_ih + bias_hh
+    if layer.weight_hr is not None:
+        arrays["weight_hr"] = layer.weight_hr
+        size = layer.weight_hr.shape[0]
+        return from_arrays(ProjectedLSTMCell, d, n, arrays, projection_size=size)
     if kind == "lstm":
         return from_arrays(LSTMCell, d, n, arrays)
     return from_arrays(VanillaCell, d, n, arrays, activation=nonlinearity)
