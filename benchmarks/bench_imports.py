@@ -4,6 +4,7 @@ python benchmarks/bench_imports.py
 """
 
 import argparse
+import pathlib
 import sys
 import time
 import warnings
@@ -83,9 +84,8 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one seed")
     parser.add_argument("--only", type=lambda text: text.split(","), help="frameworks")
-    parser.add_argument(
-        "--out", type=_timing.pathlib.Path, default=_timing.RESULTS / "imports.json"
-    )
+    out = _timing.RESULTS / "imports.json"
+    parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
     return parser.parse_args(arguments)
 
 
