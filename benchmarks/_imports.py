@@ -20,12 +20,12 @@ class Sizes(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One pass through a network, and the gradient of sum(probe * outputs)."""
+    """One pass through a network, and the gradient of sum(probe * outputs), if there is a probe."""
 
     outputs: np.ndarray  # time, units
-    of_inputs: np.ndarray
-    of_state: Any  # as the imported network has its state
-    of_weights: Any  # as the weights came, or of the imported network itself
+    of_inputs: Any = None
+    of_state: Any = None  # as the imported network has its state
+    of_weights: Any = None  # as the weights came, or of the imported network itself
 
 
 class Original(NamedTuple):
@@ -34,7 +34,7 @@ class Original(NamedTuple):
     name: str
     weights: Any
     load: Callable[[Any], Any]
-    run: Callable[[Any, np.ndarray, np.ndarray], Run]  # (state0 as imported, inputs, probe)
+    run: Callable[[Any, np.ndarray, np.ndarray | None], Run]  # (state0 as imported, inputs, probe)
 
 
 def draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -47,21 +47,31 @@ def redraw(tree: Any, rng: np.random.Generator) -> Any:
     return jax.tree.map(lambda leaf: draw(rng, *np.shape(leaf)), tree)
 
 
-def compare(original: Original, sizes: Sizes, seed: int = 0) -> dict[str, float]:
+def compare(
+    original: Original, sizes: Sizes, seed: int = 0, *, forward_only: bool = False
+) -> dict[str, float]:
     """Return the largest errors of the outputs (absolute) and of the gradients (relative)."""
     rng = np.random.default_rng(seed)
     network = as_network(original.load(original.weights))
     state0 = redraw(network.initial_state(), rng)
     inputs = rng.normal(size=(sizes.steps, sizes.inputs)).astype(np.float32)
-    width = jax.eval_shape(network, inputs).output.shape[-1]
+    if forward_only:
+        outputs = network(inputs, state0=state0).output
+        return {"forward": _largest(outputs, original.run(state0, inputs, None).outputs)}
+    width = jax.eval_shape(lambda x: network(x).outputs[-1], inputs).shape[-1]
     probe = rng.normal(size=(sizes.steps, width)).astype(np.float32)
     ours, theirs = _run(network, state0, inputs, probe), original.run(state0, inputs, probe)
     return {
-        "forward": float(np.max(np.abs(ours.outputs - theirs.outputs))),
+        "forward": _largest(ours.outputs, theirs.outputs),
         "inputs": relative(ours.of_inputs, theirs.of_inputs),
         "state": relative(ours.of_state, theirs.of_state),
         "weights": _of_weights(original, ours.of_weights, theirs.of_weights),
     }
+
+
+def _largest(a: Any, b: Any) -> float:
+    assert np.shape(a) == np.shape(b)
+    return float(np.max(np.abs(np.asarray(a) - np.asarray(b))))
 
 
 @eqx.filter_jit
@@ -89,9 +99,10 @@ def _of_weights(original: Original, ours: RecurrentNetwork, theirs: Any) -> floa
         as_network(original.load(tree))
         for tree in (theirs, *(jax.tree.map(f, theirs) for f in (np.zeros_like, np.ones_like)))
     )
-    # Haiku's puts a 1 into a bias.
-    linear = jax.tree.map(lambda a, b: a - b, expected, zero)
-    return relative(jax.tree.map(lambda a, b, c: a * (b != c), ours, one, zero), linear)
+    ours, expected, zero, one = jax.tree.map(np.asarray, (ours, expected, zero, one))
+    linear = jax.tree.map(lambda a, b: a - b, expected, zero)  # Haiku's puts a 1 into a bias
+    reached = jax.tree.map(lambda a, b, c: np.where(b != c, a, 0), ours, one, zero)
+    return relative(reached, linear)
 
 
 def as_network(loaded: Any) -> RecurrentNetwork:

@@ -39,6 +39,8 @@ def keras(kind: str, sizes: Sizes, *, bidirectional: bool = False, **options: An
 
     def with_one_bias(state0, inputs, probe):
         found = run(state0, inputs, probe)
+        if probe is None:
+            return found
         for name, gradient in found.of_weights.items():
             if name.endswith("/bias") and gradient.ndim == 2:
                 # The first two of z r h have two biases that are added.
@@ -74,6 +76,9 @@ def torch(kind: str, sizes: Sizes, **options: Any) -> Original:
         states = [torch.stack(start[0::2]), torch.stack(start[1::2])] if kind == "LSTM" else [start]
         first = tuple(states) if kind == "LSTM" else torch.stack(start)
         outputs = module(x, first)[0]
+        if probe is None:
+            return Run(outputs.detach().numpy())
+        module.zero_grad()  # PyTorch adds to what is there
         (outputs * torch.tensor(np.asarray(probe))).sum().backward()
         of_weights = {name: p.grad.numpy().copy() for name, p in module.named_parameters()}
         for name, gradient in of_weights.items():
@@ -108,6 +113,8 @@ def onnx(kind: str, sizes: Sizes, *, peepholes: bool = False, **attributes: Any)
         for index, name in enumerate(["initial_h", "initial_c"][:count]):
             feeds[name] = np.stack([np.asarray(leaf)[None] for leaf in leaves[index::count]])
         outputs = session.run(["Y"], feeds)[0].reshape(sizes.steps, -1)
+        if probe is None:
+            return Run(outputs)
         exact, *gradients = onnx_gradients(kind, weights, attributes, state0, inputs, probe)
         assert np.max(np.abs(exact - outputs)) < 1e-5, "the formulas are not those of ONNX Runtime"
         return Run(outputs, *gradients)

@@ -26,7 +26,7 @@ def assemble(
         raise ValueError(f"cell must be one of {', '.join(map(repr, GATES))}; got {cell!r}.")
     if not found:
         raise ValueError(
-            f"{tensors.source} holds no recurrent layer ({examples}); its tensors are "
+            f"there is no recurrent layer ({examples}) in {tensors.source}, but "
             f"{sorted(tensors.arrays)}."
         )
     directions = _paired(found)
@@ -71,8 +71,8 @@ def check_choice(
     if prefix is None:
         if len(names) > 1:
             raise ValueError(
-                f"{source} holds several recurrent layers: choose {keyword}= from {names}, or list "
-                "those that are on top of one another, the lowest first."
+                f"there are several recurrent layers in {source}: choose {keyword}= from {names}, "
+                "or list those that are on top of one another, the lowest first."
             )
         return names
     wanted = [prefix] if isinstance(prefix, str) else list(prefix)
@@ -83,9 +83,9 @@ def check_choice(
         fits = [key for key in names if name in directions[key]]
         fits = fits or [key for key in names if key.startswith(f"{name}/")]
         if len(fits) != 1:
-            problem = "several layers" if fits else "no layer"
+            problem = "more than one layer" if fits else "no layer"
             raise ValueError(
-                f"{source} holds {problem} {name!r}: choose {keyword}= from {fits or names}."
+                f"there is {problem} {name!r} in {source}: choose {keyword}= from {fits or names}."
             )
         chosen += fits
     if not chosen:

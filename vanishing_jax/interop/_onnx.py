@@ -99,8 +99,8 @@ def load_onnx(
         }
         if not found:
             raise ValueError(
-                f"{where} holds no weights W and R of an RNN, LSTM or GRU operator; its tensors "
-                f"are {sorted(tensors.arrays)}."
+                f"there are no weights W and R of an RNN, LSTM or GRU operator in {where}, but "
+                f"{sorted(tensors.arrays)}."
             )
     layers = []
     for name in check_choice({key: (key,) for key in found}, node, where, "node"):

@@ -101,6 +101,6 @@ def check_nothing_is_left(tensors: Tensors, prefix: str, group: Group) -> None:
     )
     if lost:
         raise ValueError(
-            f"{tensors.source} holds tensors beside those of the layer {sorted(claimed)} that no "
-            f"cell here has: {lost}."
+            f"in {tensors.source} there are tensors beside those of the layer {sorted(claimed)} "
+            f"that no cell here has: {lost}."
         )

@@ -1,0 +1,101 @@
+"""load_flax and to_nnx against Flax, and what they refuse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vanishing_jax import cells, interop
+
+from . import peers
+
+pytestmark = pytest.mark.float64_anyway
+
+
+def _dense(rows, columns, *, bias=True):
+    layer = {"kernel": np.ones((rows, columns), np.float32)}
+    return layer | ({"bias": np.ones(columns, np.float32)} if bias else {})
+
+
+def test_against_linen(monkeypatch):
+    pytest.importorskip("flax", reason="flax is not installed: pip install '.[peers]'")
+    peers.check("Flax Linen", monkeypatch)
+
+
+def test_against_nnx(monkeypatch):
+    pytest.importorskip("flax", reason="flax is not installed: pip install '.[peers]'")
+    peers.check("Flax NNX", monkeypatch)
+
+
+MODULES = {
+    "OptimizedLSTMCell": lambda key: cells.LSTMCell(3, 4, dtype=jnp.float32, key=key),
+    "GRUCell": lambda key: cells.GRUCell(3, 4, dtype=jnp.float32, update_bias=0.5, key=key),
+    "SimpleCell": lambda key: cells.VanillaCell(3, 4, dtype=jnp.float32, key=key),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_to_nnx_and_back(name):
+    nnx = pytest.importorskip("flax.nnx", reason="flax is not installed: pip install '.[peers]'")
+    cell = MODULES[name](jax.random.key(0))
+    module = getattr(nnx, name)(3, 4, rngs=nnx.Rngs(0))
+    nnx.update(module, interop.to_nnx(cell))
+    state = jax.tree.map(lambda a: a + jnp.float32(0.3), cell.initial_state())
+    x = jnp.asarray([0.5, -1, 2], jnp.float32)
+    there = state[::-1] if isinstance(state, tuple) else state
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        _, output = module(there, x)
+    np.testing.assert_allclose(output, cells.hidden_output(cell, cell(state, x)), atol=1e-6)
+    options = {"activation": "tanh"} if name == "SimpleCell" else {}
+    again = interop.load_flax(nnx.state(module, nnx.Param), **options)
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(cell), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_bias_that_nnx_cannot_hold_is_not_lost():
+    """The GRU of NNX has no bias inside its reset: those of PyTorch and of Linen do not fit."""
+    bias = np.zeros(12, np.float32)
+    weights = {"weight_ih_l0": np.ones((12, 3)), "weight_hh_l0": np.ones((12, 4))}
+    gru = interop.load_torch(weights | {"bias_ih_l0": bias, "bias_hh_l0": bias + 0.5})
+    with pytest.raises(ValueError, match=r"no bias inside its reset.*bias_n, up to 0\.5"):
+        interop.to_nnx(gru)
+    linen = {name: _dense(3, 4) for name in ("ir", "iz", "in")} | {"hn": _dense(4, 4)}
+    linen |= {name: _dense(4, 4, bias=False) for name in ("hr", "hz")}
+    with pytest.raises(ValueError, match="no bias inside its reset"):
+        interop.to_nnx(interop.load_flax({"params": linen}))
+    # The same without that bias fits.
+    linen["hn"]["bias"] = np.zeros(4, np.float32)
+    assert "bias" not in interop.to_nnx(interop.load_flax(linen))["dense_h"]
+    with pytest.raises(ValueError, match="does not clip"):
+        interop.to_nnx(cells.GRUCell(3, 4, clip=1.0, key=jax.random.key(0)))
+    with pytest.raises(TypeError, match="LSTMCell, GRUCell, VanillaCell.; got ResetBeforeGRUCell"):
+        interop.to_nnx(cells.ResetBeforeGRUCell(3, 4, key=jax.random.key(0)))
+
+
+def test_a_later_nnx_gru_with_a_hidden_bias_keeps_it():
+    weights = {"dense_i": _dense(3, 12), "dense_h": _dense(4, 12)}
+    cell = interop.load_flax(weights)
+    np.testing.assert_array_equal(cell.bias, np.repeat([2, 2, 1], 4))
+    np.testing.assert_array_equal(cell.bias_n, 1)
+
+
+MGU = {"hf": _dense(4, 4, bias=False), "if": _dense(3, 4), "in": _dense(3, 4)}
+
+
+@pytest.mark.parametrize(
+    "weights, options, message",
+    [
+        ({"i": _dense(3, 4), "h": _dense(4, 4, bias=False)}, {}, "pass activation='tanh'"),
+        ({"dense_i": _dense(3, 4), "dense_h": _dense(4, 4)}, {}, "weights of a SimpleCell do not"),
+        ({"hi": _dense(4, 4), "ii": _dense(3, 4)}, {}, r"kernels \['hi', 'ii'\] are not those"),
+        ({"dense_i": _dense(3, 8), "dense_h": _dense(4, 8)}, {}, r"got \(4, 8\)"),
+        (MGU | {"hn": _dense(4, 4, bias=False)}, {}, "reset_gate=False is not supported"),
+        (MGU | {"hn": _dense(4, 4)}, {"activation": "relu"}, "activation is only for a SimpleCell"),
+        (MGU | {"hn": _dense(4, 4)}, {"cell": "gru"}, "is of the kind 'mgu', not 'gru'"),
+        ({"a": MGU | {"hn": _dense(4, 4)}, "b": MGU | {"hn": _dense(4, 4)}}, {}, "several"),
+        ({"Dense_0": _dense(3, 4)}, {}, r"no recurrent layer .*\['Dense_0/bias'"),
+    ],
+)
+def test_what_cannot_be_loaded(weights, options, message):
+    with pytest.raises(ValueError, match=message):
+        interop.load_flax(weights, **options)
