@@ -1,5 +1,7 @@
 """load_equinox against Equinox, and what it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from vanishing_jax import cells, interop
 from . import peers
 
 pytestmark = pytest.mark.float64_anyway
+
+load: Any = interop.load_equinox
 
 LSTM = {"weight_ih": np.ones((8, 3)), "weight_hh": np.zeros((8, 2)), "bias": np.zeros(8)}
 GRU = {"weight_ih": np.ones((6, 3)), "weight_hh": np.zeros((6, 2))}
@@ -22,9 +26,9 @@ def test_names_of_paths():
     weights |= {f".cells[0].{name}": array for name, array in GRU.items()}
     weights[".head.weight"] = np.ones((2, 2))
     with pytest.raises(ValueError, match=r"choose prefix= from \['cells/0', 'cells/1'\]"):
-        interop.load_equinox(weights)
-    assert isinstance(interop.load_equinox(weights, prefix=".cells[1]"), cells.LSTMCell)
-    assert isinstance(interop.load_equinox(weights, "gru", prefix="cells.0"), cells.GRUCell)
+        load(weights)
+    assert isinstance(load(weights, prefix=".cells[1]"), cells.LSTMCell)
+    assert isinstance(load(weights, "gru", prefix="cells.0"), cells.GRUCell)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +45,4 @@ def test_names_of_paths():
 )
 def test_what_cannot_be_loaded(weights, message):
     with pytest.raises(ValueError, match=message):
-        interop.load_equinox(weights)
+        load(weights)

@@ -1,5 +1,7 @@
 """load_flax and to_nnx against Flax, and what they refuse."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from vanishing_jax import cells, interop
 from . import peers
 
 pytestmark = pytest.mark.float64_anyway
+
+load: Any = interop.load_flax
 
 
 def _dense(rows, columns, *, bias=True):
@@ -47,7 +51,7 @@ def test_to_nnx_and_back(name):
         _, output = module(there, x)
     np.testing.assert_allclose(output, cells.hidden_output(cell, cell(state, x)), atol=1e-6)
     options = {"activation": "tanh"} if name == "SimpleCell" else {}
-    again = interop.load_flax(nnx.state(module, nnx.Param), **options)
+    again = load(nnx.state(module, nnx.Param), **options)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(cell), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -56,16 +60,16 @@ def test_a_bias_that_nnx_cannot_hold_is_not_lost():
     """The GRU of NNX has no bias inside its reset: those of PyTorch and of Linen do not fit."""
     bias = np.zeros(12, np.float32)
     weights = {"weight_ih_l0": np.ones((12, 3)), "weight_hh_l0": np.ones((12, 4))}
-    gru = interop.load_torch(weights | {"bias_ih_l0": bias, "bias_hh_l0": bias + 0.5})
+    gru: Any = interop.load_torch(weights | {"bias_ih_l0": bias, "bias_hh_l0": bias + 0.5})
     with pytest.raises(ValueError, match=r"no bias inside its reset.*bias_n, up to 0\.5"):
         interop.to_nnx(gru)
     linen = {name: _dense(3, 4) for name in ("ir", "iz", "in")} | {"hn": _dense(4, 4)}
     linen |= {name: _dense(4, 4, bias=False) for name in ("hr", "hz")}
     with pytest.raises(ValueError, match="no bias inside its reset"):
-        interop.to_nnx(interop.load_flax({"params": linen}))
+        interop.to_nnx(load({"params": linen}))
     # The same without that bias fits.
     linen["hn"]["bias"] = np.zeros(4, np.float32)
-    assert "bias" not in interop.to_nnx(interop.load_flax(linen))["dense_h"]
+    assert "bias" not in interop.to_nnx(load(linen))["dense_h"]
     with pytest.raises(ValueError, match="does not clip"):
         interop.to_nnx(cells.GRUCell(3, 4, clip=1.0, key=jax.random.key(0)))
     with pytest.raises(TypeError, match="LSTMCell, GRUCell, VanillaCell.; got ResetBeforeGRUCell"):
@@ -74,7 +78,7 @@ def test_a_bias_that_nnx_cannot_hold_is_not_lost():
 
 def test_a_later_nnx_gru_with_a_hidden_bias_keeps_it():
     weights = {"dense_i": _dense(3, 12), "dense_h": _dense(4, 12)}
-    cell = interop.load_flax(weights)
+    cell = load(weights)
     np.testing.assert_array_equal(cell.bias, np.repeat([2, 2, 1], 4))
     np.testing.assert_array_equal(cell.bias_n, 1)
 
@@ -98,4 +102,4 @@ MGU = {"hf": _dense(4, 4, bias=False), "if": _dense(3, 4), "in": _dense(3, 4)}
 )
 def test_what_cannot_be_loaded(weights, options, message):
     with pytest.raises(ValueError, match=message):
-        interop.load_flax(weights, **options)
+        load(weights, **options)

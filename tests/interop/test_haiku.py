@@ -1,5 +1,7 @@
 """load_haiku against Haiku, and what it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from vanishing_jax import cells, interop
 from . import peers
 
 pytestmark = pytest.mark.float64_anyway
+
+load: Any = interop.load_haiku
 
 ZERO = {"w": np.zeros((5, 8)), "b": np.zeros(8)}
 
@@ -21,30 +25,30 @@ def test_modules_of_own_names():
     """Any module has a "linear": only Haiku's own names say that it is an LSTM's."""
     weights = {"memory/linear": ZERO, "mlp/linear": {"w": np.zeros((8, 4)), "b": np.zeros(4)}}
     with pytest.raises(ValueError, match="no recurrent layer .*own need cell="):
-        interop.load_haiku(weights)
+        load(weights)
     with pytest.raises(ValueError, match=r"choose prefix= from \['memory', 'mlp'\]"):
-        interop.load_haiku(weights, "lstm")
-    assert isinstance(interop.load_haiku(weights, "lstm", prefix="memory"), cells.LSTMCell)
+        load(weights, "lstm")
+    assert isinstance(load(weights, "lstm", prefix="memory"), cells.LSTMCell)
 
 
 def test_cores_on_top_of_one_another():
     upper = {"w": np.zeros((4, 8)), "b": np.zeros(8)}
     weights = {"rnn/~/lstm/linear": ZERO, "rnn/~/lstm_1/linear": upper}
     with pytest.raises(ValueError, match=r"'rnn/~/lstm', 'rnn/~/lstm_1'\], or list"):
-        interop.load_haiku(weights)
-    stack = interop.load_haiku(weights, prefix=["rnn/~/lstm", "rnn/~/lstm_1"])
+        load(weights)
+    stack = load(weights, prefix=["rnn/~/lstm", "rnn/~/lstm_1"])
     assert isinstance(stack, cells.StackedCell) and len(stack.cells) == 2
     with pytest.raises(ValueError, match="layer 1 of the Haiku weights takes 3 inputs"):
-        interop.load_haiku(weights, prefix=["rnn/~/lstm_1", "rnn/~/lstm"])
+        load(weights, prefix=["rnn/~/lstm_1", "rnn/~/lstm"])
     with pytest.raises(ValueError, match="more than one layer .rnn."):
-        interop.load_haiku(weights, prefix="rnn")
+        load(weights, prefix="rnn")
 
 
 def test_vanilla_rnn_is_a_relu_network():
     linear = {"w": np.ones((3, 2)), "b": np.ones(2)}, {"w": np.ones((2, 2)), "b": np.ones(2)}
     weights = dict(zip(("vanilla_rnn/linear", "vanilla_rnn/linear_1"), linear, strict=True))
-    cell = interop.load_haiku(weights)
+    cell = load(weights)
     np.testing.assert_allclose(cell(np.ones(2), -np.ones(3)), [1, 1])  # 2 - 3 + two biases
     np.testing.assert_allclose(cell(np.ones(2), -2 * np.ones(3)), [0, 0])
     with pytest.raises(ValueError, match="is of the kind 'rnn', not 'gru'"):
-        interop.load_haiku(weights, "gru")
+        load(weights, "gru")

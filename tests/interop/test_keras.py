@@ -1,5 +1,7 @@
 """load_keras against Keras, and what it refuses."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from vanishing_jax.networks import RecurrentNetwork
 from . import peers
 
 pytestmark = pytest.mark.float64_anyway
+
+load: Any = interop.load_keras
 
 D, N = 3, 4
 
@@ -35,37 +39,35 @@ def test_against_keras(monkeypatch):
 
 def test_lists_and_names_are_the_same_layer():
     arrays = _layer(3, (2,))
-    expected = jax.tree.leaves(interop.load_keras(_named(arrays)))
+    expected = jax.tree.leaves(load(_named(arrays)))
     numbered = {f"layers/gru/cell/vars/{i}": array for i, array in enumerate(arrays)}
     for source in (arrays, tuple(arrays), {"gru": arrays}, numbered, _named(arrays, "gru/a/b/")):
-        for a, b in zip(jax.tree.leaves(interop.load_keras(source)), expected, strict=True):
+        for a, b in zip(jax.tree.leaves(load(source)), expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_bidirectional_by_its_names():
     forward, backward = (_named(_layer(4, seed=k)) for k in (0, 1))
     weights = {"encoder": {"forward_lstm": forward, "backward_lstm": backward}}
-    network = interop.load_keras(weights)
+    network = load(weights)
     assert isinstance(network, RecurrentNetwork)
     assert network.names == ("layer0.forward", "layer0.backward")
     for part, one in zip(network.parts, (forward, backward), strict=True):
-        for a, b in zip(
-            jax.tree.leaves(part.cell), jax.tree.leaves(interop.load_keras(one)), strict=True
-        ):
+        for a, b in zip(jax.tree.leaves(part.cell), jax.tree.leaves(load(one)), strict=True):
             np.testing.assert_array_equal(a, b)
     upper = {"kernel": np.ones((2 * N, N)), "recurrent_kernel": np.ones((N, N))}
     deep = weights | {"upper": upper}
-    network = interop.load_keras(deep | {"head": {"kernel": np.ones((4, 1))}}, prefix=["encoder"])
+    network = load(deep | {"head": {"kernel": np.ones((4, 1))}}, prefix=["encoder"])
     assert len(network.layers) == 1
     with pytest.raises(ValueError, match=r"'encoder/forward_lstm', 'upper'\]"):
-        interop.load_keras(deep)
+        load(deep)
 
 
 def test_plain_layers_need_an_activation():
     arrays = _layer(1)
     with pytest.raises(ValueError, match="SimpleRNN do not tell its activation: pass activation="):
-        interop.load_keras(arrays)
-    cell = interop.load_keras(arrays, activation="relu")
+        load(arrays)
+    cell = load(arrays, activation="relu")
     assert isinstance(cell, cells.VanillaCell)
     assert np.all(np.asarray(cell(cell.initial_state(), np.ones(D))) >= 0)
 
@@ -73,9 +75,9 @@ def test_plain_layers_need_an_activation():
 def test_gru_without_bias_needs_the_place_of_its_reset():
     weights = _layer(3, None)
     with pytest.raises(ValueError, match="pass reset_after=True .* or reset_after=False"):
-        interop.load_keras(weights)
-    assert isinstance(interop.load_keras(weights, reset_after=True), cells.GRUCell)
-    assert isinstance(interop.load_keras(weights, reset_after=False), cells.ResetBeforeGRUCell)
+        load(weights)
+    assert isinstance(load(weights, reset_after=True), cells.GRUCell)
+    assert isinstance(load(weights, reset_after=False), cells.ResetBeforeGRUCell)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +103,4 @@ def test_gru_without_bias_needs_the_place_of_its_reset():
 )
 def test_what_cannot_be_loaded(source, options, message):
     with pytest.raises(ValueError, match=message):
-        interop.load_keras(source, **options)
+        load(source, **options)

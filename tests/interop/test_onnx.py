@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from vanishing_jax.networks import RecurrentNetwork
 from . import peers
 
 pytestmark = pytest.mark.float64_anyway
+
+load: Any = interop.load_onnx
 
 D, N, T = 3, 4, 5
 
@@ -68,27 +71,27 @@ def test_against_onnx_runtime(onnx, monkeypatch):
 def test_model_files_say_everything(save):
     lstm = _weights(4, peepholes=True)
     path = save(("LSTM", lstm, {"clip": 0.5, "input_forget": 1}))
-    _same(interop.load_onnx(path), interop.load_onnx(lstm, clip=0.5, input_forget=True))
+    _same(load(path), load(lstm, clip=0.5, input_forget=True))
     for after in (0, 1):
         path = save(("GRU", _weights(3), {"linear_before_reset": after}))
-        _same(interop.load_onnx(path), interop.load_onnx(_weights(3), linear_before_reset=after))
+        _same(load(path), load(_weights(3), linear_before_reset=after))
     # What is not written is the default of the operator.
-    assert isinstance(interop.load_onnx(save(("GRU", _weights(3), {}))), cells.ResetBeforeGRUCell)
-    assert isinstance(interop.load_onnx(save(("RNN", _weights(1), {}))), cells.VanillaCell)
+    assert isinstance(load(save(("GRU", _weights(3), {}))), cells.ResetBeforeGRUCell)
+    assert isinstance(load(save(("RNN", _weights(1), {}))), cells.VanillaCell)
     both = {"direction": "bidirectional"}
-    network = interop.load_onnx(save(("RNN", _weights(1, 2), both)))
-    _same(network, interop.load_onnx(_weights(1, 2), activations=["Tanh", "Tanh"]))
+    network = load(save(("RNN", _weights(1, 2), both)))
+    _same(network, load(_weights(1, 2), activations=["Tanh", "Tanh"]))
     with pytest.raises(ValueError, match=r"leave out the keywords \['clip'\]"):
-        interop.load_onnx(path, clip=1.0)
+        load(path, clip=1.0)
 
 
 def test_several_nodes(save, onnx):
     upper = _weights(4) | {"W": np.ones((1, 4 * N, N), np.float32)}
     path = save(("GRU", _weights(3), {}), ("LSTM", upper, {}))
     with pytest.raises(ValueError, match=r"choose node= from \['1/recurrence', 'recurrence'\]"):
-        interop.load_onnx(path)
-    assert isinstance(interop.load_onnx(path, "1/recurrence"), cells.LSTMCell)
-    stack = interop.load_onnx(path, ["recurrence", "1/recurrence"])
+        load(path)
+    assert isinstance(load(path, "1/recurrence"), cells.LSTMCell)
+    stack = load(path, ["recurrence", "1/recurrence"])
     assert isinstance(stack, cells.StackedCell)
 
 
@@ -108,7 +111,7 @@ def test_sequence_lengths(onnx):
     )
     xs = np.random.default_rng(1).normal(size=(T, 1, D)).astype(np.float32)
     expected = session.run(["Y"], {"X": xs})[0].reshape(T, 2 * N)
-    network = interop.load_onnx(weights, linear_before_reset=1)
+    network = load(weights, linear_before_reset=1)
     assert isinstance(network, RecurrentNetwork)
     output = network(jnp.asarray(xs[:, 0]), lengths=T - 2).output
     np.testing.assert_allclose(output, expected, atol=1e-6)
@@ -122,18 +125,18 @@ def _compute_weights(model):
 def test_broken_files(save, tmp_path, onnx):
     path = save(("LSTM", _weights(4), {}), change=_compute_weights)
     with pytest.raises(ValueError, match=r"W of the node 'recurrence' .*fold the constants"):
-        interop.load_onnx(path)
+        load(path)
     bad = _weights(4)
     bad["B"][0, 3] = np.inf
     with pytest.raises(ValueError, match=r"'recurrence/B' of .*model.onnx holds 1 NaN or inf"):
-        interop.load_onnx(save(("LSTM", bad, {})))
+        load(save(("LSTM", bad, {})))
     whole = save(("LSTM", _weights(4), {})).read_bytes()
     for content, message in ((whole[:-9], "complete ONNX"), (b"", "no RNN, LSTM or GRU node")):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"model.onnx .*{message}"):
-            interop.load_onnx(path)
+            load(path)
     with pytest.raises(FileNotFoundError):
-        interop.load_onnx(tmp_path / "nothing.onnx")
+        load(tmp_path / "nothing.onnx")
 
 
 def test_constant_first_states_are_not_dropped_silently(save, onnx):
@@ -143,14 +146,14 @@ def test_constant_first_states_are_not_dropped_silently(save, onnx):
 
     path = save(("GRU", _weights(3), {}), change=change)
     with pytest.warns(UserWarning, match="constant initial_h that is not 0 .*pass it as state0="):
-        interop.load_onnx(path)
+        load(path)
 
 
 def test_without_onnx(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"vanishing_jax\[peers\]"):
-        interop.load_onnx(tmp_path / "model.onnx")
-    assert isinstance(interop.load_onnx(_weights(4)), cells.LSTMCell)
+        load(tmp_path / "model.onnx")
+    assert isinstance(load(_weights(4)), cells.LSTMCell)
 
 
 @pytest.mark.parametrize(
@@ -179,12 +182,12 @@ def test_without_onnx(monkeypatch, tmp_path):
 )
 def test_what_cannot_be_loaded(weights, options, message):
     with pytest.raises(ValueError, match=message):
-        interop.load_onnx(weights, **options)
+        load(weights, **options)
 
 
 def test_a_clipped_rnn_is_compiled_once():
     options = {"activations": ["Tanh"], "clip": 0.5}
-    one, two = (interop.load_onnx(_weights(1), **options) for _ in range(2))
+    one, two = (load(_weights(1), **options) for _ in range(2))
     assert one.activation is two.activation
     large = 100 * np.ones(D, np.float32)
     values = np.abs(np.asarray(one(np.zeros(N, np.float32), large)))
