@@ -48,7 +48,7 @@ def test_public_name_is_documented_annotated_and_keyed(namespace, name):
         assert (
             parameters[-1].name == "key" and parameters[-1].kind is inspect.Parameter.KEYWORD_ONLY
         )
-    if namespace == "plots" and name != "plot_diagnosis":
+    if namespace == "plots" and name not in ("plot_diagnosis", "plot_network"):
         assert signature.parameters["ax"].default is None
 
 
@@ -93,7 +93,8 @@ def test_every_public_sibling_has_its_row():
     )
     algorithms = {n for n, f in vars(spectra).items() if callable(f) and n.islower()}
     assert algorithms == {
-        "covariant_lyapunov_vectors", "decoupled_blocks", "entropy_rate", "entropy_rate_error",
+        "block_log_singular_values", "covariant_lyapunov_vectors", "decoupled_blocks",
+        "entropy_rate", "entropy_rate_error",
         "input_loadings",
         "kaplan_yorke_dimension", "kaplan_yorke_error", "leading_singular_values",
         "log_singular_values", "lyapunov_exponents", "product_log_growth",

@@ -237,3 +237,21 @@ def training_history(loss, every=10, num_steps=6, profiles=True, died=None, reac
         nonfinite_leaf=None if died is None else "loss",
         target_step=reached,
     )
+
+
+def layer_gradients(toward="past", rates=(-0.2, -0.9, None), num_steps=16):
+    """Return a `LayerGradients`: one even decay per layer, None for one without any gradient."""
+    from vanishing_jax.diagnostics._layer_gradients import layer_gradients
+
+    lags = np.arange(num_steps + 1)
+    logs = [np.full(num_steps + 1, -np.inf) if r is None else r * lags for r in rates]
+    names = tuple(f"layer{i}" for i in range(len(rates)))
+    return layer_gradients(names, np.stack([logs, logs], axis=1), toward)
+
+
+def network(parts=("layer0.forward", "layer0.backward"), **changes):
+    """Return a diagnosis of a network that reaches far into the past, not into the future."""
+    past = healthy(toward="past", gradients=layer_gradients(rates=(-0.001, -0.002)))
+    future = diagnosis(toward="future", gradients=layer_gradients("future"))
+    fields = dict(reaches={"past": past, "future": future})
+    return diagnosis(**fields, parts={name: diagnosis() for name in parts}, **changes)

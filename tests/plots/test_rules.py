@@ -21,6 +21,7 @@ ROWS = {
     "plot_activations": lambda d: d.activations,
     "plot_saturation": lambda d: d.activations,
     "plot_gates": lambda d: d.activations,
+    "plot_layer_gradients": lambda d: fakes.layer_gradients(),
     "plot_effects": lambda d: d,
     "plot_comparison": lambda d: fakes.comparison(),
     "plot_test_scores": lambda d: fakes.comparison(),
@@ -32,7 +33,7 @@ def test_every_plot_has_a_row():
     from vanishing_jax import plots
 
     public = {name for name in dir(plots) if name.startswith("plot_")}
-    assert public == {*ROWS, "plot_diagnosis"}
+    assert public == {*ROWS, "plot_diagnosis", "plot_network"}
 
 
 @pytest.mark.parametrize("name", ROWS)

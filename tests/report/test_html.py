@@ -207,3 +207,23 @@ def test_configuration_and_table(write_report, tmp_path):
 def test_no_diagnosis_is_refused(write_report, tmp_path):
     with pytest.raises(ValueError, match="at least one diagnosis"):
         write_report(tmp_path / "r.html", {}, title="t")
+
+
+def test_a_network_begins_with_the_whole_and_has_a_section_for_each_part(write_report, tmp_path):
+    tags = read(write_report(tmp_path / "report.html", fakes.network(), title="Network"))
+    text = tags.text
+    assert text.index("The whole network") < text.index("The parts, each alone")
+    assert "into the past" in text and "layer1 first, below 1e-3" in text
+    ids = {attrs["id"] for tag, attrs in tags.seen if tag == "section" and "id" in attrs}
+    assert ids == {"layer0-forward", "layer0-backward"}
+    titles = [attrs["alt"] for tag, attrs in tags.seen if tag == "img"]
+    assert "Gradient in each layer, into the future" in titles
+
+
+def test_figures_of_a_network_lie_in_a_folder_for_each_part(tmp_path):
+    from vanishing_jax.report import save_figures
+
+    paths = save_figures(tmp_path, fakes.network(parts=("layer0",)))
+    names = [str(path.relative_to(tmp_path)) for path in paths]
+    assert names[:3] == ["summary.png", "layers_past.png", "layers_future.png"]
+    assert "layer0/transport.png" in names and all(path.exists() for path in paths)

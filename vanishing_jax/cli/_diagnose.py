@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import interop
 from .._checks import check_finite
 from .._files import write_atomically
-from ..cells import AbstractCell, load_cell
+from ..cells import AbstractCell, BidirectionalCell, load_cell
 from ..diagnostics import diagnose
+from ..interop._loaders import LOADERS
+from ..networks import RecurrentNetwork
 from ..report import write_report
 
 if TYPE_CHECKING:
-    from ._main import Diagnose
+    from ._main import Diagnose, Inspect
 
 
 def run_diagnose(command: "Diagnose") -> int:
-    """Diagnose the saved cell, print, write what was asked for; return the verdict's exit code."""
+    """Diagnose what is saved, print, write what was asked for; return the verdict's exit code."""
     from ._main import EXIT_CODES
 
-    cell = _load(command)
-    diagnosis = diagnose(cell, _read_inputs(command.inputs, cell))
+    cell = load(command)
+    lengths = None if command.lengths is None else _read_array(command.lengths)
+    inputs = _read_inputs(command.inputs, cell, may_be_padded=lengths is not None)
+    if isinstance(cell, RecurrentNetwork):
+        message = f"diagnosing {len(cell.parts)} parts, and the network as a whole ..."
+        print(message, file=sys.stderr)
+    diagnosis = diagnose(cell, inputs, lengths=lengths)
     on_stdout = command.json == "-"
     print(diagnosis, file=sys.stderr if on_stdout else sys.stdout)
     if command.json is not None:
@@ -34,27 +40,34 @@ def run_diagnose(command: "Diagnose") -> int:
             write_atomically(pathlib.Path(command.json), text.encode())
     if command.html is not None:
         configuration = {"weights": str(command.file), "inputs": str(command.inputs)}
+        if command.lengths is not None:
+            configuration["lengths"] = str(command.lengths)
         write_report(
             command.html, diagnosis, title="Gradient diagnosis", configuration=configuration
         )
     return EXIT_CODES[diagnosis.verdict]
 
 
-def _load(command: "Diagnose") -> AbstractCell:
+def load(command: "Diagnose | Inspect", **more: str) -> AbstractCell | RecurrentNetwork:
+    """Return what the file holds, read as the options, and `more` of them, say."""
     framework = command.framework
     if not command.file.exists():
         raise FileNotFoundError(f"no such file: {command.file}")
     if framework == "auto":
         framework = "vanishing_jax" if _is_ours(command.file) else "torch"
+    options = {name: getattr(command, name, None) for name in ("nonlinearity", "prefix")}
+    options = {name: value for name, value in options.items() if value is not None} | more
     if framework == "vanishing_jax":
-        if command.cell != "auto" or command.nonlinearity is not None:
+        if command.cell != "auto" or options:
             raise ValueError(
-                f"{command.file} says itself what cell it holds: --cell and --nonlinearity are for "
-                "PyTorch files. Leave them out."
+                f"{command.file} says itself what cell it holds: --cell, --nonlinearity and "
+                "--prefix are for files of other frameworks. Leave them out."
             )
-        return load_cell(command.file)
+        cell = load_cell(command.file)
+        # One layer in both directions needs the whole sequence.
+        return RecurrentNetwork([cell]) if isinstance(cell, BidirectionalCell) else cell
     kind = None if command.cell == "auto" else command.cell
-    return interop.load_torch(command.file, kind, nonlinearity=command.nonlinearity)
+    return LOADERS[framework](command.file, kind, **options)
 
 
 def _is_ours(path: pathlib.Path) -> bool:
@@ -67,21 +80,29 @@ def _is_ours(path: pathlib.Path) -> bool:
         return False  # the loader says what is wrong with it
 
 
-def _read_inputs(path: pathlib.Path, cell: AbstractCell) -> np.ndarray:
+def _read_inputs(
+    path: pathlib.Path, cell: AbstractCell | RecurrentNetwork, *, may_be_padded: bool
+) -> np.ndarray:
     """Return the inputs in the dtype of the cell's weights."""
     import equinox as eqx
     import jax
 
+    inputs = _read_array(path)
+    if inputs.dtype.kind not in "biuf":
+        raise ValueError(f"expected real numbers in {path}; got dtype {inputs.dtype}.")
+    if not may_be_padded:
+        check_finite(inputs, f"inputs in {path}", axis_name="index")
+    dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
+    return inputs.astype(dtype)
+
+
+def _read_array(path: pathlib.Path) -> np.ndarray:
     try:
-        inputs = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"expected a .npy file of numbers at {path}; {error}. Write one with numpy.save."
         ) from error
-    if not isinstance(inputs, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise ValueError(f"expected one array in a .npy file; {path} is an archive of several.")
-    if inputs.dtype.kind not in "biuf":
-        raise ValueError(f"expected real numbers in {path}; got dtype {inputs.dtype}.")
-    check_finite(inputs, f"inputs in {path}", axis_name="index")
-    dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
-    return inputs.astype(dtype)
+    return array

@@ -38,7 +38,7 @@ class Demo:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnose:
-    """Diagnose a saved cell on your inputs.
+    """Diagnose a saved cell or network on your inputs.
 
     Exit code: 0 healthy, 2 usage, 3 vanishing, 4 exploding, 5 inconclusive.
     """
@@ -47,12 +47,16 @@ class Diagnose:
     """Weights as a safetensors file: of vanishing_jax.cells.save_cell, or a PyTorch state dict."""
     inputs: pathlib.Path
     """Inputs as .npy: (time, input) or (batch, time, input)."""
+    lengths: pathlib.Path | None = None
+    """Number of steps of each sequence as .npy, where the rest of the inputs is padding."""
     framework: Literal["auto", "vanishing_jax", "torch"] = "auto"
     """Who wrote the file."""
     cell: Literal["auto", "rnn", "lstm", "gru"] = "auto"
     """Kind of cell in a PyTorch file."""
     nonlinearity: Literal["tanh", "relu"] | None = None
     """Nonlinearity of a PyTorch RNN, which its file does not hold."""
+    prefix: str | None = None
+    """What precedes the layer's names, where the file holds several recurrent layers."""
     html: pathlib.Path | None = None
     """Write the report to this file."""
     json: str | None = None
@@ -63,6 +67,28 @@ class Diagnose:
         from ._diagnose import run_diagnose
 
         return run_diagnose(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """List what a file of weights holds: cells, sizes, and the recurrent matrix of every gate."""
+
+    file: tyro.conf.Positional[pathlib.Path]
+    """Weights as a safetensors file: of vanishing_jax.cells.save_cell, or a PyTorch state dict."""
+    framework: Literal["auto", "vanishing_jax", "torch"] = "auto"
+    """Who wrote the file."""
+    cell: Literal["auto", "rnn", "lstm", "gru"] = "auto"
+    """Kind of cell in a PyTorch file."""
+    prefix: str | None = None
+    """What precedes the layer's names, where the file holds several recurrent layers."""
+    json: str | None = None
+    """Write the result as JSON to this file; - prints it instead of the text."""
+
+    def run(self) -> int:
+        """Print what the file holds; return the exit code."""
+        from ._inspect import run_inspect
+
+        return run_inspect(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +138,7 @@ class Table:
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Selftest, tyro.conf.subcommand("selftest")]
     | Annotated[Table, tyro.conf.subcommand("table")]

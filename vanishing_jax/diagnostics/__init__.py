@@ -11,3 +11,7 @@ from ._gradient_profile import GradientProfile as GradientProfile
 from ._gradient_profile import gradient_profile as gradient_profile
 from ._influence import InfluenceMap as InfluenceMap
 from ._influence import influence_map as influence_map
+from ._layer_gradients import LayerGradients as LayerGradients
+from ._network_diagnosis import NetworkDiagnosis as NetworkDiagnosis
+from ._network_diagnosis import NetworkReach as NetworkReach
+from ._stack_layers import StackLayers as StackLayers

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._activations import activation_kinds, record_activations
 from .._rollout import Trajectory
@@ -50,7 +50,12 @@ class ActivationHistory(eqx.Module):
         return f"ActivationHistory({'; '.join(parts) or 'no activation recognized'})"
 
 
-def activation_history(cell: AbstractCell, trajectories: Trajectory) -> ActivationHistory:
+def activation_history(
+    cell: AbstractCell,
+    trajectories: Trajectory,
+    *,
+    lengths: Int[np.ndarray, "batch"] | None = None,
+) -> ActivationHistory:
     """Return the statistics of each tanh, sigmoid and ReLU of `cell` along a batch of trajectories.
 
     A large saturated share means derivatives near zero, hence vanishing gradients through that
@@ -61,6 +66,8 @@ def activation_history(cell: AbstractCell, trajectories: Trajectory) -> Activati
 
     - `cell`: an `AbstractCell`.
     - `trajectories`: with a batch axis before time in both states and inputs.
+    - `lengths`: number of steps of each sequence; the rest is padding and does not count. At each
+      step some sequence must go on.
 
     **Returns:** an `ActivationHistory`.
 
@@ -69,7 +76,11 @@ def activation_history(cell: AbstractCell, trajectories: Trajectory) -> Activati
     before = jax.tree.map(lambda leaf: leaf[:, :-1], trajectories.states)
     recorded = _preactivations(cell, before, trajectories.inputs)
     kinds, names, is_gate = activation_names(cell, before, trajectories.inputs)
-    columns = [_statistics(k, np.asarray(a)) for k, a in zip(kinds, recorded, strict=True)]
+    steps = jax.tree.leaves(trajectories.inputs)[0].shape[1]
+    valid = None
+    if lengths is not None and np.any(lengths < steps):
+        valid = np.arange(steps) < lengths[:, None]
+    columns = [_statistics(k, np.asarray(a), valid) for k, a in zip(kinds, recorded, strict=True)]
     mean, saturated, by_unit, histogram, edges = (
         zip(*columns, strict=True) if columns else ((),) * 5
     )
@@ -106,20 +117,23 @@ def _preactivations(cell, states, inputs):
     return jax.vmap(jax.vmap(one_step))(states, inputs)
 
 
-def _statistics(kind, preactivation):
+def _statistics(kind, preactivation, valid):
     """Return mean, saturated, saturated_by_unit, histogram, bin_edges of one activation."""
     batch, time = preactivation.shape[:2]
     units = preactivation.reshape(batch, time, -1)
     value = np.asarray(_VALUE[kind](units)).astype(np.float64)
     saturated = units <= 0 if kind == "relu" else np.abs(units) > saturation_threshold(kind)
-    low, high = _RANGE.get(kind, (0.0, max(float(value.max()), 1e-12)))
+    if valid is None:
+        valid = np.ones((batch, time), bool)
+    low, high = _RANGE.get(kind, (0.0, max(float(value[valid].max()), 1e-12)))
     edges = np.linspace(low, high, _BINS + 1)
-    histogram = np.stack([np.histogram(value[:, t], edges)[0] for t in range(time)])
+    histogram = np.stack([np.histogram(value[valid[:, t], t], edges)[0] for t in range(time)])
+    mask = valid[:, :, None]
     return (
-        value.mean(axis=(0, 2)),
-        saturated.mean(axis=(0, 2)),
-        saturated.mean(axis=(0, 1)),
-        histogram / (batch * units.shape[2]),
+        value.mean(axis=(0, 2), where=mask),
+        saturated.mean(axis=(0, 2), where=mask),
+        saturated.mean(axis=(0, 1), where=mask),
+        histogram / (valid.sum(axis=0)[:, None] * units.shape[2]),
         edges,
     )
 

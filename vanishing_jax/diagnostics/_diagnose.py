@@ -1,13 +1,13 @@
 """One network, one batch, one answer: do gradients vanish, how far do they reach, and why."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._checks import NonFiniteError, as_arrays, check_finite, check_step, num_steps
@@ -15,6 +15,7 @@ from .._linearize import linearize
 from .._tree import describe, state_layout
 from .._types import Array, PyTree
 from ..cells import as_cell
+from ..networks import RecurrentNetwork
 from ..spectra import Spectrum, log_singular_values, lyapunov_exponents
 from . import _judgement
 from ._activation_history import activation_history, activation_names
@@ -23,6 +24,9 @@ from ._eigenvalues import step_eigenvalues
 from ._gradient_profile import GradientProfile, adjoint_profile
 from ._influence import influence_map
 from ._interventions import Subject, interventions
+from ._lengths import check_lengths, cut, filled, first, folded, visited
+from ._network_diagnosis import NetworkDiagnosis
+from ._stack_layers import stack_layers
 from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, transport
 
 _SPECTRUM_RECORDS = 32
@@ -44,9 +48,34 @@ class _Batch(NamedTuple):
     inputs: PyTree
     loss: Callable[[PyTree], Array] | None  # of the batch of states
     probes: Float[Array, "batch state"]
+    lengths: Int[Array, "batch"]
     num_sequences: int
     num_probes: int  # consecutive rows of one sequence
     source: str
+
+
+@overload
+def diagnose(
+    cell: RecurrentNetwork,
+    inputs: PyTree,
+    *,
+    state0: PyTree | None = None,
+    loss: Callable[[PyTree], Array] | None = None,
+    batched: bool | None = None,
+    lengths: Any = None,
+) -> NetworkDiagnosis: ...
+
+
+@overload
+def diagnose(
+    cell,
+    inputs: PyTree,
+    *,
+    state0: PyTree | None = None,
+    loss: Callable[[PyTree], Array] | None = None,
+    batched: bool | None = None,
+    lengths: Any = None,
+) -> Diagnosis: ...
 
 
 def diagnose(
@@ -56,7 +85,8 @@ def diagnose(
     state0: PyTree | None = None,
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
-) -> Diagnosis:
+    lengths: Any = None,
+) -> Diagnosis | NetworkDiagnosis:
     """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, why.
 
     The gradient of the loss at the last step that has one is carried back through the exact
@@ -71,7 +101,8 @@ def diagnose(
 
     **Arguments:**
 
-    - `cell`: anything `as_cell` accepts.
+    - `cell`: anything `as_cell` accepts, or a `RecurrentNetwork`: then `state0` holds one state per
+      layer, and `loss(output)` reads the last layer's outputs, (time, size) or (batch, time, size).
     - `inputs`: time-major arrays (time, ...) of one sequence, or (batch, time, ...).
     - `state0`: initial state of one sequence; default the cell's own (zeros).
     - `loss`: `loss(states) -> scalar`; states as `rollout` returns them, leading axis (time+1,
@@ -79,8 +110,12 @@ def diagnose(
       last state of each sequence is carried back (the mean log of eight of them when there are
       fewer than four sequences).
     - `batched`: whether inputs have a batch axis; needed only where both readings fit the cell.
+    - `lengths`: number of steps of each sequence, integers (batch,), where the rest of the time
+      axis is padding. What it holds changes no bit of the result, NaN included; a loss is given
+      states that stay, from a sequence's end on, what they were there. None: no padding.
 
-    **Returns:** a `Diagnosis`: print it, `.plot()`, `.save(folder)`, `.to_dict()`.
+    **Returns:** a `Diagnosis`, of a network a `NetworkDiagnosis`: print it, `.plot()`,
+    `.save(folder)`, `.to_dict()`.
 
     **Raises:** `NonFiniteError` for NaN or infinite inputs, weights or states, with the step;
     `ValueError` for shapes that do not fit, for a cell that gives different results on equal input
@@ -100,11 +135,16 @@ def diagnose(
     >>> vj.diagnose(cell, inputs).verdict
     'vanishing'
     """
+    if isinstance(cell, RecurrentNetwork):
+        from ._diagnose_network import diagnose_network
+
+        options: Any = {"state0": state0, "loss": loss, "batched": batched, "lengths": lengths}
+        return diagnose_network(cell, inputs, **options)
     cell = as_cell(cell)
-    batch = _batch(cell, as_arrays(inputs, "inputs"), state0, loss, batched)
+    batch = _batch(cell, as_arrays(inputs, "inputs"), state0, loss, batched, lengths)
     _check(cell, batch)
     subject = _subject(cell, batch)
-    log_norm, last, trajectories = transport(subject.neutral(), *batch[:4])
+    log_norm, last, trajectories = transport(subject.neutral(), *batch[:5])
     check_finite(_time_first(trajectories.states), "states", axis_name="step", advice=_OVERFLOW)
     log_transport = by_lag(log_norm, last, batch.num_probes)
     base = gradient_rate(log_transport)
@@ -114,10 +154,13 @@ def diagnose(
             "every state of every sequence. Check that the loss reads the states it is given."
         )
     effects, skipped = _effects(subject, batch)
-    reach = int(np.median(last))
+    profile = _profile(cell, trajectories, batch)
+    reach, ends = int(np.median(last)), np.asarray(batch.lengths)
+    longest, whole = int(ends.max()), trajectories
+    log_transport, trajectories = log_transport[:, : longest + 1], cut(trajectories, longest)
     verdict, reason = _judgement.verdict(base, reach)
 
-    chain = _chain(cell, jax.tree.map(lambda leaf: leaf[0], trajectories))
+    chain = _chain(cell, first(trajectories, ends))
     spectrum, survivors, condition = _spectrum(chain)
     return Diagnosis(
         verdict=verdict,
@@ -127,28 +170,29 @@ def diagnose(
         horizon=base.horizon,
         horizon_is_extrapolated=base.horizon_is_extrapolated,
         zero_share=base.zero_share,
-        num_steps=chain.num_steps,
+        num_steps=longest,
         num_sequences=batch.num_sequences,
         state_size=chain.state_size,
         gradient_source=batch.source,
-        lags=np.arange(chain.num_steps + 1),
+        lags=np.arange(longest + 1),
         log_transport=log_transport,
-        profile=_profile(cell, trajectories, batch.loss),
+        profile=profile,
         spectrum=spectrum,
         lyapunov=lyapunov_exponents(chain),
         influence=influence_map(chain),
         eigenvalues=step_eigenvalues(chain),
-        activations=activation_history(cell, trajectories),
+        activations=activation_history(cell, trajectories, lengths=ends),
         surviving_directions=survivors,
         log10_condition=condition,
         causes=_judgement.causes(verdict, base, effects),
         recommendations=_judgement.recommendations(verdict, base, effects, reach),
         effects=effects,
         skipped=skipped,
+        layers=stack_layers(cell, whole, batch, chain),
     )
 
 
-def _batch(cell, inputs, state0, loss, batched) -> _Batch:
+def _batch(cell, inputs, state0, loss, batched, lengths) -> _Batch:
     """Return the rows to run, with the batch axis made explicit and checked."""
     state0 = cell.initial_state() if state0 is None else as_arrays(state0, "state0")
     layout = state_layout(state0)
@@ -156,7 +200,9 @@ def _batch(cell, inputs, state0, loss, batched) -> _Batch:
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
         single = loss
         loss = None if single is None else lambda s: single(jax.tree.map(lambda x: x[0], s))
-    sequences = jax.tree.leaves(inputs)[0].shape[0]
+    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
+    lengths = check_lengths(lengths, sequences, steps)
+    inputs = filled(inputs, lengths)
     num_probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
     inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
     rows = sequences * num_probes
@@ -164,7 +210,8 @@ def _batch(cell, inputs, state0, loss, batched) -> _Batch:
     probes = jax.random.normal(jax.random.key(0), (rows, layout.size), jnp.float32)
     probes = (probes / jnp.linalg.norm(probes, axis=1, keepdims=True)).astype(layout.dtype)
     source = "random last-state probe" if loss is None else "loss gradient"
-    return _Batch(states, inputs, loss, probes, sequences, num_probes, source)
+    ends = jnp.repeat(jnp.asarray(lengths), num_probes)
+    return _Batch(states, inputs, loss, probes, ends, sequences, num_probes, source)
 
 
 def _has_batch(cell, state0, inputs, batched):
@@ -251,7 +298,7 @@ def _effects(subject, batch):
         if isinstance(changed, str):
             skipped[intervention.name] = changed
             continue
-        log_norm, last, trajectories = transport(changed, *batch[:4])
+        log_norm, last, trajectories = transport(changed, *batch[:5])
         try:
             check_finite(trajectories.states, "states")
             rate = gradient_rate(by_lag(log_norm, last, batch.num_probes))
@@ -291,14 +338,20 @@ def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[in
 
 
 @eqx.filter_jit
-def _batch_profile(cell, trajectories, loss):
-    local = batch_direct_gradients(loss, trajectories)
-    return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(trajectories, local)
+def _batch_profile(cell, trajectories, loss, lengths):
+    local = folded(batch_direct_gradients(loss, trajectories), lengths)
+    along = visited(trajectories, lengths)
+    return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(along, local)
 
 
-def _profile(cell, trajectories, loss):
-    """Return the gradient profile of each sequence, or None without a loss."""
-    if loss is None:
+def _profile(cell, trajectories, batch):
+    """Return the gradient profile of each sequence, NaN in the padding, or None without a loss."""
+    if batch.loss is None:
         return None
-    profile = _batch_profile(cell, trajectories, loss)
-    return GradientProfile(np.asarray(profile.log_norm), np.asarray(profile.log_parameter_norm))
+    profile = _batch_profile(cell, trajectories, batch.loss, batch.lengths)
+    ends = np.asarray(batch.lengths)
+    by_state, by_step = np.array(profile.log_norm), np.array(profile.log_parameter_norm)
+    steps = np.arange(by_state.shape[1])
+    by_state[steps > ends[:, None]] = np.nan
+    by_step[steps[1:] > ends[:, None]] = np.nan
+    return GradientProfile(by_state[:, : ends.max() + 1], by_step[:, : ends.max()])

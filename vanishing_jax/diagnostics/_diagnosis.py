@@ -20,6 +20,10 @@ from ._influence import InfluenceMap
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ._stack_layers import StackLayers
+else:  # it is made of what this module is imported for
+    StackLayers = Any
+
 Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
 
 
@@ -69,6 +73,8 @@ class Diagnosis:
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
+    - `layers`: of a `StackedCell` of several layers, the gradient in each of them and its own
+      block's spectrum; None for other cells.
     """
 
     verdict: Verdict
@@ -96,6 +102,7 @@ class Diagnosis:
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
+    layers: StackLayers | None = None
 
     def __str__(self) -> str:
         from ._text import diagnosis_text

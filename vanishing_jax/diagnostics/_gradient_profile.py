@@ -153,9 +153,9 @@ def _pullback(layout: StateLayout, parts, state, input, transform, carry):
     return pullback(vector)
 
 
-def _add(vector, exponent, direct):
-    """Return (u, e) with u 2^e = vector 2^exponent + direct, at the larger of the two scales."""
-    direct, other = normalized(direct, jnp.zeros((), jnp.int32))
+def _add(vector, exponent, direct, other=None):
+    """Return (u, e), u 2^e = vector 2^exponent + direct 2^other, at the larger of both scales."""
+    direct, other = normalized(direct, jnp.zeros((), jnp.int32) if other is None else other)
     has_vector, has_direct = jnp.any(vector != 0), jnp.any(direct != 0)
     high = jnp.where(
         has_vector & has_direct,

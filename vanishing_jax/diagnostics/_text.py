@@ -13,7 +13,7 @@ _MOST = 5
 
 def diagnosis_text(d: Diagnosis) -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
-    rows = [*_measured(d), *_directions(d), *_activations(d), *_why(d)]
+    rows = [*_measured(d), *_directions(d), *_layers(d), *_activations(d), *_why(d)]
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
@@ -58,6 +58,14 @@ def _directions(d) -> Iterator[tuple[str, str]]:
         power = d.log10_condition[lag]
         condition = f"condition 1e{power:.0f}" if math.isfinite(power) else "singular"
         yield f"lag {lag}", f"{count:.0f} of {d.state_size} directions keep > 1e-3; {condition}"
+
+
+def _layers(d) -> Iterator[tuple[str, str]]:
+    if d.layers is None:
+        return
+    yield "starves", d.layers.gradients.sentence()
+    for name, logs in d.layers.log_singular_values.items():
+        yield name, f"log sigma of its own block of the product {logs[0]:.1f} to {logs[-1]:.1f}"
 
 
 def _activations(d) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
 from ..cells._clipped_gradient import without_clips
 from ._gradient_profile import adjoint_profile
+from ._lengths import folded, held, visited
 
 # The gradient counts as gone once it is below this share of its start.
 GONE = 1e-3
@@ -55,32 +56,47 @@ def transport(
     inputs: PyTree,
     loss: Callable[[PyTree], Array] | None,
     probes: Float[Array, "batch state"],
+    lengths: Int[Array, "batch"] | None = None,
 ) -> tuple[Float[ArrayLike, "batch moment"], Int[Array, "batch"], Trajectory]:
     """Return log ||gradient at s_t|| carried back from the last step taught, that step, the states.
 
     Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
     there is no loss), so that the direct gradients of earlier steps do not hide its decay.
-    `state0` and `inputs` have a batch axis; `loss` reads the batch of states.
+    `state0` and `inputs` have a batch axis; `loss` reads the batch of states. Sequence i has
+    `lengths[i]` steps; from there on the states it left are held.
     """
     if loss is None:
         cell = without_clips(cell)  # the length of a probe means nothing beside a threshold
     trajectories = jax.vmap(lambda s, x: rollout(cell, s, x))(state0, inputs)
-    if loss is None:
-        states = trajectories.states
-        steps = jax.tree.leaves(states)[0].shape[1]
-        local = jnp.zeros((probes.shape[0], steps, probes.shape[1]), probes.dtype)
-        local = local.at[:, -1].set(probes)
-    else:
-        local = batch_direct_gradients(loss, trajectories)
-    taught = jnp.any(local != 0, axis=2)
-    last = taught.shape[1] - 1 - jnp.argmax(taught[:, ::-1], axis=1)
-    only_last = jnp.arange(taught.shape[1])[None, :] == last[:, None]
-    local = jnp.where(only_last[:, :, None], local, 0)
+    steps = jax.tree.leaves(inputs)[0].shape[1]
+    if lengths is None:
+        lengths = jnp.full(probes.shape[0], steps, jnp.int32)
+    trajectories = Trajectory(held(trajectories.states, lengths), trajectories.inputs)
+    local, last = last_direct(loss, trajectories, probes, lengths)
 
     def profile(trajectory, local):
         return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
 
-    return jax.vmap(profile)(trajectories, local), last, trajectories
+    return jax.vmap(profile)(visited(trajectories, lengths), local), last, trajectories
+
+
+def last_direct(
+    loss: Callable[[PyTree], Array] | None,
+    trajectories: Trajectory,
+    probes: Float[Array, "batch state"],
+    lengths: Int[Array, "batch"],
+) -> tuple[Float[Array, "batch moment state"], Int[Array, "batch"]]:
+    """Return the direct gradient at the last step taught of each row, 0 elsewhere, and the step."""
+    if loss is None:
+        moments = jax.tree.leaves(trajectories.states)[0].shape[1]
+        local = jnp.zeros((probes.shape[0], moments, probes.shape[1]), probes.dtype)
+        local = jax.vmap(lambda row, end, probe: row.at[end].set(probe))(local, lengths, probes)
+    else:
+        local = folded(batch_direct_gradients(loss, trajectories), lengths)
+    taught = jnp.any(local != 0, axis=2)
+    last = taught.shape[1] - 1 - jnp.argmax(taught[:, ::-1], axis=1)
+    only_last = jnp.arange(taught.shape[1])[None, :] == last[:, None]
+    return jnp.where(only_last[:, :, None], local, 0), last
 
 
 def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch moment state"]:

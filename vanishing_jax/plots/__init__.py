@@ -15,7 +15,9 @@ from ._eigenvalues import plot_eigenvalues as plot_eigenvalues
 from ._gradient_history import plot_gradient_history as plot_gradient_history
 from ._gradient_profile import plot_gradient_profile as plot_gradient_profile
 from ._influence import plot_influence as plot_influence
+from ._layer_gradients import plot_layer_gradients as plot_layer_gradients
 from ._lyapunov import plot_lyapunov as plot_lyapunov
+from ._network import plot_network as plot_network
 from ._norm_triangle import plot_norm_triangle as plot_norm_triangle
 from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density

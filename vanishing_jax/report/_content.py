@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..plots._style import Number, horizon_text, rate_text, zero_share_text
-from ._figures import OVERLAY, FigureSpec, draw_png, figures_of, slugs
+from ._figures import (
+    OVERLAY,
+    FigureSpec,
+    draw_png,
+    figures_of,
+    is_network,
+    network_figures,
+    slugs,
+)
 
 _SYMBOLS = {"healthy": "✓", "vanishing": "↓", "exploding": "↑", "inconclusive": "?"}
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -25,6 +33,8 @@ def report_content(
     table: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
     """Return everything the template shows; plain strings throughout, escaped by the template."""
+    network = diagnoses if is_network(diagnoses) else None
+    diagnoses = diagnoses.parts if network is not None else diagnoses
     labeled = dict(diagnoses) if isinstance(diagnoses, Mapping) else {"": diagnoses}
     names = slugs(list(labeled))
     several = len(labeled) > 1
@@ -34,6 +44,7 @@ def report_content(
     ]
     return {
         "title": title,
+        "network": None if network is None else _network(network),
         "sections": sections,
         "several": several,
         "overview": _overview(labeled, names) if several else None,
@@ -41,6 +52,33 @@ def report_content(
         "table": _user_table(table),
         "configuration": flatten(configuration or {}),
         "versions": _versions(),
+    }
+
+
+def _network(diagnosis: Any) -> dict[str, Any]:
+    """Return the verdict on a network as a whole, and how its gradient travels through it."""
+    rows = [
+        {
+            "toward": f"into the {toward}",
+            "verdict": reach.verdict,
+            "symbol": _SYMBOLS.get(reach.verdict, "?"),
+            "rate": rate_text(reach.rate, reach.rate_error),
+            "horizon": horizon_text(reach.horizon, reach.horizon_is_extrapolated),
+            "starves": reach.gradients.sentence(),
+        }
+        for toward, reach in diagnosis.reaches.items()
+    ]
+    return {
+        "verdict": diagnosis.verdict,
+        "symbol": _SYMBOLS.get(diagnosis.verdict, "?"),
+        "reason": diagnosis.reason[:1].upper() + diagnosis.reason[1:],
+        "headline": [
+            ("rate", f"{rate_text(diagnosis.rate, diagnosis.rate_error)} nats per step"),
+            ("horizon", horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)),
+            ("data", _data_size(diagnosis)),
+        ],
+        "rows": rows,
+        "figures": [figure_content(spec, diagnosis) for spec in network_figures(diagnosis)],
     }
 
 

@@ -45,6 +45,14 @@ FIGURES = (
         lambda d: d.profile is not None,
     ),
     FigureSpec(
+        "layers",
+        "Gradient in each layer",
+        "The layer whose line falls first starves first; lines that fall side by side share the "
+        "cause.",
+        lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
+        lambda d: getattr(d, "layers", None) is not None,
+    ),
+    FigureSpec(
         "spectrum",
         "Singular values of the product of Jacobians",
         "Each line is one direction: lines near 1 survive, falling lines are forgotten, and a wide "
@@ -124,6 +132,22 @@ OVERLAY = FigureSpec(
 )
 
 
+def network_figures(diagnosis: Any) -> list[FigureSpec]:
+    """Return the figures of a network as a whole: one for each way its gradient travels."""
+    return [
+        FigureSpec(
+            f"layers_{toward}",
+            f"Gradient in each layer, into the {toward}",
+            "The layer whose line falls first starves first; lines that fall side by side share "
+            "the cause.",
+            lambda d, ax, toward=toward: plots.plot_layer_gradients(
+                d.reaches[toward].gradients, ax=ax
+            ),
+        )
+        for toward in diagnosis.reaches
+    ]
+
+
 def figures_of(diagnosis: Any) -> list[FigureSpec]:
     """Return the figures that this diagnosis has data for."""
     return [spec for spec in FIGURES if spec.is_available(diagnosis)]
@@ -186,11 +210,14 @@ def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     **Arguments:**
 
     - `folder`: where to write; made when missing.
-    - `diagnoses`: a `Diagnosis`, or a dict from label to `Diagnosis`.
+    - `diagnoses`: a `Diagnosis`, a dict from label to `Diagnosis`, or a `NetworkDiagnosis`, whose
+      parts are such a dict.
 
     **Returns:** the paths: the comparison first, then each diagnosis, its summary first.
     """
     folder = Path(folder)
+    if is_network(diagnoses):
+        return [*_save_network(folder, diagnoses), *save_figures(folder, diagnoses.parts)]
     if not isinstance(diagnoses, Mapping):
         return _save_one(folder, diagnoses)
     paths = []
@@ -199,6 +226,24 @@ def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
         paths.append(write_atomically(folder / "comparison.png", png))
     for slug, diagnosis in zip(slugs(list(diagnoses)), diagnoses.values(), strict=True):
         paths += _save_one(folder / slug, diagnosis)
+    return paths
+
+
+def is_network(diagnoses: Any) -> bool:
+    """Say whether this is the diagnosis of a network of several layers."""
+    return hasattr(diagnoses, "reaches")
+
+
+def _save_network(folder: Path, diagnosis: Any) -> list[Path]:
+    from matplotlib.figure import Figure
+
+    panels = len(diagnosis.reaches) + 1
+    summary = Figure(figsize=(5.6 * panels, 4.5), layout="constrained")
+    plots.plot_network(diagnosis, figure=summary)
+    paths = [write_atomically(folder / "summary.png", _png(summary))]
+    for spec in network_figures(diagnosis):
+        png, _, _ = draw_png(spec, diagnosis)
+        paths.append(write_atomically(folder / f"{spec.name}.png", png))
     return paths
 
 

@@ -25,7 +25,8 @@ def write_report(
     **Arguments:**
 
     - `path`: the file to write; its folder is made when missing.
-    - `diagnoses`: a `Diagnosis`, or a dict from label to `Diagnosis`.
+    - `diagnoses`: a `Diagnosis`, a dict from label to `Diagnosis`, or a `NetworkDiagnosis`: the
+      page then begins with the network as a whole, and each part has its section.
     - `title`: the heading.
     - `configuration`: what was run, for the table at the end; nested mappings get dotted names.
     - `table`: further results, one mapping from column to value per row.

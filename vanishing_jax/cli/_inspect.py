@@ -1,0 +1,175 @@
+"""`vanishing-jax inspect`: what a file of weights holds."""
+
+import json
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+
+from .._files import write_atomically
+from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, StackedCell, VanillaCell
+from ..cells._wrapper import AbstractWrapper
+from ..networks import RecurrentNetwork
+from ._diagnose import load
+
+if TYPE_CHECKING:
+    from ._main import Inspect
+
+_GATES = {
+    LSTMCell: ("input", "forget", "content", "output"),
+    ProjectedLSTMCell: ("input", "forget", "content", "output"),
+    GRUCell: ("reset", "update", "content"),
+    VanillaCell: ("state",),
+}
+
+
+def run_inspect(command: "Inspect") -> int:
+    """Print what the file holds; return 0, or 1 when there are NaN or infinite values in it."""
+    from ._main import FAILED
+
+    found = inspect_file(command)
+    if command.json is None or command.json != "-":
+        print(_text(found))
+    if command.json is not None:
+        text = json.dumps(found, indent=1)
+        if command.json == "-":
+            print(text)
+        else:
+            write_atomically(pathlib.Path(command.json), text.encode())
+    return FAILED if found["non_finite"] else 0
+
+
+def inspect_file(command: "Inspect") -> dict[str, Any]:
+    """Return what the file holds, ready for JSON."""
+    if not command.file.exists():
+        raise FileNotFoundError(f"no such file: {command.file}")
+    sizes, broken = _tensors(command.file)
+    found: dict[str, Any] = {
+        "file": str(command.file),
+        "tensors": len(sizes),
+        "parameters": sum(sizes.values()),
+        "non_finite": broken,
+        "layers": 0,
+        "bidirectional": False,
+        "parts": [],
+    }
+    if broken:  # nothing that is computed from such weights means anything
+        return found
+    network = _load(command)
+    parts = _parts(network)
+    layers = {part["layer"] for part in parts}
+    found |= {"layers": len(layers), "bidirectional": len(parts) > len(layers), "parts": parts}
+    return found
+
+
+def _tensors(path: pathlib.Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the size of every tensor, and the number of NaN and inf of those that hold any."""
+    sizes, broken = {}, {}
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            for name in file.keys():
+                tensor = file.get_tensor(name)
+                sizes[name] = int(tensor.size)
+                if jnp.issubdtype(tensor.dtype, jnp.floating):
+                    count = int(np.sum(~np.isfinite(tensor.astype(np.float64))))
+                    broken |= {name: count} if count else {}
+    except safetensors.SafetensorError:
+        pass  # not such a file, or a broken one: what loads it says what is wrong
+    return sizes, broken
+
+
+def _load(command: "Inspect") -> Any:
+    try:
+        return load(command)
+    except ValueError as error:
+        if "nonlinearity=" not in str(error):
+            raise
+    # The recurrent matrix of an RNN is the same whatever its nonlinearity.
+    return load(command, nonlinearity="tanh")
+
+
+def _parts(network: Any) -> list[dict[str, Any]]:
+    if isinstance(network, RecurrentNetwork):
+        return [_part(p.name, p.layer, p.direction, p.cell) for p in network.parts]
+    cells = network.cells if isinstance(network, StackedCell) else (network,)
+    return [_part(f"layer{i}", i, "forward", cell) for i, cell in enumerate(cells)]
+
+
+def _part(name: str, layer: int, direction: str, cell: Any) -> dict[str, Any]:
+    inside = cell
+    while isinstance(inside, AbstractWrapper):
+        inside = inside.cell
+    part: dict[str, Any] = {"name": name, "layer": layer, "direction": direction}
+    part["cell"] = " in ".join([type(inside).__name__, *_wrappers(cell)])
+    if type(inside) not in _GATES:
+        return {**part, "gates": []}
+    part |= {"input_size": inside.input_size, "hidden_size": inside.hidden_size}
+    if isinstance(inside, ProjectedLSTMCell):
+        part["projection_size"] = inside.projection_size
+    names = _GATES[type(inside)]
+    blocks = np.split(np.asarray(inside.weight_hh, np.float64), len(names))
+    if isinstance(inside, ProjectedLSTMCell):
+        # What a gate does to what the cell state gives out: (n, p) by (p, n).
+        blocks = [block @ np.asarray(inside.weight_hr, np.float64) for block in blocks]
+    biases = [None] * len(names)
+    if inside.bias is not None:
+        biases = np.split(np.asarray(inside.bias, np.float64), len(names))
+    gates = [_gate(*row) for row in zip(names, blocks, biases, strict=True)]
+    return {**part, "gates": gates}
+
+
+def _wrappers(cell: Any) -> list[str]:
+    names = []
+    while isinstance(cell, AbstractWrapper):
+        names.append(type(cell).__name__)
+        cell = cell.cell
+    return names[::-1]
+
+
+def _gate(name: str, block: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
+    """Return the norms of the recurrent matrix of one gate, and its mean bias."""
+    sigma = np.linalg.svd(block, compute_uv=False)
+    return {
+        "gate": name,
+        "spectral_radius": float(np.abs(np.linalg.eigvals(block)).max()),
+        "largest_singular_value": float(sigma[0]),
+        "smallest_singular_value": float(sigma[-1]),
+        "mean_bias": None if bias is None else float(bias.mean()),
+    }
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = [f"{found['file']}: {found['tensors']} tensors, {found['parameters']:,} parameters"]
+    for name, count in found["non_finite"].items():
+        lines.append(f"  NOT FINITE  {name}: {count} NaN or infinite values")
+    if found["non_finite"]:
+        return "\n".join([*lines, "  The layers are not described: nothing about them would hold."])
+    both = ", both directions" if found["bidirectional"] else ""
+    layers = "1 layer" if found["layers"] == 1 else f"{found['layers']} layers"
+    lines.append(f"{layers}{both}; of each gate the recurrent matrix, not the fused kernel:")
+    rows = [("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")]
+    for part in found["parts"]:
+        first = [part["name"], part["cell"], _sizes(part)]
+        for gate in part["gates"]:
+            rows.append((*first, *_numbers(gate)))
+            first = ["", "", ""]
+        if not part["gates"]:
+            rows.append((*first, "recurrent matrices not known", "", "", "", ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [t.ljust(w) if i < 4 else t.rjust(w) for i, (t, w) in enumerate(zip(row, widths))]  # noqa: B905
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def _sizes(part: dict[str, Any]) -> str:
+    names = ("input_size", "hidden_size", "projection_size")
+    return " -> ".join(str(part[name]) for name in names if name in part)
+
+
+def _numbers(gate: dict[str, Any]) -> list[str]:
+    names = ("spectral_radius", "largest_singular_value", "smallest_singular_value", "mean_bias")
+    values = [gate[name] for name in names]
+    return [gate["gate"], *("none" if value is None else f"{value:.3f}" for value in values)]

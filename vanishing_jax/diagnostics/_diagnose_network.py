@@ -1,0 +1,176 @@
+"""`diagnose` of a network of several layers."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .._checks import as_arrays, check_finite, check_loss
+from .._tree import state_layout
+from .._types import Array, PyTree
+from ..cells import hidden_output
+from ..networks import NetworkTrajectory, Part, RecurrentNetwork
+from ._diagnose import _FEW_SEQUENCES, _OVERFLOW, _PROBES, _has_batch, _time_first, diagnose
+from ._lengths import check_lengths, filled
+from ._network_adjoint import Scaled, batch_network_adjoint
+from ._network_diagnosis import NetworkDiagnosis, worst
+from ._network_reach import network_reach
+
+
+class _LinearLoss(eqx.Module):
+    """A loss of states with the given direct gradients: what the layers above ask of a part."""
+
+    weights: Float[Array, "batch moment state"]
+
+    def __call__(self, states: PyTree) -> Array:
+        layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
+        return jnp.sum(self.weights * jax.vmap(jax.vmap(layout.ravel))(states))
+
+
+def diagnose_network(
+    network: RecurrentNetwork, inputs: PyTree, *, state0: Any, loss: Any, batched: Any, lengths: Any
+) -> NetworkDiagnosis:
+    """Return the diagnosis of a network; the arguments are those of `diagnose`."""
+    inputs, states = as_arrays(inputs, "inputs"), network.initial_state()
+    if state0 is not None:
+        states = tuple(as_arrays(state0, "state0"))
+    part_states = _by_part(network, states)
+    if not _has_batch(network.parts[0].cell, part_states[0], inputs, batched):
+        inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
+        single = loss
+        loss = None if single is None else lambda output: single(output[0])
+    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
+    ends = check_lengths(lengths, sequences, steps)
+    inputs = filled(inputs, ends)
+    check_finite(_time_first(inputs), "inputs", axis_name="step index")
+    check_finite(eqx.filter(network, eqx.is_inexact_array), "weights")
+    runs = _run(network, inputs, jnp.asarray(ends), states)
+    for name, trajectory in zip(runs.names, runs.trajectories, strict=True):
+        what = f"states of {name}"
+        check_finite(_time_first(trajectory.states), what, axis_name="step", advice=_OVERFLOW)
+    direct = None if loss is None else _direct(loss, runs)
+    probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
+    reaches = _reaches(network, runs, direct, ends, probes)
+    asked = _asked(network, runs, direct)
+    parts = {
+        part.name: diagnose(
+            part.cell, trajectory.inputs, state0=state, loss=asked.get(part.name), batched=True,
+            lengths=ends,
+        )
+        for part, trajectory, state in zip(
+            network.parts, runs.trajectories, part_states, strict=True
+        )
+    }  # fmt: skip
+    deciding = worst(reaches)
+    where = f"into the {deciding.toward} " if len(reaches) > 1 else ""
+    return NetworkDiagnosis(
+        verdict=deciding.verdict,
+        reason=where + deciding.reason,
+        rate=deciding.rate,
+        rate_error=deciding.rate_error,
+        horizon=deciding.horizon,
+        horizon_is_extrapolated=deciding.horizon_is_extrapolated,
+        zero_share=deciding.zero_share,
+        num_steps=int(ends.max()),
+        num_sequences=sequences,
+        state_size=sum(part.state_size for part in parts.values()),
+        gradient_source="random probe of the output" if loss is None else "loss gradient",
+        reaches=reaches,
+        parts=parts,
+    )
+
+
+def _by_part(network: RecurrentNetwork, states: tuple) -> list[PyTree]:
+    """Return one initial state for each part, from one for each layer."""
+    found = []
+    for part in network.parts:
+        state = states[part.layer]
+        if part.name.endswith(("forward", "backward")):
+            state = state[part.direction == "backward"]
+        found.append(state)
+    return found
+
+
+@eqx.filter_jit
+def _run(network, inputs, lengths, states) -> NetworkTrajectory:
+    return jax.vmap(lambda x, n: network(x, lengths=n, state0=states))(inputs, lengths)
+
+
+def _direct(loss, runs: NetworkTrajectory) -> Float[Array, "batch time size"]:
+    """Return the gradient of the loss with respect to the outputs, 0 in the padding."""
+    check_loss(loss, runs.output)
+    direct = jnp.where(runs.keep[:, :, None], jax.grad(loss)(runs.output), 0)
+    if not np.any(np.asarray(direct)):
+        raise ValueError(
+            "expected a loss whose gradient with respect to some output is not zero; it is zero "
+            "at every step of every sequence. The loss of a network is loss(output), the last "
+            "layer's outputs (batch, time, size)."
+        )
+    return direct
+
+
+def _reaches(network, runs, direct, ends, probes):
+    """Return how far the gradient travels into the past, and into the future if it does."""
+    if probes > 1:
+        runs = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), runs)
+        ends = np.repeat(ends, probes)
+    found = {}
+    for toward in ("past", "future") if network.is_bidirectional else ("past",):
+        given = _probe(network, runs, ends, toward) if direct is None else direct
+        if given is None:
+            continue
+        reach = network_reach(network, runs, given, ends, toward, probes)
+        if reach is not None:
+            found[toward] = reach
+    return found
+
+
+def _probe(network, runs, ends, toward):
+    """Return a random unit vector on the last output of each sequence, or on the first.
+
+    Of a bidirectional last layer, only on the half whose direction ends there.
+    """
+    last = [part for part in network.parts if part.layer == len(network.layers) - 1]
+    shape = runs.output.shape
+    half = np.ones(shape[2], bool)
+    if len(last) == 2:
+        half = np.arange(shape[2]) < _forward_size(network, runs)
+        half = half if toward == "past" else ~half
+    rng = np.random.default_rng(0)
+    probe = np.where(half, rng.standard_normal((shape[0], shape[2])), 0)
+    probe /= np.linalg.norm(probe, axis=1, keepdims=True)
+    direct = np.zeros(shape, runs.output.dtype)
+    direct[np.arange(shape[0]), ends - 1 if toward == "past" else 0] = probe
+    return jnp.asarray(direct)
+
+
+def _forward_size(network: RecurrentNetwork, runs: NetworkTrajectory) -> int:
+    part: Part = network.parts[-2]
+    state = jax.tree.map(lambda leaf: leaf[0, 0], runs.trajectories[-2].states)
+    return hidden_output(part.cell, state).shape[0]
+
+
+def _asked(network, runs, direct) -> dict[str, _LinearLoss]:
+    """Return the loss that each part sees: nothing for one that gets no gradient."""
+    if direct is None:
+        return {}
+    found = batch_network_adjoint(network, runs, direct)
+    losses = {}
+    for name, part in zip(network.names, found, strict=True):
+        weights = _common_scale(part.direct)
+        if np.any(weights):
+            losses[name] = _LinearLoss(jnp.asarray(weights))
+    return losses
+
+
+def _common_scale(direct: Scaled) -> np.ndarray:
+    """Return gradients of s_0..s_T, each sequence's divided by a power of two."""
+    vectors, exponents = np.asarray(direct.vectors), np.asarray(direct.exponents)
+    there = np.any(vectors != 0, axis=2)
+    largest = np.max(np.where(there, exponents, np.iinfo(np.int32).min), axis=1, keepdims=True)
+    shift = np.where(there, np.clip(exponents - largest, -2000, 0), 0)
+    scaled = np.ldexp(vectors, shift[:, :, None])
+    return np.pad(scaled, ((0, 0), (1, 0), (0, 0)))

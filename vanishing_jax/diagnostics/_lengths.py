@@ -1,0 +1,83 @@
+"""Sequences of different length in one padded array: what padding must not change.
+
+Nothing in the padding is ever used. Inputs there are replaced by the last valid one, states there
+by the last valid one, and whatever linearizes a step there does so at a step that the sequence did
+take: a cell is never asked for a derivative at a point that only padding leads to, whose NaN even a
+zero gradient would turn into NaN.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._rollout import Trajectory
+from .._types import Array, PyTree
+
+
+def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.ndarray, "batch"]:
+    """Return the lengths as integers, one for each sequence; None means no padding."""
+    if lengths is None:
+        return np.full(num_sequences, num_steps, np.int32)
+    found = np.atleast_1d(np.asarray(lengths))
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"expected lengths as integers, in steps; got dtype {found.dtype}.")
+    if found.shape != (num_sequences,):
+        raise ValueError(
+            f"expected one length for each of {num_sequences} sequences; got shape {found.shape}."
+        )
+    if found.min() < 1 or found.max() > num_steps:
+        row = int(np.argmax((found < 1) | (found > num_steps)))
+        raise ValueError(
+            f"expected lengths from 1 to {num_steps}, the time axis of the inputs; sequence {row} "
+            f"has {found[row]}."
+        )
+    return found.astype(np.int32)
+
+
+def filled(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
+    """Return inputs (batch, time, ...) whose padding repeats the last valid input."""
+    steps = jax.tree.leaves(inputs)[0].shape[1]
+    if np.all(lengths == steps):
+        return inputs
+    return _take(inputs, jnp.asarray(np.minimum(np.arange(steps), lengths[:, None] - 1)))
+
+
+def held(states: PyTree, lengths: Int[Array, "batch"]) -> PyTree:
+    """Return states (batch, time+1, ...) that stay, from its end on, as the sequence left them."""
+    moments = jnp.arange(jax.tree.leaves(states)[0].shape[1], dtype=jnp.int32)
+    return _take(states, jnp.minimum(moments[None, :], lengths[:, None]))
+
+
+def visited(trajectories: Trajectory, lengths: Int[Array, "batch"]) -> Trajectory:
+    """Return trajectories whose steps in the padding all begin where the last valid step began."""
+    return Trajectory(held(trajectories.states, lengths - 1), trajectories.inputs)
+
+
+def folded(
+    local: Float[Array, "batch moment state"], lengths: Int[Array, "batch"]
+) -> Float[Array, "batch moment state"]:
+    """Return direct gradients with those of the padding, where s_t = s_length, at the length."""
+    moments = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]
+    end = lengths[:, None, None]
+    zero = jnp.zeros((), local.dtype)
+    beyond = jnp.sum(jnp.where(moments >= end, local, zero), axis=1, keepdims=True)
+    return jnp.where(moments < end, local, jnp.where(moments == end, beyond, zero))
+
+
+def cut(trajectories: Trajectory, steps: int) -> Trajectory:
+    """Return the first `steps` steps of a batch of trajectories."""
+    states = jax.tree.map(lambda leaf: leaf[:, : steps + 1], trajectories.states)
+    return Trajectory(states, jax.tree.map(lambda leaf: leaf[:, :steps], trajectories.inputs))
+
+
+def first(trajectories: Trajectory, lengths: Int[np.ndarray, "batch"]) -> Trajectory:
+    """Return the trajectory of the first sequence, as long as it is."""
+    trajectory = cut(trajectories, int(lengths[0]))
+    return jax.tree.map(lambda leaf: leaf[0], trajectory)
+
+
+def _take(tree: PyTree, index: Int[Array, "batch time"]) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.vmap(lambda row, i: row[i])(leaf, index), tree)

@@ -1,0 +1,90 @@
+"""How far the gradient at one end of a network's output travels through the whole network."""
+
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._checks import NonFiniteError
+from ..networks import NetworkTrajectory, RecurrentNetwork
+from . import _judgement
+from ._layer_gradients import layer_gradients
+from ._network_adjoint import batch_network_adjoint
+from ._network_diagnosis import NetworkReach
+from ._transport import gradient_rate
+
+Toward = Literal["past", "future"]
+
+
+def network_reach(
+    network: RecurrentNetwork,
+    runs: NetworkTrajectory,
+    direct: Float[Any, "batch time size"],
+    lengths: Int[np.ndarray, "batch"],
+    toward: Toward,
+    num_probes: int,
+) -> NetworkReach | None:
+    """Return how the gradient of the last output taught (of the first, toward the future) travels.
+
+    Only that output's direct gradient travels, through all layers and directions; its size at a
+    distance is the norm over all states that belong to that step of the sequence. None if no
+    sequence has a step beyond the one taught.
+    """
+    direct = np.asarray(direct)
+    taught = np.any(direct != 0, axis=2)
+    steps = taught.shape[1]
+    back = toward == "past"
+    index = steps - 1 - np.argmax(taught[:, ::-1], axis=1) if back else np.argmax(taught, axis=1)
+    source = index + 1  # steps count from 1
+    distance = source if back else lengths - index
+    reach = int(np.median(distance[taught.any(axis=1)]))
+    if not back and np.all(distance <= 1):
+        return None
+    only = np.where((np.arange(steps) == index[:, None])[:, :, None], direct, 0)
+    found = batch_network_adjoint(network, runs, only.astype(direct.dtype))
+    norms = [np.asarray(part.log_norm, np.float64) for part in found]
+    if any(np.isnan(norm).any() for norm in norms):
+        raise NonFiniteError(
+            "expected finite gradients in every layer; some are NaN. Check the loss and the "
+            "derivatives of the cells."
+        )
+    by_part = np.stack(
+        [
+            _by_lag(norm, source, lengths, back=back, backward=part.direction == "backward")
+            for norm, part in zip(norms, network.parts, strict=True)
+        ]
+    )
+    by_part = by_part.reshape(len(norms), -1, num_probes, steps + 1)
+    by_part = by_part[..., : int(lengths.max()) + 1]
+    total = _total(by_part)
+    with np.errstate(invalid="ignore"):  # -inf - -inf of a sequence without any gradient
+        transport = (total - total[:, :, :1]).mean(axis=1)
+        gradients = layer_gradients(network.names, by_part.mean(axis=2), toward)
+    rate = gradient_rate(transport)
+    verdict, reason = _judgement.verdict(rate, reach)
+    return NetworkReach(toward, verdict, reason, *rate, transport, gradients)
+
+
+def _by_lag(norm, source, lengths, *, back, backward):
+    """Return log norms (batch, lag) of the states that belong to the step `lag` from the source.
+
+    A forward part's state t has just read step t; a backward part's state i has just read step
+    length + 1 - i.
+    """
+    lag = np.arange(norm.shape[1])
+    step = source[:, None] + (-lag if back else lag)
+    index = lengths[:, None] + 1 - step if backward else step
+    valid = (index >= 0) & (index <= lengths[:, None])
+    values = np.take_along_axis(norm, np.clip(index, 0, norm.shape[1] - 1), axis=1)
+    return np.where(valid, values, np.nan)
+
+
+def _total(by_part):
+    """Return the log of the norm over all parts; NaN where no part has a state."""
+    missing = np.isnan(by_part).all(axis=0)
+    logs = np.where(np.isnan(by_part), -np.inf, by_part)
+    largest = logs.max(axis=0)
+    scale = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore"):
+        total = scale + 0.5 * np.log(np.sum(np.exp(2 * (logs - scale)), axis=0))
+    return np.where(missing, np.nan, total)

@@ -1,0 +1,46 @@
+"""The one-page picture of a network of several layers."""
+
+from typing import Any
+
+from ._layer_gradients import plot_layer_gradients
+from ._style import VERDICT_COLORS, Figure, horizon_text, rate_text
+from ._transport import plot_transport
+
+
+def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
+    """Draw the diagnosis of a network on one page: the whole, its layers, and each part alone.
+
+    The first panels follow the gradient of one output through the whole network, layer by layer:
+    into the past and, in a bidirectional network, into the future. The next one overlays the parts,
+    each of which carries a gradient through its own recurrence alone. The verdict with its numbers
+    is the title.
+
+    **Arguments:**
+
+    - `diagnosis`: a `NetworkDiagnosis`.
+    - `figure`: an empty figure to draw on; None makes one.
+
+    **Returns:** the figure, of one panel for each reach and one for the parts.
+    """
+    reaches = list(diagnosis.reaches.values())
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(figsize=(5.6 * (len(reaches) + 1), 4.5), layout="constrained")
+    panels = figure.subfigures(1, len(reaches) + 1, wspace=0.04)
+    for panel, reach in zip(panels, reaches, strict=False):
+        plot_layer_gradients(reach.gradients, ax=panel.subplots())
+    ax = plot_transport(diagnosis.parts, ax=panels[-1].subplots())
+    ax.set_title(
+        "Each part alone, its inputs given", loc="left", fontsize="medium", fontweight="bold",
+        pad=20,
+    )  # fmt: skip
+    figure.suptitle(
+        f"{diagnosis.verdict.upper()}:  rate {rate_text(diagnosis.rate, diagnosis.rate_error)} "
+        f"nats per step,  horizon "
+        f"{horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)}",
+        color=VERDICT_COLORS.get(diagnosis.verdict, "#000000"),
+        fontsize="x-large",
+        fontweight="bold",
+    )
+    return figure
