@@ -21,7 +21,9 @@ def keras(kind: str, sizes: Sizes, *, bidirectional: bool = False, **options: An
 
     if keras.backend.backend() != "jax":
         raise ImportError(f"Keras was imported with the backend {keras.backend.backend()!r}")
-    layer = getattr(keras.layers, kind)(sizes.units, return_sequences=True, **options)
+    # Weights are drawn below: no orthogonal matrix is needed first.
+    zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
+    layer = getattr(keras.layers, kind)(sizes.units, return_sequences=True, **zeros, **options)
     if bidirectional:
         layer = keras.layers.Bidirectional(layer)
     layer.build((1, sizes.steps, sizes.inputs))

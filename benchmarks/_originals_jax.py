@@ -71,9 +71,9 @@ def linen(kind: str, sizes: Sizes) -> Original:
     from flax import linen
 
     module = getattr(linen, kind)(sizes.units)
-    x = jnp.zeros(sizes.inputs, jnp.float32)
-    carry = module.initialize_carry(jax.random.key(0), x.shape)
-    weights = redraw(module.init(jax.random.key(0), carry, x), np.random.default_rng(1))
+    x, key = jnp.zeros(sizes.inputs, jnp.float32), jax.random.key(0)
+    carry = jax.eval_shape(lambda: module.initialize_carry(key, x.shape))
+    weights = redraw(jax.eval_shape(module.init, key, carry, x), np.random.default_rng(1))
     order = swapped if isinstance(carry, tuple) else lambda s: s
     options = {"activation": "tanh"} if kind == "SimpleCell" else {}
     load = ft.partial(interop.load_flax, **options)
@@ -87,7 +87,8 @@ def linen_bidirectional(kind: str, sizes: Sizes) -> Original:
 
     rnn = [linen.RNN(getattr(linen, kind)(sizes.units)) for _ in range(2)]
     module, x = linen.Bidirectional(*rnn), jnp.zeros((sizes.steps, sizes.inputs), jnp.float32)
-    weights = redraw(module.init(jax.random.key(0), x), np.random.default_rng(1))
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+    weights = redraw(shapes, np.random.default_rng(1))
     order = swapped if "LSTM" in kind else lambda s: s
 
     def sequence(weights, state0, inputs):
@@ -103,7 +104,8 @@ def nnx(kind: str, sizes: Sizes) -> Original:
     """Return a cell of Flax NNX."""
     from flax import nnx
 
-    module = getattr(nnx, kind)(sizes.inputs, sizes.units, rngs=nnx.Rngs(0))
+    make = getattr(nnx, kind)
+    module = nnx.eval_shape(lambda: make(sizes.inputs, sizes.units, rngs=nnx.Rngs(0)))
     graph, params, rest = nnx.split(module, nnx.Param, ...)
     weights = redraw(params, np.random.default_rng(1))
     order = swapped if "LSTM" in kind else lambda s: s
@@ -127,7 +129,8 @@ def haiku(kind: str, sizes: Sizes) -> Original:
 
     module = hk.without_apply_rng(hk.transform(call))
     x = jnp.zeros(sizes.inputs, jnp.float32)
-    weights = redraw(module.init(jax.random.key(0), x, None), np.random.default_rng(1))
+    shapes = jax.eval_shape(lambda key: module.init(key, x, None), jax.random.key(0))
+    weights = redraw(shapes, np.random.default_rng(1))
 
     def step(weights, state, x):
         state = hk.LSTMState(*state) if kind == "LSTM" else state
@@ -149,10 +152,9 @@ def haiku(kind: str, sizes: Sizes) -> Original:
 @plainly
 def equinox(kind: str, sizes: Sizes) -> Original:
     """Return a cell of Equinox."""
-    module = getattr(eqx.nn, kind)(
-        sizes.inputs, sizes.units, key=jax.random.key(0), dtype=jnp.float32
-    )
-    module = redraw(module, np.random.default_rng(1))
+    make = ft.partial(getattr(eqx.nn, kind), sizes.inputs, sizes.units, dtype=jnp.float32)
+    shapes = eqx.filter_eval_shape(make, key=jax.random.key(0))
+    module = redraw(shapes, np.random.default_rng(1))
 
     def step(module, state, x):
         state = module(x, state)

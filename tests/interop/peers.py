@@ -19,18 +19,13 @@ GRADIENTS = [
     ("ONNX", "LSTM", {"peepholes": True, "clip": 0.5}),
 ]
 OUTPUTS = [
-    ("Flax Linen", "OptimizedLSTMCell", {}),
     ("Flax Linen", "MGUCell", {}),
     ("Flax NNX", "LSTMCell", {}),
-    ("Haiku", "VanillaRNN", {}),
     ("Haiku", "LSTM", {}),
     ("Keras", "GRU", {"reset_after": False}),
-    ("Keras", "LSTM", {"bidirectional": True}),
     ("ONNX", "RNN", {"activations": ["Relu"], "clip": 0.5}),
     ("ONNX", "LSTM", {"peepholes": True, "input_forget": 1}),
-    ("ONNX", "LSTM", {"direction": "bidirectional"}),
     ("ONNX", "GRU", {"linear_before_reset": 0}),
-    ("ONNX", "GRU", {"linear_before_reset": 1, "clip": 0.5}),
 ]
 
 

@@ -6,14 +6,15 @@ import pytest
 import safetensors.numpy
 
 from vanishing_jax import interop
+from vanishing_jax.interop._loaders import LOADERS
 
 pytestmark = pytest.mark.float64_anyway
 
-LOADERS = [
+FUNCTIONS = [
     interop.load_equinox, interop.load_flax, interop.load_haiku, interop.load_keras,
     interop.load_onnx,
 ]  # fmt: skip
-loaders = pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+loaders = pytest.mark.parametrize("load", FUNCTIONS, ids=lambda load: load.__name__)
 
 
 @loaders
@@ -49,3 +50,41 @@ def test_other_objects(load):
     # The key of a random stream is no weight.
     with pytest.raises(ValueError, match="no (recurrent|weights|RNN)"):
         load({"rngs": {"key": jax.random.key(0)}})
+
+
+PLAIN = {
+    "keras": ("kernel", "recurrent_kernel"),
+    "flax": ("dense_i.kernel", "dense_h.kernel"),
+    "haiku": ("vanilla_rnn.linear.w", "vanilla_rnn.linear_1.w"),
+}
+
+
+@pytest.mark.parametrize("framework", PLAIN)
+def test_command_line_loaders_of_plain_layers(framework, tmp_path):
+    path = tmp_path / "model.safetensors"
+    one = {
+        f"{prefix}.{name}": np.full((2, 2), value, np.float32)
+        for prefix, value in (("a", 1), ("b", -1))
+        for name in PLAIN[framework]
+    }
+    safetensors.numpy.save_file(one, path)
+    load = LOADERS[framework]
+    given = {} if framework == "haiku" else {"nonlinearity": "relu"}
+    cell = load(path, "rnn", prefix="b", **given)
+    np.testing.assert_array_equal(cell(np.ones(2, np.float32), -np.ones(2, np.float32)), 0)
+    np.testing.assert_array_equal(cell(np.zeros(2, np.float32), -np.ones(2, np.float32)), 2)
+    with pytest.raises(ValueError, match="not 'lstm'|is only for|no recurrent layer"):
+        load(path, "lstm", prefix="b", **given)
+    if framework == "haiku":
+        with pytest.raises(ValueError, match="leave out nonlinearity"):
+            load(path, nonlinearity="relu")
+
+
+def test_command_line_loader_of_onnx(tmp_path):
+    path = tmp_path / "model.safetensors"
+    arrays = {"a.W": np.ones((1, 2, 2), np.float32), "a.R": -np.ones((1, 2, 2), np.float32)}
+    safetensors.numpy.save_file(arrays, path)
+    cell = LOADERS["onnx"](path, "rnn", nonlinearity="relu", prefix="a")
+    np.testing.assert_array_equal(cell(np.ones(2, np.float32), np.ones(2, np.float32)), 0)
+    with pytest.raises(ValueError, match="is of the kind 'rnn', not 'gru'"):
+        LOADERS["onnx"](path, "gru", nonlinearity="relu")

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..cells import AbstractCell, GRUCell, LSTMCell, VanillaCell
+from ..networks import RecurrentNetwork
 
 _MODULES = {
     LSTMCell: "OptimizedLSTMCell",
@@ -12,7 +13,7 @@ _MODULES = {
 }
 
 
-def to_nnx(cell: AbstractCell) -> dict[str, dict[str, np.ndarray]]:
+def to_nnx(cell: AbstractCell | RecurrentNetwork) -> dict[str, dict[str, np.ndarray]]:
     """Return the weights of a Flax NNX cell that steps as `cell` does.
 
     Of an `LSTMCell` those of `nnx.OptimizedLSTMCell`, of a `GRUCell` those of `nnx.GRUCell`, of a

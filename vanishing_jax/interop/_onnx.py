@@ -28,6 +28,7 @@ def load_onnx(
     source: Source,
     node: str | Sequence[str] | None = None,
     *,
+    cell: str | None = None,
     direction: str | None = None,
     activations: Sequence[str] | None = None,
     linear_before_reset: int | bool | None = None,
@@ -51,6 +52,7 @@ def load_onnx(
       optional; or a safetensors file of it. Names may have something before them ("encoder/W").
     - `node`: the name of the node, or what precedes the names of the weights, if there are several;
       a list stacks them, the lowest first.
+    - `cell`: "lstm", "gru" or "rnn", to be refused if it is another; None takes what there is.
     - `direction`: "forward" or "bidirectional", as W and R tell; "reverse" gives the cell to run
       over reversed inputs.
     - `activations`: as the attribute; ("Sigmoid", "Tanh", "Tanh") for an LSTM and ("Sigmoid",
@@ -105,7 +107,10 @@ def load_onnx(
     layers = []
     for name in check_choice({key: (key,) for key in found}, node, where, "node"):
         try:
-            layers.append([to_cell(layer) for layer in _layers(*found[name])])
+            directions = _layers(*found[name])
+            if cell not in (None, directions[0].kind):
+                raise ValueError(f"it is of the kind {directions[0].kind!r}, not {cell!r}")
+            layers.append([to_cell(layer) for layer in directions])
         except ValueError as error:
             raise ValueError(f"{name or 'the operator'} of {where}: {error}") from error
     return to_network(layers, where)
