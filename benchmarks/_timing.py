@@ -208,6 +208,7 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of every package that may take part."""
     names = ["jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "vanishing_jax", "python-flint"]
     names += ["mpmath", "lyapax", "chaotax", "clvlib", "lyapynov", "torch", "flax"]
+    names += ["keras", "dm-haiku", "onnx", "onnxruntime"]
     found = {"python": platform.python_version()}
     for name in names:
         try:

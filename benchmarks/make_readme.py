@@ -1,4 +1,6 @@
-"""Write README.md, remedies.md and their figures from the JSON files under results/ and the notes.
+"""Write README.md, remedies.md, their figures and a table of docs/interop.md.
+
+All come from the JSON files under results/ and the notes.
 
 python benchmarks/make_readme.py
 """
@@ -9,6 +11,7 @@ import pathlib
 import sys
 from typing import Any
 
+import _imports_table
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
@@ -121,6 +124,8 @@ def _questions(loaded):
         rows.append([question, f"`{command}`", _duration(loaded[name])])
     remedies = "[Do the remedies do what is said of them?](remedies.md)"
     rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
+    imports = "[Do imported networks compute the same?](../docs/interop.md)"
+    rows.append([imports, "`python benchmarks/bench_imports.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
@@ -141,6 +146,11 @@ def main(arguments=None) -> int:
     out = options.out.parent / "remedies.md"
     out.write_text(remedies(options.results, out.parent / "figures", HERE / "remedies_notes.md"))
     print(f"wrote {out}", file=sys.stderr)
+    imports = load(options.results, "imports")
+    if imports and options.out.parent == HERE:
+        docs = _imports_table.PAGE
+        docs.write_text(_imports_table.with_measured(docs.read_text(), imports))
+        print(f"wrote {docs}", file=sys.stderr)
     return 0
 
 

@@ -315,3 +315,14 @@ def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
     assert (FOLDER / "README.md").read_text() == page, "run python benchmarks/make_readme.py"
     page = load("make_readme").remedies(FOLDER / "results", tmp_path, FOLDER / "remedies_notes.md")
     assert (FOLDER / "remedies.md").read_text() == page, "run python benchmarks/make_readme.py"
+
+
+def test_table_of_imports_is_the_measured_one(load):
+    table = load("_imports_table")
+    result = load("make_readme").load(FOLDER / "results", "imports")
+    text = table.PAGE.read_text()
+    assert text == table.with_measured(text, result), "run python benchmarks/make_readme.py"
+    cases = load("bench_imports").CASES
+    assert [row["framework"] for row in result["rows"]] == [case[0] for case in cases]
+    for row in result["rows"]:
+        assert max(row[name] for name in ("forward", "inputs", "state", "weights")) < 1e-6, row

@@ -22,6 +22,13 @@ CELLS = {
     ),
     "lstm": lambda: cells.LSTMCell(3, 4, forget_bias=2.0, key=KEYS[0]),
     "gru": lambda: cells.GRUCell(3, 4, dtype=jnp.float32, key=KEYS[0]),
+    "clipped gru": lambda: cells.GRUCell(3, 4, clip=2.5, key=KEYS[0]),
+    "reset before": lambda: cells.ResetBeforeGRUCell(3, 4, clip=2.5, key=KEYS[0]),
+    "mgu": lambda: cells.MGUCell(3, 4, key=KEYS[0]),
+    "peephole": lambda: varied(cells.PeepholeLSTMCell(3, 4, key=KEYS[0])),
+    "coupled": lambda: cells.PeepholeLSTMCell(
+        3, 4, peepholes=False, coupled=True, clip=1.5, key=KEYS[0]
+    ),
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
     "lru": lambda: cells.LRUCell(3, 4, r_min=0.5, r_max=0.9, key=KEYS[0]),

@@ -19,7 +19,7 @@ def _np_sigmoid(x):
 def _numpy(cell):
     return {
         name: np.asarray(getattr(cell, name), np.float64)
-        for name in ("weight_hh", "weight_xh", "bias", "bias_n")
+        for name in ("weight_hh", "weight_xh", "bias", "bias_n", "peepholes")
         if getattr(cell, name, None) is not None
     }
 
@@ -50,6 +50,39 @@ def _gru(cell, h, x):
     return (1 - z) * n + z * h
 
 
+def _clip(a, bound):
+    return a if bound is None else np.clip(a, -bound, bound)
+
+
+def _reset_before(cell, h, x):
+    w = _numpy(cell)
+    W, U, b = ({g: a[k * N : (k + 1) * N] for k, g in enumerate("rzn")} for a in list(w.values()))
+    r, z = (_np_sigmoid(_clip(W[g] @ h + U[g] @ x + b[g], cell.clip)) for g in "rz")
+    n = np.tanh(_clip(W["n"] @ (r * h) + U["n"] @ x + b["n"], cell.clip))
+    return (1 - z) * n + z * h
+
+
+def _mgu(cell, h, x):
+    w = _numpy(cell)
+    (hidden_f, hidden_n), given = np.split(w["weight_hh"] @ h, 2), w["weight_xh"] @ x + w["bias"]
+    f = _np_sigmoid(hidden_f + given[:N])
+    return (1 - f) * np.tanh(given[N:] + f * (hidden_n + w["bias_n"])) + f * h
+
+
+def _peephole(cell, state, x):
+    w, (h, c) = _numpy(cell), state
+    rows = "igo" if cell.coupled else "ifgo"
+    preactivations = w["weight_hh"] @ h + w["weight_xh"] @ x + w["bias"]
+    a = dict(zip(rows, preactivations.reshape(-1, N), strict=True))
+    holes = w.get("peepholes", np.zeros(len(rows) * N - N)).reshape(-1, N)
+    p = dict(zip(rows.replace("g", ""), holes, strict=True))
+    i = _np_sigmoid(_clip(a["i"] + p["i"] * c, cell.clip))
+    f = 1 - i if cell.coupled else _np_sigmoid(_clip(a["f"] + p["f"] * c, cell.clip))
+    c = f * c + i * np.tanh(_clip(a["g"], cell.clip))
+    return _np_sigmoid(_clip(a["o"] + p["o"] * c, cell.clip)) * np.tanh(c), c
+
+
+GATES = ("input", "forget", "output")
 # name -> (constructor, NumPy reference, state names, gate names, blocks)
 CELLS = {
     "tanh": (cells.VanillaCell, {}, _vanilla(np.tanh), ("h",), (), 1),
@@ -80,6 +113,17 @@ CELLS = {
     "own": (cells.VanillaCell, {"activation": jnp.sin}, _vanilla(np.sin), ("h",), (), 1),
     "lstm": (cells.LSTMCell, {}, _lstm, ("h", "c"), ("input", "forget", "output"), 4),
     "gru": (cells.GRUCell, {}, _gru, ("h",), ("reset", "update"), 3),
+    "reset before": (
+        cells.ResetBeforeGRUCell,
+        {},
+        _reset_before,
+        ("h",),
+        ("reset", "update"),
+        3,
+    ),
+    "mgu": (cells.MGUCell, {}, _mgu, ("h",), ("forget",), 2),
+    "peephole": (cells.PeepholeLSTMCell, {}, _peephole, ("h", "c"), GATES, 4),
+    "coupled": (cells.PeepholeLSTMCell, {"coupled": True}, _peephole, ("h", "c"), GATES, 3),
 }
 
 
@@ -287,3 +331,41 @@ def test_hidden_output():
     top = jnp.ones(2)
     assert cells.hidden_output(stack, ((h, c), top)) is top
     assert cells.hidden_output(cells.FunctionCell(lambda p, s, x: s, ()), {"b": c, "a": h}) is h
+
+
+def test_clip_bounds_every_preactivation(getkey):
+    """Of weights so large that nearly all are clipped."""
+    kinds = {
+        "gru": cells.GRUCell(D, N, clip=0.5, key=ROOT),
+        "reset before": cells.ResetBeforeGRUCell(D, N, clip=0.5, key=ROOT),
+        "peephole": cells.PeepholeLSTMCell(D, N, clip=0.5, key=ROOT),
+        "coupled": cells.PeepholeLSTMCell(D, N, clip=0.5, coupled=True, peepholes=False, key=ROOT),
+    }
+    for name, cell in kinds.items():
+        cell = jax.tree.map(lambda a: 3 * a, _randomized(cell, getkey()))
+        state, x = _state_and_input(cell, getkey())
+        if name == "gru":
+            w = {k: jnp.clip(a, -0.5, 0.5) for k, a in _gru_preactivations(cell, state, x).items()}
+            n, z = np.tanh(w["n"]), _np_sigmoid(np.asarray(w["z"]))
+            expected = (1 - z) * n + z * np.asarray(state)
+        else:
+            expected = CELLS[name][2](cell, *jax.tree.map(np.asarray, (state, x)))
+        for a, b in zip(jax.tree.leaves(cell(state, x)), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    for clip in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="clip must be a positive number"):
+            cells.GRUCell(D, N, clip=clip, key=ROOT)
+
+
+def _gru_preactivations(cell, h, x):
+    hidden = np.split(np.asarray(cell.weight_hh) @ h, 3)
+    given = np.split(np.asarray(cell.weight_xh) @ x + np.asarray(cell.bias), 3)
+    r = _np_sigmoid(np.clip(hidden[0] + given[0], -0.5, 0.5))
+    return {"z": hidden[1] + given[1], "n": given[2] + r * (hidden[2] + np.asarray(cell.bias_n))}
+
+
+def test_peepholes_start_as_an_lstm():
+    cell, lstm = (k(D, N, key=ROOT) for k in (cells.PeepholeLSTMCell, cells.LSTMCell))
+    state, x = (jnp.ones(N), -jnp.ones(N)), jnp.arange(3.0)
+    for a, b in zip(cell(state, x), lstm(state, x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)

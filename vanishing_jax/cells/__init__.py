@@ -19,9 +19,12 @@ from ._leaky import LeakyCell as LeakyCell
 from ._lru import LRUCell as LRUCell
 from ._lstm import LSTMCell as LSTMCell
 from ._masked import MaskedCell as MaskedCell
+from ._mgu import MGUCell as MGUCell
 from ._min_gru import MinGRUCell as MinGRUCell
 from ._min_lstm import MinLSTMCell as MinLSTMCell
+from ._peephole_lstm import PeepholeLSTMCell as PeepholeLSTMCell
 from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
+from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
 from ._residual import ResidualCell as ResidualCell
 from ._s4d import S4DCell as S4DCell
 from ._selective import SelectiveCell as SelectiveCell

@@ -13,8 +13,10 @@ from .._types import Array, ArrayLike, Key, PyTree
 from ._affine import AbstractAffineCell, AffineMap
 from ._weights import (
     Initializer,
+    check_clip,
     check_sizes,
     check_vector,
+    clipped,
     floating_dtype,
     glorot_normal,
     initialize,
@@ -32,22 +34,24 @@ class GRUCell(AbstractAffineCell):
 
     The state is one array $h$ of shape `(hidden_size,)`; $z$ near 1 keeps it. The rows of
     `weight_hh` (3n, n), `weight_xh` (3n, d) and `bias` (3n,) hold r, z, n in this order; `bias_n`
-    (n,) is $b_{hn}$ inside the reset. This is the form of PyTorch, Equinox, Flax and cuDNN; Cho et
-    al. reset $h$ before the product and let $z$ near 1 replace it. Initially the recurrent block of
-    each gate is orthogonal, the input block of each is Glorot normal, and the biases are 0 except
-    `update_bias` for z. The derivatives of tanh and sigmoid are accurate in saturation, where those
-    of `jnp.tanh` round to 0.
+    (n,) is $b_{hn}$ inside the reset. This is the form of PyTorch, Equinox, Flax and cuDNN; that of
+    Haiku and of Cho et al., who reset $h$ before the product, is `ResetBeforeGRUCell`. Initially
+    the recurrent block of each gate is orthogonal, the input block of each is Glorot normal, and
+    the biases are 0 except `update_bias` for z. The derivatives of tanh and sigmoid are accurate in
+    saturation, where those of `jnp.tanh` round to 0.
 
     **Arguments:**
 
     - `input_size`, `hidden_size`: d and n.
     - `update_bias`: initial bias of the update gate, 0 by default; larger remembers longer.
+    - `clip`: bound on the magnitude of every pre-activation, or None for none (default).
     - `recurrent_initializer`, `input_initializer`: `(key, shape, dtype)` functions as in
       `jax.nn.initializers`, called once per gate with shape (fan in, fan out).
     - `dtype`: floating type of the weights; None takes JAX's default.
     - `key`: random key.
 
-    **Raises:** `ValueError` for a size below 1; when called, for a state or input of another shape.
+    **Raises:** `ValueError` for a size below 1 or a bound that is not positive; when called, for a
+    state or input of another shape.
 
     **Example:**
 
@@ -70,6 +74,7 @@ class GRUCell(AbstractAffineCell):
     bias_n: Float[Array, "hidden"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+    clip: float | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class GRUCell(AbstractAffineCell):
         hidden_size: int,
         *,
         update_bias: float = 0.0,
+        clip: float | None = None,
         recurrent_initializer: Initializer = orthogonal,
         input_initializer: Initializer = glorot_normal,
         dtype: Any = None,
@@ -91,6 +97,7 @@ class GRUCell(AbstractAffineCell):
         self.bias = jnp.zeros(3 * n, dtype).at[n : 2 * n].set(update_bias)
         self.bias_n = jnp.zeros(n, dtype)
         self.input_size, self.hidden_size = int(d), int(n)
+        self.clip = check_clip(clip)
 
     def __call__(self, state: PyTree, input: PyTree) -> Array:
         """Return the next h."""
@@ -112,7 +119,7 @@ class GRUCell(AbstractAffineCell):
     def advance(self, state: PyTree, preactivations: Sequence[Array]) -> Array:
         """Return the next h."""
         reset, update, new_h, new_x = preactivations
-        return gated(reset, update, lambda r: new_x + r * new_h, state)
+        return gated(reset, update, lambda r: new_x + r * new_h, state, clip=self.clip)
 
     def initial_state(self) -> Array:
         """Return h = 0."""
@@ -138,9 +145,11 @@ def gated(
     update: Float[Array, "*batch hidden"],
     new: Callable[[Array], Array],
     h: Float[ArrayLike, "*batch hidden"],
+    *,
+    clip: float | None,
 ) -> Float[Array, "*batch hidden"]:
     """Return the next h; arguments are pre-activations, that of the new content given the reset."""
     # The order of these calls is the order of gate_names.
-    r, z = _stable.sigmoid(reset), _stable.sigmoid(update)
-    n = _stable.tanh(new(r))
+    r, z = _stable.sigmoid(clipped(reset, clip)), _stable.sigmoid(clipped(update, clip))
+    n = _stable.tanh(clipped(new(r), clip))
     return (1 - z) * n + z * h

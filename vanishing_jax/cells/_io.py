@@ -25,9 +25,12 @@ from ._leaky import LeakyCell
 from ._lru import LRUCell
 from ._lstm import LSTMCell
 from ._masked import MaskedCell
+from ._mgu import MGUCell
 from ._min_gru import MinGRUCell
 from ._min_lstm import MinLSTMCell
+from ._peephole_lstm import PeepholeLSTMCell
 from ._projected_lstm import ProjectedLSTMCell
+from ._reset_before_gru import ResetBeforeGRUCell
 from ._residual import ResidualCell
 from ._s4d import S4DCell
 from ._selective import SelectiveCell
@@ -46,7 +49,23 @@ _FIELDS = {
     SelectiveCell: ("weight_step", "bias_step", "weight_xh", "log_decay"),
     MinGRUCell: ("weight_xh", "bias"),
     MinLSTMCell: ("weight_xh", "bias"),
+    ResetBeforeGRUCell: ("weight_hh", "weight_xh", "bias"),
+    MGUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
+    PeepholeLSTMCell: ("weight_hh", "weight_xh", "bias", "peepholes"),
     ProjectedLSTMCell: ("weight_hh", "weight_xh", "weight_hr", "bias"),
+}
+# Options that are not arrays, with the default that is not written: earlier releases can read it.
+_OPTIONS = {
+    GRUCell: {"clip": None},
+    ResetBeforeGRUCell: {"clip": None},
+    PeepholeLSTMCell: {"coupled": False, "clip": None},
+    ProjectedLSTMCell: {"projection_size": None},
+    S4DCell: {"discretization": "zoh"},
+}
+# Fields that may be None, and what the cell is then made with.
+_ABSENT = {
+    (VanillaCell, "bias"): {"bias_initializer": None},
+    (PeepholeLSTMCell, "peepholes"): {"peepholes": False},
 }
 # Cells around a cell, `kind(cell, **options)`, with the options that are not arrays.
 _WRAPPERS = {
@@ -77,10 +96,10 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     **Arguments:**
 
     - `path`: the file, by custom named `*.safetensors`; its folder is made.
-    - `cell`: a `VanillaCell`, `LSTMCell`, `ProjectedLSTMCell`, `GRUCell`, `LRUCell`, `S4DCell`,
-      `SelectiveCell`, `MinGRUCell` or `MinLSTMCell`, normalized, wrapped, or in a `StackedCell` or
-      `BidirectionalCell`, to any depth. Population statistics of batch normalization are saved with
-      it.
+    - `cell`: a `VanillaCell`, `LSTMCell`, `PeepholeLSTMCell`, `ProjectedLSTMCell`, `GRUCell`,
+      `ResetBeforeGRUCell`, `MGUCell`, `LRUCell`, `S4DCell`, `SelectiveCell`, `MinGRUCell` or
+      `MinLSTMCell`, normalized, wrapped, or in a `StackedCell` or `BidirectionalCell`, to any
+      depth. Population statistics of batch normalization are saved with it.
 
     **Raises:** `TypeError` for a cell made of a function, of Flax or of Equinox, whose class is not
     this package's to name in a file. `ValueError` for a `VanillaCell` whose activation is a
@@ -200,18 +219,20 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
             f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
             "your own with equinox.tree_serialise_leaves."
         )
-    own: Any = cell
-    spec = {
+    return _describe_own(cell, prefix)
+
+
+def _describe_own(cell: Any, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    spec: dict[str, Any] = {
         "type": type(cell).__name__,
-        "input_size": own.input_size,
-        "hidden_size": own.hidden_size,
+        "input_size": cell.input_size,
+        "hidden_size": cell.hidden_size,
     }
     if isinstance(cell, VanillaCell):
         spec["activation"] = _name_of(cell.activation)
-    if isinstance(cell, S4DCell):
-        spec["discretization"] = cell.discretization
-    if isinstance(cell, ProjectedLSTMCell):
-        spec["projection_size"] = cell.projection_size
+    for name, default in _OPTIONS.get(type(cell), {}).items():
+        if getattr(cell, name) != default:
+            spec[name] = getattr(cell, name)
     arrays = {name: getattr(cell, name) for name in _FIELDS[type(cell)]}
     return spec, {
         prefix + name: np.ascontiguousarray(array)
@@ -263,16 +284,13 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         raise ValueError(f"unknown type {spec['type']!r}")
     kind = kinds[spec["type"]]
     names = list(_FIELDS[kind])
-    options: dict[str, Any] = {}
+    options = {name: spec.get(name, default) for name, default in _OPTIONS.get(kind, {}).items()}
     if kind is VanillaCell:
         options["activation"] = spec["activation"]
-        if prefix + "bias" not in tensors:
-            names.remove("bias")
-            options["bias_initializer"] = None
-    if kind is S4DCell:
-        options["discretization"] = spec["discretization"]
-    if kind is ProjectedLSTMCell:
-        options["projection_size"] = spec["projection_size"]
+    for name in _FIELDS[kind]:
+        if (kind, name) in _ABSENT and prefix + name not in tensors:
+            names.remove(name)
+            options |= _ABSENT[kind, name]
     arrays = _taken(names, tensors, prefix)
     return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
 

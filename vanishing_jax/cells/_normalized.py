@@ -86,4 +86,4 @@ def normalized_step(
         content = join("new_", recurrent[2 * n :], driven[2 * n :], reset=r)
         return content + r * cell.bias_n + cell.bias[2 * n :]
 
-    return _gru.gated(gates[:n], gates[n:], new, state)
+    return _gru.gated(gates[:n], gates[n:], new, state, clip=cell.clip)

@@ -40,6 +40,20 @@ def check_sizes(**sizes: Any) -> None:
             raise ValueError(f"{name} must be at least 1; got {size}.")
 
 
+def check_clip(clip: float | None) -> float | None:
+    """Return the bound on pre-activations, or None for none, after a look at it."""
+    if clip is None:
+        return None
+    if not 0 < float(clip) < float("inf"):
+        raise ValueError(f"clip must be a positive number, or None for no bound; got {clip}.")
+    return float(clip)
+
+
+def clipped(preactivation: Array, clip: float | None) -> Array:
+    """Return the pre-activation with its magnitude bounded; beyond it the derivative is 0."""
+    return preactivation if clip is None else jnp.clip(preactivation, -clip, clip)
+
+
 def initialize(
     initializer: Initializer, num_blocks: int, rows: int, columns: int, *, dtype: Any, key: Key
 ) -> Float[Array, "blocks_times_rows columns"]:

@@ -54,7 +54,8 @@ def load(command: "Diagnose | Inspect", **more: str) -> AbstractCell | Recurrent
     if not command.file.exists():
         raise FileNotFoundError(f"no such file: {command.file}")
     if framework == "auto":
-        framework = "vanishing_jax" if _is_ours(command.file) else "torch"
+        others = "onnx" if command.file.suffix.lower() == ".onnx" else "torch"
+        framework = "vanishing_jax" if _is_ours(command.file) else others
     options = {name: getattr(command, name, None) for name in ("nonlinearity", "prefix")}
     options = {name: value for name, value in options.items() if value is not None} | more
     if framework == "vanishing_jax":

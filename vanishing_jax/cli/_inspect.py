@@ -87,7 +87,7 @@ def _load(command: "Inspect") -> Any:
     try:
         return load(command)
     except ValueError as error:
-        if "nonlinearity=" not in str(error):
+        if "nonlinearity=" not in str(error) and "activation=" not in str(error):
             raise
     # The recurrent matrix of an RNN is the same whatever its nonlinearity.
     return load(command, nonlinearity="tanh")

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
@@ -16,6 +16,12 @@ EXIT_CODES = {"healthy": 0, "vanishing": 3, "exploding": 4, "inconclusive": 5}
 USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
+
+
+Framework: TypeAlias = Literal[
+    "auto", "vanishing_jax", "torch", "keras", "flax", "haiku", "equinox", "onnx"
+]
+Kind: TypeAlias = Literal["auto", "rnn", "lstm", "gru", "mgu"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +50,17 @@ class Diagnose:
     """
 
     file: tyro.conf.Positional[pathlib.Path]
-    """Weights as a safetensors file: of vanishing_jax.cells.save_cell, or a PyTorch state dict."""
+    """Weights as a safetensors file, of save_cell or another framework; or an ONNX model."""
     inputs: pathlib.Path
     """Inputs as .npy: (time, input) or (batch, time, input)."""
     lengths: pathlib.Path | None = None
     """Number of steps of each sequence as .npy, where the rest of the inputs is padding."""
-    framework: Literal["auto", "vanishing_jax", "torch"] = "auto"
+    framework: Framework = "auto"
     """Who wrote the file."""
-    cell: Literal["auto", "rnn", "lstm", "gru"] = "auto"
-    """Kind of cell in a PyTorch file."""
+    cell: Kind = "auto"
+    """Kind of cell in a file of another framework."""
     nonlinearity: Literal["tanh", "relu"] | None = None
-    """Nonlinearity of a PyTorch RNN, which its file does not hold."""
+    """Nonlinearity of a plain layer, which a file of weights does not hold."""
     prefix: str | None = None
     """What precedes the layer's names, where the file holds several recurrent layers."""
     html: pathlib.Path | None = None
@@ -74,11 +80,11 @@ class Inspect:
     """List what a file of weights holds: cells, sizes, and the recurrent matrix of every gate."""
 
     file: tyro.conf.Positional[pathlib.Path]
-    """Weights as a safetensors file: of vanishing_jax.cells.save_cell, or a PyTorch state dict."""
-    framework: Literal["auto", "vanishing_jax", "torch"] = "auto"
+    """Weights as a safetensors file, of save_cell or another framework; or an ONNX model."""
+    framework: Framework = "auto"
     """Who wrote the file."""
-    cell: Literal["auto", "rnn", "lstm", "gru"] = "auto"
-    """Kind of cell in a PyTorch file."""
+    cell: Kind = "auto"
+    """Kind of cell in a file of another framework."""
     prefix: str | None = None
     """What precedes the layer's names, where the file holds several recurrent layers."""
     json: str | None = None

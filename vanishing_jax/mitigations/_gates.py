@@ -8,10 +8,17 @@ import jax
 import jax.random as jr
 
 from .._types import Array, Key
-from ..cells import AbstractCell, GRUCell, LSTMCell, as_cell
+from ..cells import (
+    AbstractCell,
+    GRUCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ResetBeforeGRUCell,
+    as_cell,
+)
 
-_LSTM = (LSTMCell, eqx.nn.LSTMCell)
-_GRU = (GRUCell, eqx.nn.GRUCell)
+_LSTM = (LSTMCell, PeepholeLSTMCell, eqx.nn.LSTMCell)
+_GRU = (GRUCell, ResetBeforeGRUCell, eqx.nn.GRUCell)
 
 
 def map_gate_biases(fn: Callable[..., dict[str, Array]], cell: Any, *, key: Key) -> AbstractCell:
@@ -21,7 +28,7 @@ def map_gate_biases(fn: Callable[..., dict[str, Array]], cell: Any, *, key: Key)
     of an LSTM, the update gate z of a GRU, near 1 when the state is kept) and, where an LSTM is to
     get them, "write" (its input gate).
 
-    **Raises:** `ValueError` without such a cell, or for one without biases.
+    **Raises:** `ValueError` without such a cell, or for one without biases or with coupled gates.
     """
     cell, count = as_cell(cell), 0
 
@@ -31,6 +38,11 @@ def map_gate_biases(fn: Callable[..., dict[str, Array]], cell: Any, *, key: Key)
             return node
         if node.bias is None:
             raise ValueError(f"expected gates with biases; {type(node).__name__} has none.")
+        if isinstance(node, PeepholeLSTMCell) and node.coupled:
+            raise ValueError(
+                "expected a forget gate with a bias of its own; that of a PeepholeLSTMCell with "
+                "coupled=True is 1 - i."
+            )
         count += 1
         n = node.hidden_size
         # Rows: i, f, g, o in an LSTM; r, z, n in a GRU. So "keep" is the second block of both.

@@ -1,0 +1,46 @@
+"""The measured table of docs/interop.md, from what bench_imports.py wrote."""
+
+import pathlib
+
+from _sections import short, table
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "interop.md"
+_BEGIN = "<!-- From here to the next mark written by benchmarks/make_readme.py. -->"
+_END = "<!-- The end of what is written. -->"
+_PACKAGES = {
+    "PyTorch": ("torch",),
+    "Flax Linen": ("flax",),
+    "Flax NNX": ("flax",),
+    "Haiku": ("dm-haiku",),
+    "Equinox": ("equinox",),
+    "Keras": ("keras",),
+    "ONNX": ("onnx", "onnxruntime"),
+}
+
+
+def measured(result: dict) -> str:
+    """Return the table of errors."""
+    lines = []
+    for row in result["rows"]:
+        errors = [row.get(name) for name in ("forward", "inputs", "state", "weights")]
+        lines.append([row["framework"], row["network"], *map(short, errors)])
+    headings = ["framework", "network", "output", "by inputs", "by first state", "by weights"]
+    settings, versions = result["settings"], result["versions"]
+    names = dict.fromkeys(name for names in _PACKAGES.values() for name in names)
+    return "\n\n".join(
+        [
+            table(headings, lines),
+            f"`{result['command']}`, {result['utc'][:10]}: the largest error over "
+            f"{settings['seeds']} draws of inputs and first states, {settings['inputs']} inputs, "
+            f"{settings['units']} units, {settings['steps']} steps, float32. With "
+            + ", ".join(f"{name} {versions[name]}" for name in ("jax", *names))
+            + ".",
+        ]
+    )
+
+
+def with_measured(text: str, result: dict) -> str:
+    """Return the page with the table in its place."""
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n\n{measured(result)}\n\n{_END}{after}"

@@ -1,0 +1,131 @@
+"""The gated recurrent unit that resets h before the recurrent product."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Float
+
+from .._types import Array, Key, PyTree
+from ._base import AbstractCell
+from ._gru import gated
+from ._weights import (
+    Initializer,
+    check_clip,
+    check_sizes,
+    check_vector,
+    floating_dtype,
+    glorot_normal,
+    initialize,
+    map_blocks,
+    orthogonal,
+)
+
+
+class ResetBeforeGRUCell(AbstractCell):
+    r"""The gated recurrent unit, in the form that resets $h$ before the recurrent product.
+
+    $$r, z = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
+    n = \tanh(W_{xn} x + b_n + W_{hn} (r \odot h))$$
+    $$h' = (1 - z) \odot n + z \odot h$$
+
+    This is the form of Haiku, of Keras with `reset_after=False`, of ONNX with
+    `linear_before_reset=0` and, but for the meaning of $z$, of Cho et al.; it is another function
+    than `GRUCell`, and no choice of weights turns the one into the other. The state is one array
+    $h$ of shape `(hidden_size,)`; $z$ near 1 keeps it. The rows of `weight_hh` (3n, n), `weight_xh`
+    (3n, d) and `bias` (3n,) hold r, z, n in this order. Weights start as in `GRUCell`. Since
+    $n$ needs $r$ before its product, training runs the general scan, not the faster one of
+    `GRUCell`.
+
+    **Arguments:**
+
+    - `input_size`, `hidden_size`: d and n.
+    - `update_bias`: initial bias of the update gate, 0 by default; larger remembers longer.
+    - `clip`: bound on the magnitude of every pre-activation, or None for none (default).
+    - `recurrent_initializer`, `input_initializer`: `(key, shape, dtype)` functions as in
+      `jax.nn.initializers`, called once per gate with shape (fan in, fan out).
+    - `dtype`: floating type of the weights; None takes JAX's default.
+    - `key`: random key.
+
+    **Raises:** `ValueError` for a size below 1 or a bound that is not positive; when called, for a
+    state or input of another shape.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> cell = ResetBeforeGRUCell(3, 5, key=jax.random.key(0))
+    >>> cell(cell.initial_state(), jnp.ones(3)).shape
+    (5,)
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{cho2014learning, title={Learning phrase representations using {RNN}
+          encoder-decoder for statistical machine translation}, author={Cho, Kyunghyun and others},
+          booktitle={EMNLP}, year={2014}}
+        ```
+    """
+
+    weight_hh: Float[Array, "three_hidden hidden"]
+    weight_xh: Float[Array, "three_hidden input"]
+    bias: Float[Array, "three_hidden"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    clip: float | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        update_bias: float = 0.0,
+        clip: float | None = None,
+        recurrent_initializer: Initializer = orthogonal,
+        input_initializer: Initializer = glorot_normal,
+        dtype: Any = None,
+        key: Key,
+    ):
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        dtype = floating_dtype(dtype)
+        key_hh, key_xh = jr.split(key)
+        d, n = input_size, hidden_size
+        self.weight_hh = initialize(recurrent_initializer, 3, n, n, dtype=dtype, key=key_hh)
+        self.weight_xh = initialize(input_initializer, 3, n, d, dtype=dtype, key=key_xh)
+        self.bias = jnp.zeros(3 * n, dtype).at[n : 2 * n].set(update_bias)
+        self.input_size, self.hidden_size = int(d), int(n)
+        self.clip = check_clip(clip)
+
+    def __call__(self, state: PyTree, input: PyTree) -> Array:
+        """Return the next h."""
+        check_vector("ResetBeforeGRUCell", "state", state, self.hidden_size)
+        check_vector("ResetBeforeGRUCell", "input", input, self.input_size)
+        n = self.hidden_size
+        given_r, given_z, given_n = jnp.split(self.weight_xh @ input + self.bias, 3)
+        hidden_r, hidden_z = jnp.split(self.weight_hh[: 2 * n] @ state, 2)
+        weight_n = self.weight_hh[2 * n :]
+        return gated(
+            hidden_r + given_r,
+            hidden_z + given_z,
+            lambda r: weight_n @ (r * state) + given_n,
+            state,
+            clip=self.clip,
+        )
+
+    def initial_state(self) -> Array:
+        """Return h = 0."""
+        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """("h",)."""
+        return ("h",)
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """("reset", "update")."""
+        return ("reset", "update")
+
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "ResetBeforeGRUCell":
+        """Return this cell with `fn` applied to the recurrent (n, n) block of r, z and n."""
+        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
