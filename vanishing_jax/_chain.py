@@ -1,6 +1,6 @@
 """A chain of one-step Jacobians, stored or computed when asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -95,7 +95,7 @@ class JacobianChain(eqx.Module):
 
     def __init__(
         self,
-        jacobians: ArrayLike | None = None,
+        jacobians: ArrayLike | Sequence | None = None,
         *,
         blocks: Mapping[str, int] | None = None,
         linearization: Linearization | None = None,
@@ -269,7 +269,7 @@ class JacobianChain(eqx.Module):
 
     def mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> Float[Array, "state"]:
+    ) -> Float[Array, "output"]:
         """Return J_t ... J_{s+1} v, pushed by jvp step by step; no Jacobian is formed.
 
         Scaled on the way, so that only the result itself can overflow or underflow; see
@@ -279,13 +279,13 @@ class JacobianChain(eqx.Module):
 
     def rmv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> Float[Array, "state"]:
+    ) -> Float[Array, "output"]:
         """Return (J_t ... J_{s+1})^T v, pulled back by vjp: what back-propagation does to v."""
         return unscaled(*self.scaled_rmv(vector, window=window))
 
     def scaled_mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+    ) -> tuple[Float[Array, "output"], Int[Array, ""]]:
         """Return (u, e) with J_t ... J_{s+1} v = u * 2**e, beyond the range of floats."""
         self.check_single("mv")
         s, t = resolve_window(window, self.num_steps)
@@ -293,7 +293,7 @@ class JacobianChain(eqx.Module):
 
     def scaled_rmv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+    ) -> tuple[Float[Array, "output"], Int[Array, ""]]:
         """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
         self.check_single("rmv")
         s, t = resolve_window(window, self.num_steps)

@@ -134,10 +134,12 @@ def check_layers(layers: Any) -> list[Layer]:
 
 
 def activation_shapes(layers: Sequence[Layer], x: PyTree) -> list[PyTree]:
-    """Return shapes and dtypes of x_0, ..., x_L; nothing is computed."""
+    """Return shapes and dtypes of x_0, ..., x_L, each with something to differentiate."""
     shapes = [x]
     for index, layer in enumerate(layers):
+        layout_of(shapes[-1], index)
         shapes.append(_shape_of(layer, index, shapes[-1]))
+    layout_of(shapes[-1], len(layers))
     return shapes
 
 

@@ -25,8 +25,8 @@ def stacked(jacobians: Sequence[Any]) -> tuple[ArrayLike, tuple[int, ...] | None
     for t, (before, after) in enumerate(zip(shapes[:-1], shapes[1:], strict=True), 1):
         if after[1] != before[0]:
             raise ValueError(
-                f"expected Jacobians that can be multiplied, J_{{t+1}} J_t; got {before} at t = {t}"
-                f" and {after} at t = {t + 1}. The shape of J_t is (size of s_t, size of s_{{t-1}})."
+                f"expected Jacobians of shapes (size of s_t, size of s_{{t-1}}) that can be "
+                f"multiplied, J_{{t+1}} J_t; got {before} at t = {t} and {after} at t = {t + 1}."
             )
     widths = (shapes[0][1], *(shape[0] for shape in shapes))
     return padded([xp.asarray(J) for J in jacobians], widths), widths

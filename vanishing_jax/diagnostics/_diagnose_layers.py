@@ -11,10 +11,9 @@ from jaxtyping import Float
 
 from .._activations import activation_kinds
 from .._checks import NonFiniteError, as_arrays, check_finite
-from .._layers import Layer, check_layers, linearize_layers
+from .._layers import Layer, activation_shapes, check_layers, linearize_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
-from ..spectra import lyapunov_exponents
 from . import _judgement
 from ._diagnose import _FEW_SEQUENCES, _PROBES, _spectrum
 from ._diagnosis import Effect
@@ -82,10 +81,10 @@ def diagnose_layers(
 
     **Example:**
 
-    >>> import equinox as eqx, jax, jax.numpy as jnp, vanishing_jax as vj
-    >>> make = lambda key: eqx.nn.Sequential([eqx.nn.Linear(8, 8, key=key), eqx.nn.Lambda(jnp.tanh)])
-    >>> layers = [make(key) for key in jax.random.split(jax.random.key(0), 12)]
-    >>> x = jax.random.normal(jax.random.key(1), (4, 8))
+    >>> import equinox as eqx, jax, vanishing_jax as vj
+    >>> keys = jax.random.split(jax.random.key(0), 12)
+    >>> layers = [eqx.nn.Linear(4, 4, key=key) for key in keys]
+    >>> x = jax.random.normal(jax.random.key(1), (4, 4))
     >>> vj.diagnose_layers(layers, x, batched=True).verdict
     'vanishing'
     """
@@ -93,6 +92,7 @@ def diagnose_layers(
     data = _data(as_arrays(x, "x"), loss, batched)
     check_finite(data.x, "input x")
     check_finite(eqx.filter(layers, eqx.is_inexact_array), "weights")
+    activation_shapes(layers, *_samples([data.x], data))  # its errors say which does not fit
     activations, log_norm = _passes(turned(layers), data)
     log_transport, base = _measured(log_norm, data)
     if np.isnan(base.rate):
@@ -104,7 +104,11 @@ def diagnose_layers(
     subject = LayerSubject(
         layers,
         any(same_structure(a, b) for a, b in zip(samples[:-1], samples[1:], strict=True)),
-        frozenset(k for f, a in zip(layers, samples[:-1], strict=True) for k in _kinds(f, a)),
+        frozenset(
+            kind
+            for layer, a in zip(layers, samples[:-1], strict=True)
+            for kind in activation_kinds(layer, a)
+        ),
         base.rate,
     )
     effects, skipped = _effects(subject, data)
@@ -187,10 +191,6 @@ def _growth(log_transport) -> Float[np.ndarray, "time"]:
     return np.where(count > 0, change / np.maximum(count, 1), -np.inf)[::-1]
 
 
-def _kinds(layer, x):
-    return activation_kinds(layer, x)
-
-
 def _effects(subject, data):
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
@@ -213,7 +213,6 @@ def _effects(subject, data):
 
 _NOTHING: dict[str, Any] = {
     "spectrum": None,
-    "lyapunov": None,
     "influence": None,
     "surviving_directions": {},
     "log10_condition": {},
@@ -234,7 +233,6 @@ def _spectra(layers, x, widths) -> dict[str, Any] | str:
     spectrum, survivors, condition = _spectrum(chain)
     return {
         "spectrum": spectrum,
-        "lyapunov": lyapunov_exponents(chain),
         "influence": influence_map(chain),
         "surviving_directions": survivors,
         "log10_condition": condition,
@@ -246,5 +244,5 @@ def _profile(layers, activations, data) -> GradientProfile | None:
     if data.loss is None:
         return None
     vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
-    found = carry_back(layers, activations, vectors, batched=data.batched)
-    return GradientProfile(*(np.asarray(x, np.float64) for x in found), "layer")
+    norms, shares = carry_back(layers, activations, vectors, batched=data.batched)
+    return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

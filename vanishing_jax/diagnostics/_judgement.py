@@ -28,7 +28,9 @@ def verdict(
         return "inconclusive", (
             f"the gradient travels over {steps} only; a rate needs at least {_MIN_STEPS}."
         )
-    zero = f"the gradient is exactly 0 at the first {unit} in {base.zero_share:.0%} of the {samples}"
+    zero = (
+        f"the gradient is exactly 0 at the first {unit} in {base.zero_share:.0%} of the {samples}"
+    )
     if math.isinf(base.rate):
         return "vanishing", f"{zero}; below 1e-3 of its start after {base.horizon:.0f} {unit}s."
     if not math.isfinite(base.rate_error):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._files import write_atomically
-from ..spectra import LyapunovExponents, Spectrum
+from ..spectra import Spectrum
 from ._diagnosis import Effect, Verdict, _plain
 from ._gradient_profile import GradientProfile
 from ._influence import InfluenceMap
@@ -35,7 +35,7 @@ class LayerDiagnosis:
       against the number of layers it has come back.
     - `log_growth` (L,): mean log change through layer l = 1..L; its mean is the rate.
     - `profile`: the `GradientProfile` of the loss, one row per sample; None without a loss.
-    - `spectrum`, `lyapunov`, `influence`: of the first sample's Jacobians; None where those are too
+    - `spectrum`, `influence`: of the first sample's Jacobians; None where those are too
       large (`skipped["spectra"]` says so).
     - `surviving_directions`: lag -> number of singular values above 1e-3; `log10_condition`: lag ->
       log10 of the ratio of the largest to the smallest of them, as many as the narrowest width.
@@ -59,7 +59,6 @@ class LayerDiagnosis:
     log_growth: Float[np.ndarray, "time"]
     profile: GradientProfile | None
     spectrum: Spectrum | None
-    lyapunov: LyapunovExponents | None
     influence: InfluenceMap | None
     surviving_directions: dict[int, float]
     log10_condition: dict[int, float]

@@ -126,7 +126,9 @@ def _rescale(subject):
     factor = float(np.clip(np.exp(-subject.rate), 1 / _MOST, _MOST))
     matrices = [leaf for leaf in jax.tree.leaves(subject.layers) if _is_matrix(leaf)]
     if not matrices:
-        return "the layers are functions without weight matrices of their own (Equinox modules have)"
+        return (
+            "the layers are functions without weight matrices of their own (Equinox modules have)"
+        )
 
     def scaled(leaf):
         return leaf * jnp.asarray(factor, leaf.dtype) if _is_matrix(leaf) else leaf

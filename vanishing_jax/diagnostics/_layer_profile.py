@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
 from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
-from .._layers import Layer, activation_shapes, check_activation, check_layers, layout_of
+from .._layers import Layer, activation_shapes, check_activation, check_layers
 from .._scaling import normalized
 from .._tree import state_layout
 from .._types import Array, PyTree
@@ -54,6 +54,7 @@ def layer_gradient_profile(
     """
     layers, x = check_layers(layers), as_arrays(x, "x")
     check_finite(x, "input x")
+    activation_shapes(layers, x)  # its errors say which layer does not fit
     activations = layer_activations(layers, x, batched=False)
     local = output_gradients(loss, activations[-1], batched=False)
     log_norm, log_parameter_norm = carry_back(layers, activations, local, batched=False)
@@ -68,10 +69,7 @@ def layer_gradient_profile(
 
 
 def layer_activations(layers: Sequence[Layer], x: PyTree, *, batched: bool) -> list[PyTree]:
-    """Return x_0, ..., x_L, after checking that every layer fits the one before."""
-    one = jax.tree.map(lambda leaf: leaf[0], x) if batched else x
-    for index, shape in enumerate(activation_shapes(layers, one)):
-        layout_of(shape, index)
+    """Return x_0, ..., x_L; raise where one is not finite."""
     activations = [x]
     for index, layer in enumerate(layers):
         activations.append(_apply(layer, activations[-1], batched))

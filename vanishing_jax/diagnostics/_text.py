@@ -113,9 +113,12 @@ def _measured_layers(d) -> Iterator[tuple[str, str]]:
     horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps, "layers")
     yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
     lowest, highest = d.log_growth.argmin(), d.log_growth.argmax()
-    yield "by layer", (
-        f"least passes layer {lowest + 1} ({d.log_growth[lowest]:+.3f} nats), most layer "
-        f"{highest + 1} ({d.log_growth[highest]:+.3f})"
+    yield (
+        "by layer",
+        (
+            f"least passes layer {lowest + 1} ({d.log_growth[lowest]:+.3f} nats), most layer "
+            f"{highest + 1} ({d.log_growth[highest]:+.3f})"
+        ),
     )
     for what, why in d.skipped.items():
         if what == "spectra":

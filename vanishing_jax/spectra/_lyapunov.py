@@ -53,8 +53,9 @@ class LyapunovExponents(eqx.Module):
     def sum_rule_residual(self) -> float:
         """|sum of all exponents - mean log|det J_t||, 0 in exact arithmetic.
 
-        NaN where some J_t is singular, or rectangular. An independent check of the walk, one LU factorization of
-        every Jacobian: computed when it is asked for, for it takes as long as the walk itself.
+        NaN where some J_t is singular, or rectangular. An independent check of the walk, one LU
+        factorization of every Jacobian: computed when it is asked for, for it takes as long as the
+        walk itself.
         """
         if not np.isfinite(self._sum_of_all):
             return float("nan")

@@ -121,9 +121,7 @@ def spectral_norm_triangle(
             f"{gib(MEMORY_LIMIT)}. Take fewer points, or leading_singular_values window by window."
         )
     found = _fill(chain, times, tolerance / 2)
-    return NormTriangle(
-        times, *found, str(chain.dtype), "float64", float(tolerance), chain.axis
-    )
+    return NormTriangle(times, *found, str(chain.dtype), "float64", float(tolerance), chain.axis)
 
 
 def _fill(chain: JacobianChain, times, tolerance: float):
