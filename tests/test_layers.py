@@ -69,6 +69,7 @@ def test_rectangular_chain_is_the_derivative_of_the_composition():
     assert repr(chain).startswith("JacobianChain(3 layers, widths 3-5-2-4, float")
 
 
+@pytest.mark.float64_anyway
 def test_as_many_singular_values_as_the_narrowest_width():
     import vanishing_jax as vj
 
@@ -84,7 +85,7 @@ def test_as_many_singular_values_as_the_narrowest_width():
         P = product(chain, *window) if window[0] < window[1] else np.eye(count)
         direct = np.log(np.linalg.svd(P.astype(float), compute_uv=False))
         assert found.shape == (count,)
-        np.testing.assert_allclose(found, direct, atol=1e-12 if P.dtype == float else 1e-5)
+        np.testing.assert_allclose(found, direct, atol=1e-12)
     with pytest.raises(ValueError, match="k from 1 to the state size 2"):
         vj.log_singular_values(chain, k=3)
 
@@ -184,6 +185,7 @@ def residual_block(x):
     return x + jnp.tanh(normalized(x, -1)) @ weights(2)[1]
 
 
+@pytest.mark.float64_anyway
 def test_residual_batch_norm_and_transformer_blocks():
     import vanishing_jax as vj
 

@@ -146,7 +146,7 @@ def _data(x, loss, batched) -> _Data:
         )
     samples = sizes.pop()[0] if batched else 1
     probes = _PROBES if loss is None and samples < _FEW_SEQUENCES else 1
-    if batched:
+    if probes > 1 and batched:
         x = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), x)
     return _Data(x, batched, loss, samples, probes)
 
@@ -164,8 +164,9 @@ def _passes(layers, data: _Data):
 def _unit_vectors(output, data) -> Float[Array, "batch output"]:
     layout = state_layout(output)
     shape = data.num_samples * data.num_probes, layout.size
-    vectors = jax.random.normal(jax.random.key(0), shape, jnp.float32)
-    return (vectors / jnp.linalg.norm(vectors, axis=1, keepdims=True)).astype(layout.dtype)
+    vectors = np.random.default_rng(0).standard_normal(shape)  # nothing to compile
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return jnp.asarray(vectors.astype(layout.dtype))
 
 
 def _samples(activations, data):

@@ -1,6 +1,7 @@
 """The gradient of a loss with respect to every activation of a network, layer by layer."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
 from .._layers import Layer, activation_shapes, check_activation, check_layers
 from .._scaling import normalized
 from .._tree import state_layout
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 from ._gradient_profile import GradientProfile, _log_norm
 
 
@@ -87,6 +88,11 @@ def output_gradients(
 ) -> Float[Array, "batch output"]:
     """Return the gradient of the loss by the output, one row for each sample of a batch."""
     check_loss(loss, output)
+    return _output_gradients(loss, output, batched)
+
+
+@eqx.filter_jit
+def _output_gradients(loss, output: PyTree, batched: bool) -> Float[Array, "batch output"]:
     if not batched:
         layout = state_layout(output)
         return jax.grad(lambda v: loss(layout.unravel(v, output)))(layout.ravel(output))[None]
@@ -98,25 +104,36 @@ def output_gradients(
 def carry_back(
     layers: Sequence[Layer],
     activations: list[PyTree],
-    vectors: Float[Array, "batch output"],
+    vectors: Float[ArrayLike, "batch output"],
     *,
     batched: bool,
-) -> tuple[Float[Array, "batch moment"], Float[Array, "batch time"]]:
+) -> tuple[Float[ArrayLike, "batch moment"], Float[ArrayLike, "batch time"]]:
     """Return the log norms of gradients carried back from the output, and of the parameters'.
 
     One row for each vector; a batch of activations has as many samples as there are vectors, a
     single activation serves all of them.
     """
-    vectors, exponents = jax.vmap(normalized)(vectors, jnp.zeros(len(vectors), jnp.int32))
-    norms = [jax.vmap(_log_norm)(vectors, exponents)]
-    parameters = []
+    vectors, exponents, norm = _begin(vectors)
+    norms, parameters = [norm], []
     for layer, x in zip(reversed(layers), reversed(activations[:-1]), strict=True):
         vectors, exponents, norm, parameter = _pull(layer, x, vectors, exponents, batched)
         norms.append(norm)
         parameters.append(parameter)
-    dtype = max((norm.dtype for norm in norms), key=lambda dtype: dtype.itemsize)
-    columns = [jnp.stack([x.astype(dtype) for x in of[::-1]], axis=1) for of in (norms, parameters)]
-    return columns[0], columns[1]
+    return _columns(norms[::-1]), _columns(parameters[::-1])
+
+
+def _columns(rows: list[Array]) -> Float[ArrayLike, "batch column"]:
+    # In NumPy where possible: JAX would compile for each depth.
+    xp: Any = jnp if any(isinstance(row, Tracer) for row in rows) else np
+    widest = max((row.dtype for row in rows), key=lambda dtype: dtype.itemsize)
+    return xp.stack([xp.asarray(row).astype(widest) for row in rows], axis=1)
+
+
+@jax.jit
+def _begin(vectors: Float[Array, "batch output"]):
+    zeros = jnp.zeros(len(vectors), jnp.int32)
+    vectors, exponents = jax.vmap(normalized)(vectors, zeros)
+    return vectors, exponents, jax.vmap(_log_norm)(vectors, exponents)
 
 
 @eqx.filter_jit
