@@ -87,33 +87,27 @@ def toward_the_limit(sizes, *, depth, seeds, key) -> list[dict[str, Any]]:
     The law is one of infinite width and batch. A line in 1/N through the sizes, weighted by their
     errors, has its value at 0 there.
     """
-    network = next(one for one in NETWORKS if one.name == "ReLU, batch norm")
-    rows = []
+    network, rows = next(one for one in NETWORKS if one.name == "ReLU, batch norm"), []
     for size in sizes:
         row = measure(network, width=size, batch=size, depth=depth, seeds=seeds, key=key)
         rows.append({name: x for name, x in row.items() if name != "log10_profile"})
-    inverse = 1 / np.array(sizes, float)
-    nats, error = (np.array([row[name] for row in rows]) for name in ("nats", "nats_error"))
     if len(sizes) > 2:
-        A = np.stack([np.ones_like(inverse), inverse], axis=1) / error[:, None]
-        covariance = np.linalg.inv(A.T @ A)
-        value = (covariance @ A.T @ (nats / error))[0]
-        spread = float(np.sqrt(covariance[0, 0]))
-        residual = A @ (covariance @ A.T @ (nats / error)) - nats / error
-        rows.append(
-            {
-                "network": network.name,
-                "width": "inf",
-                "batch": "inf",
-                "nats": float(value),
-                "nats_error": spread,
-                "factor": float(np.exp(value)),
-                "law": RELU_BATCH_NORM,
-                "z": float((value - np.log(RELU_BATCH_NORM)) / spread),
-                "chi2_per_degree": float(np.sum(residual**2) / (len(sizes) - 2)),
-            }
-        )
+        nats, error = (np.array([row[name] for row in rows]) for name in ("nats", "nats_error"))
+        value, spread, chi2 = at_zero(1 / np.array(sizes, float), nats, error)
+        limit = {"network": network.name, "width": "inf", "batch": "inf", "nats": value}
+        limit |= {"nats_error": spread, "factor": float(np.exp(value)), "law": RELU_BATCH_NORM}
+        limit |= {"z": (value - np.log(RELU_BATCH_NORM)) / spread, "chi2_per_degree": chi2}
+        rows.append(limit)
     return rows
+
+
+def at_zero(x, y, error) -> tuple[float, float, float]:
+    """Return the value at x = 0 of the weighted least-squares line, its error, chi^2 per degree."""
+    A = np.stack([np.ones_like(x), x], axis=1) / error[:, None]
+    covariance = np.linalg.inv(A.T @ A)
+    line = covariance @ A.T @ (y / error)
+    chi2 = np.sum((A @ line - y / error) ** 2) / (len(x) - 2)
+    return float(line[0]), float(np.sqrt(covariance[0, 0])), float(chi2)
 
 
 def main(arguments=None) -> int:
@@ -123,12 +117,14 @@ def main(arguments=None) -> int:
     parser.add_argument("--width", type=int, default=192, help="features of every layer")
     parser.add_argument("--batch", type=int, default=192, help="samples; tokens: an eighth")
     parser.add_argument("--seeds", type=int, default=6, help="networks drawn of each kind")
-    parser.add_argument("--sizes", default="96,128,192,256,384,512", help="width = batch; empty: none")
+    parser.add_argument(
+        "--sizes", default="96,128,192,256,384,512", help="width = batch; empty: none"
+    )
     parser.add_argument("--only", default="", help="names of networks, separated by ;")
     options = parser.parse_args(arguments)
     if options.quick:
         options.depth, options.width, options.batch, options.seeds = 10, 16, 16, 3
-        options.sizes = "8,12,16"
+        options.sizes = options.sizes and "8,12,16"
     begin = time.perf_counter()
     sizes = [int(size) for size in options.sizes.split(",") if size]
     only = options.only.split(";") if options.only else [network.name for network in NETWORKS]

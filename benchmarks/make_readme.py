@@ -1,4 +1,4 @@
-"""Write README.md, remedies.md and their figures from the JSON files under results/ and the notes.
+"""Write README.md, remedies.md, depth.md and their figures from the files under results/.
 
 python benchmarks/make_readme.py
 """
@@ -9,6 +9,8 @@ import pathlib
 import sys
 from typing import Any
 
+from _depth_page import draw as draw_depth
+from _depth_page import page as depth_page
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
@@ -113,6 +115,15 @@ def remedies(results: pathlib.Path, figures: pathlib.Path, notes: pathlib.Path) 
     return remedies_page(result, notes.read_text() if notes.exists() else "")
 
 
+def depth(results: pathlib.Path, figures: pathlib.Path) -> str:
+    """Return the page about depth; draw its figure."""
+    result = load(results, "depth")
+    if result:
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_depth(result, figures / "depth.png")
+    return depth_page(result)
+
+
 def _questions(loaded):
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
@@ -121,6 +132,8 @@ def _questions(loaded):
         rows.append([question, f"`{command}`", _duration(loaded[name])])
     remedies = "[Do the remedies do what is said of them?](remedies.md)"
     rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
+    deep = "[How do gradients change with depth?](depth.md)"
+    rows.append([deep, "`python benchmarks/bench_depth.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
@@ -140,6 +153,9 @@ def main(arguments=None) -> int:
     print(f"wrote {options.out}", file=sys.stderr)
     out = options.out.parent / "remedies.md"
     out.write_text(remedies(options.results, out.parent / "figures", HERE / "remedies_notes.md"))
+    print(f"wrote {out}", file=sys.stderr)
+    out = options.out.parent / "depth.md"
+    out.write_text(depth(options.results, out.parent / "figures"))
     print(f"wrote {out}", file=sys.stderr)
     return 0
 

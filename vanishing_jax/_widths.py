@@ -45,6 +45,6 @@ def layers_text(widths: tuple[int, ...]) -> str:
     layers = "1 layer" if count == 1 else f"{count} layers"
     if len(set(widths)) == 1:
         return f"{layers}, width {widths[0]}"
-    names = [str(width) for width in widths]
-    names = names if count < 8 else [*names[:4], "...", *names[-4:]]
-    return f"{layers}, widths {'-'.join(names)}"
+    if count < 8:
+        return f"{layers}, widths {'-'.join(map(str, widths))}"
+    return f"{layers}, widths {min(widths)} to {max(widths)}"

@@ -57,9 +57,11 @@ def _measured(d) -> Iterator[tuple[str, str]]:
 
 def _directions(d) -> Iterator[tuple[str, str]]:
     for lag, count in d.surviving_directions.items():
+        widths = getattr(d, "widths", (d.state_size,))
+        n = min(widths[-1 - lag :])  # as many as pass the narrowest layer on the way
         power = d.log10_condition[lag]
         condition = f"condition 1e{power:.0f}" if math.isfinite(power) else "singular"
-        yield f"lag {lag}", f"{count:.0f} of {d.state_size} directions keep > 1e-3; {condition}"
+        yield f"lag {lag}", f"{count:.0f} of {n} directions keep > 1e-3; {condition}"
 
 
 def _activations(d) -> Iterator[tuple[str, str]]:
