@@ -19,10 +19,11 @@ TOY = "**Toy sizes (`--quick`): nothing on this page says anything.**"
 
 COLUMNS = """The growth is that of the squared gradient per layer on its way back, over the middle
 of the network, mean ± standard error over seeds; 1 is a gradient that neither vanishes nor
-explodes. Near the input and near the output it is that of the median seed in either half: a growth that falls
-with the layers before it is a power of depth, not an exponential. The horizon is the number of
-layers that change the gradient's norm (not its square) by a factor of 1000 at this growth. The
-last column is the norm at the input over that at the output."""
+explodes. Near the input and near the output it is that of the median seed in either half: a growth
+that falls with the layers before it is a power of depth, not an exponential. The horizon is the
+number of layers that change the gradient's norm (not its square) by a factor of 1000 at this
+growth. The last column is the norm at the input over that at the output. Laws are those of infinite
+width, and for batch norm of infinite batch."""
 
 METHOD = """## How it was measured
 
@@ -43,7 +44,8 @@ def page(result: dict[str, Any] | None) -> str:
         return f"{HEAD}\n\nNot run yet.\n"
     settings = result["settings"]
     sizes = "{depth} layers of width {width}, batch {batch}, {seeds} seeds".format(**settings)
-    parts = [HEAD, TOY if settings["quick"] else "", "## Every network", f"{sizes}. {COLUMNS}"]
+    sizes += f" (transformer: width {settings['width'] // 4}, {settings['batch'] // 2} tokens)."
+    parts = [HEAD, TOY if settings["quick"] else "", "## Every network", f"{sizes}\n\n{COLUMNS}"]
     parts += [_networks(result["rows"]), "![Gradient norm against the layer](figures/depth.png)"]
     parts += [_findings({row["network"]: row for row in result["rows"]})]
     if result["limit"]:
@@ -123,18 +125,18 @@ def _against(row) -> str:
 
 def _limit(rows) -> str:
     law = rows[0]["law"]
-    text = (
-        f"At infinite width and batch the squared gradient grows by π/(π − 1) = {law:.4f} per "
-        "layer (Yang, Pennington, Rao, Sohl-Dickstein and Schoenholz, 2019, *A mean field theory "
-        "of batch normalization*). At width = batch = N it is less; a line in 1/N through the "
-        "sizes, weighted by their errors, gives the value at 1/N = 0."
-    )
+    text = f"""At infinite width, and then infinite batch, the squared gradient grows by
+π/(π − 1) = {law:.4f} per layer (Yang, Pennington, Rao, Sohl-Dickstein and Schoenholz, 2019, *A mean
+field theory of batch normalization*): there the samples are orthogonal once they are centered,
+which takes many more features than samples. The limit is c of c + a/batch + b batch/width, fitted
+to the logs of the growth where width ≥ 4 batch, weighted by their errors; the last size has as many
+samples as features and is no part of it."""
     body = []
     for row in rows:
-        name = "1/N = 0" if row["width"] == "inf" else f"N = {row['width']}"
+        name = "limit" if row["width"] == "inf" else f"{row['width']} × {row['batch']}"
         chi2 = f"; χ²/degree {row['chi2_per_degree']:.1f}" if "chi2_per_degree" in row else ""
         body.append([name, _growth(row), f"{law:.4f}", f"{row['z']:+.1f}{chi2}"])
-    return f"{text}\n\n{table(['size', 'growth', 'law', 'z'], body)}"
+    return f"{text}\n\n{table(['width × batch', 'growth', 'law', 'z'], body)}"
 
 
 def draw(result, path) -> None:

@@ -24,6 +24,9 @@ from _depth import NETWORKS, RELU_BATCH_NORM, Network
 
 import vanishing_jax as vj
 
+# Width x batch; the last is no part of the limit, for it has as many samples as features.
+SIZES = "256x32,512x32,256x64,512x64,1024x64,384x96,768x96,256x256"
+
 
 def profile(network: Network, *, width: int, batch: int, depth: int, key) -> np.ndarray:
     """Return log ||dL/dx_l||, l = 0..depth, for a random linear loss and one draw of everything."""
@@ -82,18 +85,25 @@ def measure(network: Network, *, width, batch, depth, seeds, key) -> dict[str, A
 
 
 def toward_the_limit(sizes, *, depth, seeds, key) -> list[dict[str, Any]]:
-    """Return the growth of ReLU with batch norm for width = batch = N, and at 1/N = 0.
+    """Return the growth of ReLU with batch norm at each (width, batch), and in the limit.
 
-    The law is one of infinite width and batch. A line in 1/N through the sizes, weighted by their
-    errors, has its value at 0 there.
+    The law is that of infinite width first and then infinite batch: the samples are orthogonal
+    after centering, which takes many more features than samples. The limit is the constant of
+    c + a / batch + b batch / width through the sizes with width >= 4 batch, weighted by their
+    errors.
     """
     network, rows = next(one for one in NETWORKS if one.name == "ReLU, batch norm"), []
-    for size in sizes:
-        row = measure(network, width=size, batch=size, depth=depth, seeds=seeds, key=key)
+    for width, batch in sizes:
+        row = measure(network, width=width, batch=batch, depth=depth, seeds=seeds, key=key)
         rows.append({name: x for name, x in row.items() if name != "log10_profile"})
-    if len(sizes) > 2:
-        nats, error = (np.array([row[name] for row in rows]) for name in ("nats", "nats_error"))
-        value, spread, chi2 = at_zero(1 / np.array(sizes, float), nats, error)
+        print(f"{width} x {batch}: {row['factor']:.4f}", file=sys.stderr, flush=True)
+    wide = [row for row in rows if row["width"] >= 4 * row["batch"]]
+    if len(wide) > 3:
+        width, batch, nats, error = (
+            np.array([row[name] for row in wide], float)
+            for name in ("width", "batch", "nats", "nats_error")
+        )
+        value, spread, chi2 = at_zero([1 / batch, batch / width], nats, error)
         limit = {"network": network.name, "width": "inf", "batch": "inf", "nats": value}
         limit |= {"nats_error": spread, "factor": float(np.exp(value)), "law": RELU_BATCH_NORM}
         limit |= {"z": (value - np.log(RELU_BATCH_NORM)) / spread, "chi2_per_degree": chi2}
@@ -101,32 +111,30 @@ def toward_the_limit(sizes, *, depth, seeds, key) -> list[dict[str, Any]]:
     return rows
 
 
-def at_zero(x, y, error) -> tuple[float, float, float]:
-    """Return the value at x = 0 of the weighted least-squares line, its error, chi^2 per degree."""
-    A = np.stack([np.ones_like(x), x], axis=1) / error[:, None]
+def at_zero(columns, y, error) -> tuple[float, float, float]:
+    """Return the constant of a weighted linear fit, its error, and chi^2 per degree of freedom."""
+    A = np.stack([np.ones_like(y), *columns], axis=1) / error[:, None]
     covariance = np.linalg.inv(A.T @ A)
-    line = covariance @ A.T @ (y / error)
-    chi2 = np.sum((A @ line - y / error) ** 2) / (len(x) - 2)
-    return float(line[0]), float(np.sqrt(covariance[0, 0])), float(chi2)
+    found = covariance @ A.T @ (y / error)
+    chi2 = np.sum((A @ found - y / error) ** 2) / (len(y) - A.shape[1])
+    return float(found[0]), float(np.sqrt(covariance[0, 0])), float(chi2)
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     _timing.add_arguments(parser, "depth")
     parser.add_argument("--depth", type=int, default=32, help="layers")
-    parser.add_argument("--width", type=int, default=192, help="features of every layer")
-    parser.add_argument("--batch", type=int, default=192, help="samples; tokens: an eighth")
+    parser.add_argument("--width", type=int, default=256, help="features of every layer")
+    parser.add_argument("--batch", type=int, default=64, help="samples; half as many tokens")
     parser.add_argument("--seeds", type=int, default=6, help="networks drawn of each kind")
-    parser.add_argument(
-        "--sizes", default="96,128,192,256,384,512", help="width = batch; empty: none"
-    )
+    parser.add_argument("--sizes", default=SIZES, help="width x batch of the limit; empty: none")
     parser.add_argument("--only", default="", help="names of networks, separated by ;")
     options = parser.parse_args(arguments)
     if options.quick:
         options.depth, options.width, options.batch, options.seeds = 10, 16, 16, 3
-        options.sizes = options.sizes and "8,12,16"
+        options.sizes = options.sizes and "8x2,16x2,16x4,24x6"
     begin = time.perf_counter()
-    sizes = [int(size) for size in options.sizes.split(",") if size]
+    sizes = [tuple(map(int, size.split("x"))) for size in options.sizes.split(",") if size]
     only = options.only.split(";") if options.only else [network.name for network in NETWORKS]
     rows = []
     for index, network in enumerate(NETWORKS):
@@ -134,7 +142,7 @@ def main(arguments=None) -> int:
             continue
         width, batch = options.width, options.batch
         if network.tokens:
-            width, batch = max(8, width // 4), max(4, batch // 8)
+            width, batch = max(8, width // 4), max(4, batch // 2)
         rows.append(
             measure(
                 network,

@@ -307,11 +307,11 @@ def test_growth_and_its_limit_in_closed_form(load):
     profiles[:, 15:] -= 7.0
     found = bench.growth(profiles)
     assert found["nats"] == pytest.approx(0.8) and found["nats_error"] == pytest.approx(0.2)
-    x = np.array([0.1, 0.2, 0.4])
-    value, error, chi2 = bench.at_zero(x, 2.0 - 3.0 * x, np.array([0.1, 0.1, 0.2]))
+    x, error = np.array([0.1, 0.2, 0.4]), np.array([0.1, 0.1, 0.2])
+    value, spread, chi2 = bench.at_zero([x], 2.0 - 3.0 * x, error)
     assert value == pytest.approx(2.0) and chi2 == pytest.approx(0.0, abs=1e-20)
-    lines = np.polynomial.polynomial.polyfit(x, np.eye(3), 1, w=[10.0, 10.0, 5.0])
-    assert error == pytest.approx(np.linalg.norm(lines[0] * [0.1, 0.1, 0.2]))
+    lines = np.polynomial.polynomial.polyfit(x, np.eye(3), 1, w=1 / error)
+    assert spread == pytest.approx(np.linalg.norm(lines[0] * error))
 
 
 @pytest.mark.slow

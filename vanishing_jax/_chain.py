@@ -1,7 +1,7 @@
 """A chain of one-step Jacobians, stored or computed when asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -104,18 +104,19 @@ class JacobianChain(eqx.Module):
     ):
         if jacobians is None and linearization is None:
             raise TypeError("expected jacobians of shape (time, state, state); got None.")
+        array: Any = jacobians
         if isinstance(jacobians, list | tuple):
-            jacobians, widths = stacked(jacobians)
-        if jacobians is not None:
-            shape = jnp.shape(jacobians)
+            array, widths = stacked(jacobians)
+        if array is not None:
+            shape = jnp.shape(array)
             if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
                 raise ValueError(
                     f"expected jacobians of shape (time, state, state); got {shape}. A batch goes "
                     "through jax.vmap; a single Jacobian needs a leading axis: J[None]."
                 )
-            if not jnp.issubdtype(jacobians.dtype, jnp.floating):
-                raise ValueError(f"expected real floating Jacobians; got {jacobians.dtype}.")
-        self._jacobians = jacobians
+            if not jnp.issubdtype(array.dtype, jnp.floating):
+                raise ValueError(f"expected real floating Jacobians; got {array.dtype}.")
+        self._jacobians = array
         self.linearization = linearization
         self._blocks = _block_ranges(blocks, self.state_size)
         self._widths, self.axis = widths, axis

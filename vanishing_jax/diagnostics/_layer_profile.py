@@ -130,7 +130,7 @@ def _columns(rows: list[Array]) -> Float[ArrayLike, "batch column"]:
 
 
 @jax.jit
-def _begin(vectors: Float[Array, "batch output"]):
+def _begin(vectors: Float[ArrayLike, "batch output"]):
     zeros = jnp.zeros(len(vectors), jnp.int32)
     vectors, exponents = jax.vmap(normalized)(vectors, zeros)
     return vectors, exponents, jax.vmap(_log_norm)(vectors, exponents)
