@@ -148,13 +148,8 @@ class JacobianChain(eqx.Module):
             lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf,
             (self._jacobians, self.linearization),
         )
-        return JacobianChain(
-            jacobians,
-            blocks=sizes,
-            linearization=linearization,
-            axis=self.axis,
-            widths=self._widths,
-        )
+        kept = {"axis": self.axis, "widths": self._widths}
+        return JacobianChain(jacobians, blocks=sizes, linearization=linearization, **kept)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -163,7 +158,7 @@ class JacobianChain(eqx.Module):
 
     @property
     def is_rectangular(self) -> bool:
-        """Whether the sizes of the states differ."""
+        """Whether state sizes differ."""
         return self._widths is not None
 
     def bottleneck(self, s: int, t: int) -> int:
