@@ -23,7 +23,7 @@ explodes. Near the input and near the output it is that of the median seed in ei
 that falls with the layers before it is a power of depth, not an exponential. The horizon is the
 number of layers that change the gradient's norm (not its square) by a factor of 1000 at this
 growth. The last column is the norm at the input over that at the output. Laws are those of infinite
-width, and for batch norm of infinite batch."""
+width, and for batch norm of infinite batch: at this batch its growth is larger, see below."""
 
 METHOD = """## How it was measured
 
