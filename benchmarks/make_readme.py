@@ -1,4 +1,4 @@
-"""Write README.md, remedies.md, their figures and a table of docs/interop.md.
+"""Write README.md, remedies.md, depth.md, their figures and a table of docs/interop.md.
 
 All come from the JSON files under results/ and the notes.
 
@@ -12,6 +12,8 @@ import sys
 from typing import Any
 
 import _imports_table
+from _depth_page import draw as draw_depth
+from _depth_page import page as depth_page
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
@@ -116,6 +118,15 @@ def remedies(results: pathlib.Path, figures: pathlib.Path, notes: pathlib.Path) 
     return remedies_page(result, notes.read_text() if notes.exists() else "")
 
 
+def depth(results: pathlib.Path, figures: pathlib.Path) -> str:
+    """Return the page about depth; draw its figure."""
+    result = load(results, "depth")
+    if result:
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_depth(result, figures / "depth.png")
+    return depth_page(result)
+
+
 def _questions(loaded):
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
@@ -126,6 +137,8 @@ def _questions(loaded):
     rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
     imports = "[Do imported networks compute the same?](../docs/interop.md)"
     rows.append([imports, "`python benchmarks/bench_imports.py`", "see there"])
+    deep = "[How do gradients change with depth?](depth.md)"
+    rows.append([deep, "`python benchmarks/bench_depth.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
@@ -151,6 +164,9 @@ def main(arguments=None) -> int:
         docs = _imports_table.PAGE
         docs.write_text(_imports_table.with_measured(docs.read_text(), imports))
         print(f"wrote {docs}", file=sys.stderr)
+    out = options.out.parent / "depth.md"
+    out.write_text(depth(options.results, out.parent / "figures"))
+    print(f"wrote {out}", file=sys.stderr)
     return 0
 
 

@@ -308,6 +308,38 @@ def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path, monkeypa
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
 
 
+# --- depth ------------------------------------------------------------------------------------
+
+
+def test_growth_and_its_limit_in_closed_form(load):
+    bench = load("bench_depth")
+    # log norms that rise by 0.3 and by 0.5 per layer toward the input, transients at both ends
+    profiles = -np.array([[0.3], [0.5]]) * np.arange(17.0)
+    profiles[:, :4] += 7.0
+    profiles[:, 15:] -= 7.0
+    found = bench.growth(profiles)
+    assert found["nats"] == pytest.approx(0.8) and found["nats_error"] == pytest.approx(0.2)
+    x, error = np.array([0.1, 0.2, 0.4]), np.array([0.1, 0.1, 0.2])
+    value, spread, chi2 = bench.at_zero([x], 2.0 - 3.0 * x, error)
+    assert value == pytest.approx(2.0) and chi2 == pytest.approx(0.0, abs=1e-20)
+    lines = np.polynomial.polynomial.polyfit(x, np.eye(3), 1, w=1 / error)
+    assert spread == pytest.approx(np.linalg.norm(lines[0] * error))
+
+
+@pytest.mark.slow
+def test_depth_runs_at_toy_size_and_makes_a_page(load, tmp_path):
+    out = tmp_path / "results" / "depth.json"
+    names = "ReLU, batch norm;transformer, pre-norm"
+    few = ["--quick", "--only", names, "--sizes", "", "--out", str(out)]
+    assert load("bench_depth").main(few) == 0
+    rows = {row["network"]: row for row in json.loads(out.read_text())["rows"]}
+    assert 1.2 < rows["ReLU, batch norm"]["factor"] < 1.8  # 1.47 at any size that says something
+    assert rows["transformer, pre-norm"]["factor"] > 0.9
+    text = load("make_readme").depth(out.parent, tmp_path)
+    assert "| ReLU, batch norm |" in text and "Toy sizes" in text and "per block" in text
+    assert (tmp_path / "depth.png").stat().st_size > 1000
+
+
 def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
     if not (FOLDER / "README.md").exists():
         pytest.skip("no results yet")
@@ -315,6 +347,8 @@ def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
     assert (FOLDER / "README.md").read_text() == page, "run python benchmarks/make_readme.py"
     page = load("make_readme").remedies(FOLDER / "results", tmp_path, FOLDER / "remedies_notes.md")
     assert (FOLDER / "remedies.md").read_text() == page, "run python benchmarks/make_readme.py"
+    page = load("make_readme").depth(FOLDER / "results", tmp_path)
+    assert (FOLDER / "depth.md").read_text() == page, "run python benchmarks/make_readme.py"
 
 
 def test_table_of_imports_is_the_measured_one(load):

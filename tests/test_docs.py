@@ -8,13 +8,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "spectra.md"
 COMPARING = ROOT / "docs" / "comparing.md"
 INTEROP = ROOT / "docs" / "interop.md"
-PAGES = (PAGE, COMPARING, INTEROP)
+DEPTH = ROOT / "docs" / "depth.md"
+PAGES = (PAGE, COMPARING, INTEROP, DEPTH)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize(
     "page",
-    [PAGE, pytest.param(COMPARING, marks=pytest.mark.slow), INTEROP],
+    [PAGE, INTEROP, *(pytest.param(page, marks=pytest.mark.slow) for page in (COMPARING, DEPTH))],
     ids=lambda page: page.name,
 )
 def test_example_prints_what_the_page_shows(page, capsys):

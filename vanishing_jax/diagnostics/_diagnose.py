@@ -329,7 +329,8 @@ def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[in
     spectrum = log_singular_values(chain, direction="backward", lags=lags)
     survivors, condition = {}, {}
     for lag in summary:
-        logs = spectrum.log_singular_values[lags.index(lag)]
+        count = chain.bottleneck(steps - lag, steps)
+        logs = spectrum.log_singular_values[lags.index(lag), :count]
         survivors[lag] = float(np.sum(logs > np.log(GONE)))
         # The first is the largest: where it is exactly 0 so are all, and no ratio exists.
         ratio = logs[0] - logs[-1] if np.isfinite(logs[0]) else np.inf
