@@ -7,7 +7,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "spectra.md"
 COMPARING = ROOT / "docs" / "comparing.md"
-PAGES = (PAGE, COMPARING)
+INPUT = ROOT / "docs" / "input.md"
+PAGES = (PAGE, COMPARING, INPUT)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

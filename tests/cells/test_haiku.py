@@ -74,7 +74,7 @@ def test_haiku_cell_equals_the_core(name):
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert_equal(new, expected, 1e-6)
     assert_equal(again, expected, 1e-6)
-    assert_equal(*jacobians, 1e-6)
+    assert_equal(*jacobians, tolerance=1e-6)
     zero = cell.initial_state()
     assert jax.tree.structure(zero) == jax.tree.structure(state)
     assert all(a.dtype == np.float32 and not np.any(a) for a in jax.tree.leaves(zero))
@@ -145,7 +145,9 @@ def test_cores_that_are_not_known():
     params = random_like(jax.eval_shape(pair.init, jax.random.key(0), X, (lower, upper)), 3)
     cell = cells.HaikuCell(build, params)
     state = random_like(cell.initial_state(), 4)
-    assert_equal(*jax.jit(lambda s: (cell(s, X), pair.apply(params, None, X, s)[1]))(state), 1e-6)
+    assert_equal(
+        *jax.jit(lambda s: (cell(s, X), pair.apply(params, None, X, s)[1]))(state), tolerance=1e-6
+    )
     assert (cell.state_names, cell.gate_names, cell.map_recurrent(abs)) == (None, (), None)
     assert cells.HaikuCell(pair, params).state_names is None
     with pytest.raises(ValueError, match="pass state0"):

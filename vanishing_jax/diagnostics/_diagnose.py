@@ -1,7 +1,7 @@
 """One network, one batch, one answer: do gradients vanish, how far do they reach, and why."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,10 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._chain import JacobianChain
-from .._checks import NonFiniteError, as_arrays, check_finite, check_step, num_steps
-from .._linearize import linearize
-from .._tree import describe, state_layout
+from .._chain import JacobianChain, dense_bytes, gib
+from .._checks import (
+    STATES_EXPLODE,
+    NonFiniteError,
+    as_arrays,
+    check_finite,
+    check_step,
+    num_steps,
+    warn_of_float64,
+)
+from .._linearize import NoForwardModeError, linearize
+from .._suspicions import check_equal, warn_of_suspicious_state
+from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
 from ..cells import as_cell
 from ..spectra import Spectrum, log_singular_values, lyapunov_exponents
@@ -31,10 +40,11 @@ _SPECTRUM_RECORDS = 32
 _FEW_SEQUENCES = 4
 _PROBES = 8
 
-_OVERFLOW = (
-    "Weights and inputs are finite, so the states themselves explode: diagnose the steps before "
-    "that, scale the recurrent weights down, or compute in float64."
-)
+MEMORY_LIMIT = 8 * 2**30
+"""Bytes that `diagnose` may need, by its own estimate (8 GiB)."""
+
+# What is alive at once: arrays like the states of all rows, and matrices of the state's size.
+_LIKE_STATES, _MATRICES = 5, 20
 
 
 class _Batch(NamedTuple):
@@ -56,6 +66,7 @@ def diagnose(
     state0: PyTree | None = None,
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Diagnosis:
     """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, why.
 
@@ -79,12 +90,14 @@ def diagnose(
       last state of each sequence is carried back (the mean log of eight of them when there are
       fewer than four sequences).
     - `batched`: whether inputs have a batch axis; needed only where both readings fit the cell.
+    - `memory_limit`: bytes that it may need by its own estimate, 8 GiB by default.
 
     **Returns:** a `Diagnosis`: print it, `.plot()`, `.save(folder)`, `.to_dict()`.
 
     **Raises:** `NonFiniteError` for NaN or infinite inputs, weights or states, with the step;
     `ValueError` for shapes that do not fit, for a cell that gives different results on equal input
-    (dropout left on), and where a cell does not know its initial state; `TypeError` for no cell.
+    (dropout left on), and where a cell does not know its initial state; `TypeError` for no cell;
+    `MemoryError`, before anything is computed, beyond the limit. docs/input.md lists more.
 
     **Cost:** one forward and one backward pass over the batch per intervention (about a dozen, one
     compilation), and spectra of the first sequence, O(T n^3).
@@ -101,11 +114,14 @@ def diagnose(
     'vanishing'
     """
     cell = as_cell(cell)
-    batch = _batch(cell, as_arrays(inputs, "inputs"), state0, loss, batched)
+    warn_of_float64(weights=cell, state0=state0, inputs=inputs)
+    options = (loss, batched, memory_limit)
+    batch, layout = _batch(cell, as_arrays(inputs, "inputs"), state0, *options)
     _check(cell, batch)
     subject = _subject(cell, batch)
     log_norm, last, trajectories = transport(subject.neutral(), *batch[:4])
-    check_finite(_time_first(trajectories.states), "states", axis_name="step", advice=_OVERFLOW)
+    states = _time_first(trajectories.states)
+    check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
     log_transport = by_lag(log_norm, last, batch.num_probes)
     base = gradient_rate(log_transport)
     if np.isnan(base.rate):
@@ -117,7 +133,7 @@ def diagnose(
     reach = int(np.median(last))
     verdict, reason = _judgement.verdict(base, reach)
 
-    chain = _chain(cell, jax.tree.map(lambda leaf: leaf[0], trajectories))
+    chain, mode = _chain(cell, jax.tree.map(lambda leaf: leaf[0], trajectories))
     spectrum, survivors, condition = _spectrum(chain)
     return Diagnosis(
         verdict=verdict,
@@ -145,26 +161,60 @@ def diagnose(
         recommendations=_judgement.recommendations(verdict, base, effects, reach),
         effects=effects,
         skipped=skipped,
+        dtype=str(layout.dtype),
+        notes=_notes(layout, batch.state0, mode),
     )
 
 
-def _batch(cell, inputs, state0, loss, batched) -> _Batch:
-    """Return the rows to run, with the batch axis made explicit and checked."""
+def _notes(layout: StateLayout, state0, mode) -> list[str]:
+    """Return what else there is to know of this measurement, in sentences."""
+    notes = []
+    if mode == "rev":
+        notes.append(
+            "the cell has a custom_vjp: Jacobians are what its own rule sends back, which training "
+            "sees and which need not be the derivative of the step."
+        )
+    if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(state0)):
+        notes.append("the state is complex: its real and imaginary parts count as components.")
+    if layout.left_out:
+        notes.append(f"without a derivative, passed through: {', '.join(layout.left_out)}.")
+    return notes
+
+
+def _check_memory(rows: int, steps: int, layout: StateLayout, limit: int) -> None:
+    """Raise if the run is estimated to need more memory than the limit."""
+    states = _LIKE_STATES * rows * (steps + 1) * layout.size * layout.dtype.itemsize
+    matrices = _MATRICES * dense_bytes(1, layout.size, np.float64)
+    if states + matrices > limit:
+        raise MemoryError(
+            f"diagnose needs about {gib(states + matrices)}: {gib(states)} for the states of "
+            f"{rows} rows of {steps} steps, {gib(matrices)} for matrices of size {layout.size}; "
+            f"memory_limit is {gib(limit)}. Pass fewer or shorter sequences, or raise "
+            "memory_limit; for a large state, gradient_profile, and spectra.leading_singular_values"
+            " of linearize(..., dense=False), need no matrix."
+        )
+
+
+def _batch(cell, inputs, state0, loss, batched, memory_limit) -> tuple[_Batch, StateLayout]:
+    """Return the rows to run, with the batch axis made explicit and checked; a state's layout."""
     state0 = cell.initial_state() if state0 is None else as_arrays(state0, "state0")
     layout = state_layout(state0)
+    check_finite(state0, "initial state")
     if not _has_batch(cell, state0, inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
         single = loss
         loss = None if single is None else lambda s: single(jax.tree.map(lambda x: x[0], s))
-    sequences = jax.tree.leaves(inputs)[0].shape[0]
+    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
+    check_finite(_time_first(inputs), "inputs", axis_name="step index")
     num_probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
-    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
     rows = sequences * num_probes
+    _check_memory(rows, steps, layout, memory_limit)
+    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * rows), state0)
     probes = jax.random.normal(jax.random.key(0), (rows, layout.size), jnp.float32)
     probes = (probes / jnp.linalg.norm(probes, axis=1, keepdims=True)).astype(layout.dtype)
     source = "random last-state probe" if loss is None else "loss gradient"
-    return _Batch(states, inputs, loss, probes, sequences, num_probes, source)
+    return _Batch(states, inputs, loss, probes, sequences, num_probes, source), layout
 
 
 def _has_batch(cell, state0, inputs, batched):
@@ -182,13 +232,17 @@ def _has_batch(cell, state0, inputs, batched):
             "Say which: diagnose(..., batched=False) or batched=True."
         )
     if as_single is not None and as_batch is not None:
-        if str(as_single) == str(as_batch):  # nothing to do with the shape of the inputs
+        if _reason(as_single) == _reason(as_batch):  # nothing to do with the inputs' shape
             raise as_single
         raise ValueError(
             f"expected inputs (time, ...) or (batch, time, ...) whose steps fit the cell; got "
             f"{describe(inputs)}.\nAs one sequence: {as_single}\nAs a batch: {as_batch}"
         ) from as_single
     return as_single is not None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error)
 
 
 def _misfit(cell, state0, inputs, leading_axes):
@@ -210,18 +264,12 @@ def _misfit(cell, state0, inputs, leading_axes):
 
 
 def _check(cell, batch):
-    """Raise for NaN inputs or weights and for a cell that is not a function of its arguments."""
-    check_finite(_time_first(batch.inputs), "inputs", axis_name="step index")
+    """Raise for NaN weights and for a cell that is not a function of its arguments."""
     check_finite(eqx.filter(cell, eqx.is_inexact_array), "weights")
     first = jax.tree.map(lambda leaf: leaf[0], batch.state0)
     input = jax.tree.map(lambda leaf: leaf[0, 0], batch.inputs)
-    once, again = (jax.tree.leaves(cell(first, input)) for _ in range(2))
-    for a, b in zip(once, again, strict=True):
-        if _is_inexact(a) and not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True):
-            raise ValueError(
-                "expected a deterministic cell; two calls on equal state and input differ. Switch "
-                "dropout (or other noise) off, or pass its key through the inputs."
-            )
+    check_equal(cell(first, input), cell(first, input))
+    warn_of_suspicious_state(cell, first, input)
 
 
 def _is_inexact(leaf):
@@ -265,12 +313,23 @@ def _effects(subject, batch):
     return effects, skipped
 
 
-def _chain(cell, trajectory) -> JacobianChain:
-    """Return the chain in float64 where the cell allows it: saturation must not pass for 0."""
+def _chain(cell, trajectory) -> tuple[JacobianChain, Literal["fwd", "rev"]]:
+    """Return the chain, and the mode in which the cell can be differentiated.
+
+    In float64 where the cell allows it: saturation must not pass for 0.
+    """
+    for precision in ("float64", None):
+        try:
+            return linearize(cell, trajectory, precision=precision), "fwd"
+        except NoForwardModeError:
+            break
+        except (ValueError, TypeError, MemoryError):  # a dtype of its own, or a large state
+            if precision is None:
+                raise
     try:
-        return linearize(cell, trajectory, precision="float64")
-    except (ValueError, TypeError, MemoryError):  # a cell with a dtype of its own, or a large state
-        return linearize(cell, trajectory)
+        return linearize(cell, trajectory, mode="rev", precision="float64"), "rev"
+    except (ValueError, TypeError, MemoryError):
+        return linearize(cell, trajectory, mode="rev"), "rev"
 
 
 def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[int, float]]:

@@ -69,6 +69,8 @@ class Diagnosis:
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
+    - `dtype`: in which the network was run; `notes`: what else to know of this measurement, such as
+      leaves of the state that have no derivative.
     """
 
     verdict: Verdict
@@ -96,6 +98,8 @@ class Diagnosis:
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
+    dtype: str
+    notes: list[str]
 
     def __str__(self) -> str:
         from ._text import diagnosis_text
