@@ -190,7 +190,9 @@ class HaikuCell(AbstractCell):
     def initial_state(self) -> PyTree:
         """Return the core's initial state in the parameters' dtype; ValueError if not known."""
         if is_transformed(self.core):
-            raise ValueError("HaikuCell does not know the state of a transformed step: pass state0")
+            raise ValueError(
+                "HaikuCell does not know the state of a transformed step: pass state0=."
+            )
         transformed = sys.modules["haiku"].transform(lambda: self.core().initial_state(None))
         state = transformed.apply(self.params, None)
         dtypes = {a.dtype for a in jax.tree.leaves(self.params) if eqx.is_inexact_array(a)}
