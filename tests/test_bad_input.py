@@ -225,6 +225,7 @@ def cases():
     return [pytest.param(r, e, id=f"{r.did}-{e}") for r in TABLE for e in r.entries]
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize(("row", "entry"), cases())
 def test_message(row, entry):
     kinds = {"NonFiniteError": vj().NonFiniteError} | vars(builtins)
@@ -274,12 +275,14 @@ SOUND = {
 }  # fmt: skip
 
 
+@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", SOUND)
 def test_what_is_no_mistake(name):
     cell, state0, inputs = SOUND[name]()
     assert vj().rollout(cell, state0, inputs).num_steps == T
 
 
+@pytest.mark.float64_anyway
 def test_a_batch_of_trajectories_goes_through_vmap():
     cell, state0, _ = run()
     batch = jnp.zeros((2, T, N))
@@ -306,20 +309,14 @@ def odd_step(params, state, input):
     return {"z": z, "h": halved(state["h"] + input), "count": state["count"] + 1, "key": key}
 
 
+@pytest.mark.float64_anyway
 def test_a_state_of_everything_and_a_rule_of_ones_own():
     """Rotated and halved, or halved by the rule: all gradients shrink by log 2 per step."""
     cell = vj().FunctionCell(odd_step, None)
     state0 = {"z": jax.lax.complex(jnp.ones(1), jnp.zeros(1)), "h": jnp.ones(1)}
     state0 |= {"count": jnp.asarray(0), "key": jr.key(0)}
-    inputs = np.zeros((4, T, 1))  # float64
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        d = vj().diagnose(cell, inputs, state0=state0)
-    x64 = jnp.result_type(float) == jnp.float64
-    assert (
-        [str(w.message)[:27] for w in seen] == [] if x64 else ["float64 given as inputs, but"[:27]]
-    )
-    assert d.dtype == ("float64" if x64 else "float32") and d.state_size == 3
+    d = vj().diagnose(cell, jnp.zeros((4, T, 1)), state0=state0)
+    assert d.dtype == "float64" and d.state_size == 3
     assert d.rate == pytest.approx(-np.log(2), abs=1e-5) and d.verdict == "vanishing"
     np.testing.assert_allclose(d.lyapunov.exponents, -np.log(2), atol=1e-5)
     for note in ("custom_vjp: Jacobians are what its own rule sends back", "state is complex",
@@ -336,11 +333,17 @@ def test_a_state_of_everything_and_a_rule_of_ones_own():
         vj().linearize(cell, trajectory, dense=False)
 
 
-def test_one_step_of_one_unit():
-    cell = vj().FunctionCell(lambda p, s, x: 0.5 * s + x, None)
-    d = vj().diagnose(cell, jnp.ones((1, 1)), state0=jnp.zeros(1), batched=False)
-    assert d.verdict == "inconclusive" and "one step only" in d.reason and d.notes == []
-    assert d.spectrum.log_singular_values[-1] == pytest.approx(np.log(0.5), abs=1e-6)
+def test_float64_without_64_bit_types_is_said_once():
+    cell, state0, inputs = run(w=np.eye(N)), np.zeros(N), np.zeros((T, N))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        states = vj().rollout(cell[0], state0, inputs).states
+    said = [str(warning.message) for warning in seen]
+    if jnp.result_type(float) == jnp.float64:
+        assert said == [] and states.dtype == jnp.float64
+    else:
+        assert len(said) == 1 and states.dtype == jnp.float32
+        assert said[0].startswith("float64 given as weights, state0, inputs, but jax_enable_x64")
 
 
 if __name__ == "__main__":

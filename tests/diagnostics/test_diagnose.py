@@ -134,6 +134,7 @@ def test_half_precision_is_measured_as_float32(vj):
         cell = vj.FunctionCell(lambda w, s, x: jnp.tanh(w * s + x), jnp.full(N, 0.7, dtype))
         d = vj.diagnose(cell, jnp.zeros((6, T, N), dtype), state0=jnp.zeros(N, dtype))
         rates.append(d.rate)
+        assert d.dtype == jnp.dtype(dtype).name
     assert rates[0] == pytest.approx(np.log(0.7), abs=2e-3) == rates[1]
 
 
@@ -150,8 +151,15 @@ def test_exploding_network_is_not_cured_by_vanishing(vj):
 
 
 def test_short_sequences_are_inconclusive(vj):
-    d = run(vj, scaled(vj, 0.1), jnp.zeros((6, 5, 3)))
-    assert d.verdict == "inconclusive" and "5 steps" in d.reason
+    from vanishing_jax.diagnostics import _judgement, _transport
+
+    halve = vj.FunctionCell(lambda p, s, x: 0.5 * s + x, None)
+    d = vj.diagnose(halve, jnp.zeros((6, 1, 1)), state0=jnp.zeros(1))
+    assert d.verdict == "inconclusive" and "one step only" in d.reason and d.notes == []
+    assert d.spectrum.log_singular_values[-1] == pytest.approx(np.log(0.5), abs=1e-6)
+    measured = _transport.GradientRate(-2.0, 0.1, 4.0, False, 0.0)
+    found, reason = _judgement.verdict(measured, 5)
+    assert found == "inconclusive" and "5 steps" in reason
 
 
 def test_causes_of_a_saturated_network(vj):
