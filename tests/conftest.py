@@ -8,6 +8,7 @@ import pathlib
 import secrets
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import jax
 import matplotlib

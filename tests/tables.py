@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import pytest
 
 
 def _inputs(steps=3, size=2):
@@ -97,6 +98,27 @@ def _flax():
     return cells.FlaxCell(module, variables), jnp.zeros(3), _inputs()
 
 
+def _haiku():
+    hk = pytest.importorskip("haiku", reason="dm-haiku is not installed: extra peers")
+    from vanishing_jax import cells
+
+    weight = jr.normal(jr.key(0), (2 + 3, 12))
+    params = {"lstm/linear": {"w": weight, "b": jnp.linspace(-1, 1, 12)}}
+    cell = cells.HaikuCell(lambda: hk.LSTM(3), params)
+    return cell, cell.initial_state(), _inputs()
+
+
+def _keras():
+    keras = pytest.importorskip("keras", reason="keras is not installed: extra peers")
+    from vanishing_jax import cells
+
+    layer = keras.layers.GRUCell(3, kernel_initializer="ones", recurrent_initializer="ones")
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        layer.build((None, 2))
+    cell = cells.KerasCell(layer)
+    return cell, cell.initial_state(), _inputs()
+
+
 CELLS = {
     "VanillaCell": lambda: _vanilla("tanh"),
     "VanillaCell, sigmoid": lambda: _vanilla("sigmoid"),
@@ -134,6 +156,8 @@ CELLS = {
     "FunctionCell": _function,
     "EquinoxCell": _equinox,
     "FlaxCell": _flax,
+    "HaikuCell": _haiku,
+    "KerasCell": _keras,
 }
 """name -> () -> (cell or module, state0, inputs of 3 steps)"""
 

@@ -9,7 +9,8 @@ PAGE = ROOT / "docs" / "spectra.md"
 COMPARING = ROOT / "docs" / "comparing.md"
 INTEROP = ROOT / "docs" / "interop.md"
 DEPTH = ROOT / "docs" / "depth.md"
-PAGES = (PAGE, COMPARING, INTEROP, DEPTH)
+INPUT = ROOT / "docs" / "input.md"
+PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

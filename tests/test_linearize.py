@@ -46,8 +46,9 @@ def test_product_is_the_jacobian_of_the_unrolled_map(vj, name):
     np.testing.assert_allclose(jacobians, reverse, atol=tolerance)
     vector = jnp.arange(1.0, chain.state_size + 1).astype(jacobians.dtype)
     scale = float(jnp.max(jnp.abs(vector)))
-    np.testing.assert_allclose(chain.mv(vector), product @ vector, atol=scale * tolerance * 10)
-    np.testing.assert_allclose(chain.rmv(vector), product.T @ vector, atol=scale * tolerance * 10)
+    pushed, pulled = product @ np.asarray(vector), product.T @ np.asarray(vector)
+    np.testing.assert_allclose(chain.mv(vector), pushed, atol=scale * tolerance * 10)
+    np.testing.assert_allclose(chain.rmv(vector), pulled, atol=scale * tolerance * 10)
 
 
 def test_lstm_state_counts_as_a_whole(vj):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .cells import EquinoxCell as EquinoxCell
     from .cells import FlaxCell as FlaxCell
     from .cells import FunctionCell as FunctionCell
+    from .cells import HaikuCell as HaikuCell
+    from .cells import KerasCell as KerasCell
     from .cells import as_cell as as_cell
     from .comparison import compare as compare
     from .comparison import comparison_table as comparison_table
@@ -60,7 +62,9 @@ _HOME = {
     "FlaxCell": "cells",
     "FunctionCell": "cells",
     "GradientProfile": "diagnostics",
+    "HaikuCell": "cells",
     "JacobianChain": "_chain",
+    "KerasCell": "cells",
     "LayerDiagnosis": "diagnostics",
     "LyapunovExponents": "spectra",
     "NonFiniteError": "_checks",

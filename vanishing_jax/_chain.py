@@ -130,6 +130,11 @@ class JacobianChain(eqx.Module):
         return self._jacobians.shape[-1]
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Paths of the state's leaves that are not differentiated: integers, booleans, keys."""
+        return () if self.linearization is None else self.linearization.layout.left_out
+
+    @property
     def batch_size(self) -> int | None:
         """Number of sequences in a batched chain, None for a single one."""
         if self._jacobians is not None:
@@ -315,7 +320,8 @@ class JacobianChain(eqx.Module):
             return f"JacobianChain({batch}{layers_text(self.widths)}, {self.dtype})"
         kind = "dense" if self.is_dense else "streamed"
         names = ", ".join(f"{name}: {stop - start}" for name, start, stop in self._blocks)
-        return f"JacobianChain({batch}{self.num_steps} steps, {names}, {self.dtype}, {kind})"
+        left = f", without {', '.join(self.left_out)}" if self.left_out else ""
+        return f"JacobianChain({batch}{self.num_steps} steps, {names}, {self.dtype}, {kind}{left})"
 
 
 def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int, int]:
@@ -361,11 +367,13 @@ def apply_jacobian(
     """Return J_t B, or J_t^T B, for one vector or for the columns of a block; t may be traced.
 
     A streamed chain is linearized once and the columns are pushed by jvp (pulled back by vjp): no
-    Jacobian is formed. The block has the chain's dtype.
+    Jacobian is formed, except to push in reverse mode. The block has the chain's dtype.
     """
     if chain.linearization is None:
         J = jax.lax.dynamic_index_in_dim(jnp.asarray(chain.jacobians), t - 1, keepdims=False)
         return J.T @ block if transpose else J @ block
+    if chain.linearization.mode == "rev" and not transpose:
+        return chain.linearization.jacobian(t) @ block
     state, step = chain.linearization.at(t)
     if transpose:
         pull = jax.vjp(step, state)[1]

@@ -1,5 +1,8 @@
 """Errors at the boundary: one structure check and one finiteness check, worded for a reader."""
 
+import pathlib
+import sys
+import traceback
 import warnings
 
 import jax
@@ -15,6 +18,17 @@ class NonFiniteError(ValueError):
     """A NaN or an infinity where only finite numbers make sense."""
 
 
+STATES_EXPLODE = (
+    "Weights and inputs are finite, so the states themselves explode: diagnose the steps before "
+    "that, scale the recurrent weights down, or compute in float64."
+)
+
+# Beyond so many entries an array is looked at where it is, not on the host.
+_LARGE = 2**20
+
+_HERE = str(pathlib.Path(__file__).parent)
+
+
 def as_arrays(tree: PyTree, what: str) -> PyTree:
     """Return `tree` with numbers and NumPy arrays turned into JAX arrays of a definite dtype."""
 
@@ -22,23 +36,36 @@ def as_arrays(tree: PyTree, what: str) -> PyTree:
         where = path_name(path) if path else what
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
             raise TypeError(f"expected {what} to hold numbers; {where} has dtype {leaf.dtype}.")
-        if (
-            isinstance(leaf, np.ndarray)
-            and leaf.dtype == np.float64
-            and jnp.result_type(float) == jnp.float32
-        ):
-            warnings.warn(
-                f"{what} is float64 but jax_enable_x64 is off: computing in float32. Convert it "
-                "with .astype('float32') to silence this, or set jax_enable_x64.",
-                UserWarning,
-                stacklevel=4,
-            )
         if isinstance(leaf, float | int | complex | np.ndarray | np.generic):
             leaf = jnp.asarray(leaf)
             return leaf.astype(leaf.dtype)  # strips the weak type of a Python number
+        if not isinstance(leaf, jax.Array):
+            raise TypeError(
+                f"expected every leaf of {what} to be an array; {where} is a "
+                f"{type(leaf).__name__}. Keep functions and strings in the cell; convert arrays of "
+                "another library by numpy.asarray."
+            )
         return leaf
 
     return jax.tree_util.tree_map_with_path(convert, tree)
+
+
+def warn_of_float64(**trees: PyTree) -> None:
+    """Warn once, naming them, if NumPy arrays are float64 while JAX computes in 32 bits."""
+    if jnp.result_type(float) != jnp.float32:
+        return
+    wide = [name for name, tree in trees.items() if any(map(_is_wide, jax.tree.leaves(tree)))]
+    if wide:
+        warnings.warn(
+            f"float64 given as {', '.join(wide)}, but jax_enable_x64 is off: computing in float32. "
+            "Convert by .astype('float32') to silence this, or set jax_enable_x64.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _is_wide(leaf) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype in (np.float64, np.complex128)
 
 
 def num_steps(inputs: PyTree) -> int:
@@ -69,28 +96,72 @@ def check_step(cell, state: PyTree, input: PyTree) -> None:
     """Raise unless `cell(state, input)` returns a state like `state`; nothing is computed."""
     try:
         returned = jax.eval_shape(lambda s, x: cell(s, x), state, input)
-    except ValueError:
-        raise  # the package's own cells say what they expected
-    except jax.errors.JAXTypeError as error:
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         raise TypeError(
             "expected a cell that JAX can trace; this one needs concrete values (float(), `if` on "
-            f"an array, a numpy function). Write it with jax.numpy and jax.lax. JAX says:\n{error}"
+            "an array, a numpy function, a mask as index). Write it with jax.numpy and jax.lax "
+            f"(jnp.where, lax.cond).{_users_line(error)} JAX says:\n{error}"
         ) from error
     except Exception as error:
-        raise TypeError(
+        if isinstance(error, ValueError) and _is_ours(error):
+            raise  # the package's own cells say what they expected
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        dropout = "Dropout" in str(error)
+        raise kind(
             f"the cell failed on one step, state {describe(state)}, input {describe(input)}: "
-            f"{error}\nThe call is cell(state, input) for one step of one sequence; batches go "
-            "through jax.vmap (diagnose: an extra leading axis)."
+            f"{error}{_users_line(error)}\nThe call is cell(state, input) for one step of one "
+            "sequence; batches go through jax.vmap (diagnose: an extra leading axis)."
+            + (" Dropout is switched off by eqx.nn.inference_mode(module)." if dropout else "")
         ) from error
     if same_structure(returned, state):
         return
-    hint = ""
-    if isinstance(returned, tuple | list) and returned and same_structure(returned[0], state):
-        hint = " Its first element is the state: return that alone."
     raise ValueError(
         "cell(state, input) must return its state's structure. "
-        f"state: {describe(state)}; returned: {describe(returned)}.{hint} Input: {describe(input)}."
+        f"state: {describe(state)}; returned: {describe(returned)}.{_difference(state, returned)} "
+        f"Input: {describe(input)}."
     )
+
+
+def _difference(state: PyTree, returned: PyTree) -> str:
+    """Return what probably is wrong about a returned state, in a sentence, or nothing."""
+    if isinstance(returned, tuple | list) and returned:
+        for which, part in (("first", returned[0]), ("last", returned[-1])):
+            if same_structure(part, state):
+                return f" Its {which} element is the state: return that alone."
+    if jax.tree.structure(state) != jax.tree.structure(returned):
+        return ""
+    pairs = zip(jax.tree.leaves_with_path(state), jax.tree.leaves(returned), strict=True)
+    for (path, old), new in pairs:
+        if same_structure(old, new):
+            continue
+        name = path_name(path)
+        if old.shape != new.shape:
+            return f" Leaf {name} changes its shape."
+        cast = f", or let the cell return new.astype({old.dtype})" if _is_inexact(old) else ""
+        return f" Leaf {name} changes its dtype: pass state0 in {new.dtype}{cast}."
+    return ""
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether `error` was raised by this package, not in what it calls."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(_HERE)
+
+
+def _users_line(error: BaseException) -> str:
+    """Return the last line of the traceback outside of libraries, or nothing."""
+    modules = (sys.modules.get(name) for name in ("jax", "equinox", "jaxtyping", "numpy"))
+    homes = [str(pathlib.Path(m.__file__).parent) for m in modules if m and m.__file__]
+    homes += [_HERE, "<"]  # "<string>" and its like are generated code
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(tuple(homes))
+    ]
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f" Look at {pathlib.Path(last.filename).name}, line {last.lineno}: {last.line}"
 
 
 def check_loss(loss: object, states: PyTree) -> None:
@@ -112,6 +183,8 @@ def check_finite(
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, Tracer) or not _is_inexact(leaf):
             continue
+        if leaf.size > _LARGE and isinstance(leaf, jax.Array) and jnp.isfinite(leaf).all():
+            continue  # nothing to bring to the host
         bad = ~np.isfinite(np.asarray(leaf))
         if not bad.any():
             continue
@@ -124,6 +197,17 @@ def check_finite(
             f"expected finite {what}; got {int(bad.sum())} NaN or infinite of {bad.size} values"
             f"{where}{first}. {advice}"
         )
+
+
+def check_finite_run(cell, states: PyTree, inputs: PyTree) -> None:
+    """Raise `NonFiniteError` for the first of inputs, weights, initial and later states.
+
+    `states` and `inputs` have a leading time axis.
+    """
+    check_finite(inputs, "inputs", axis_name="step index")
+    check_finite(cell, "weights")
+    check_finite(jax.tree.map(lambda leaf: leaf[0], states), "initial state")
+    check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
 
 
 def _is_inexact(leaf) -> bool:

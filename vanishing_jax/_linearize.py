@@ -8,14 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_at
-from ._checks import check_step
+from ._checks import check_finite_run, check_step
 from ._rollout import Trajectory
+from ._suspicions import check_deterministic
 from ._tree import state_layout
 from ._types import PyTree
 from .cells import as_cell
 
 MEMORY_LIMIT = 2 * 2**30
 """Bytes that `linearize` lets the dense Jacobians take before it streams them (2 GiB)."""
+
+
+class NoForwardModeError(TypeError):
+    """A cell with a `custom_vjp` was to be linearized in forward mode."""
 
 
 def linearize(
@@ -42,8 +47,10 @@ def linearize(
     - `cell`: anything `as_cell` accepts.
     - `trajectory`: from `rollout`.
     - `mode`: `"fwd"` (`jax.jacfwd`) or `"rev"` (`jax.jacrev`); the same matrix to rounding.
-      Forward is faster for the square Jacobians of a recurrence; reverse serves cells with a
-      `custom_vjp`.
+      Forward is faster for the square Jacobians of a recurrence. Reverse serves cells with a
+      `custom_vjp`, whose forward derivative is not defined: its rows are what the custom rule
+      sends back, hence what training sees, and need not be the derivative of the step (a
+      straight-through estimator's are not).
     - `blocks`: names of the state's differentiated leaves, in pytree order. By default the cell's
       own names, else their paths.
     - `dense`: True stores the Jacobians, False streams them; None stores them when they fit.
@@ -55,8 +62,10 @@ def linearize(
     **Returns:** a `JacobianChain`.
 
     **Raises:** `MemoryError`, before anything is allocated, for `dense=True` beyond the limit;
-    `ValueError` for wrong names, a cell whose state changes structure, or one that does not compute
-    in float64 when asked to.
+    `NonFiniteError` for NaN or infinite inputs, weights or states, with the step; `ValueError` for
+    wrong names, a batch of trajectories, a cell whose state changes structure, that draws its own
+    noise, or that does not compute in float64 when asked to; `TypeError` for `mode="fwd"` of a cell
+    with a `custom_vjp`.
 
     **Cost:** T n evaluations of one step's tangent; T n^2 numbers when dense, n^2 when streamed.
 
@@ -85,8 +94,11 @@ def linearize(
             f"expected a Trajectory; got {type(trajectory).__name__}. Use "
             "rollout(cell, state0, inputs)."
         )
-    first = jax.tree.map(lambda leaf: leaf[0], trajectory.states)
-    check_step(cell, first, jax.tree.map(lambda leaf: leaf[0], trajectory.inputs))
+    _check_lengths(trajectory)
+    first, input = jax.tree.map(lambda leaf: leaf[0], (trajectory.states, trajectory.inputs))
+    check_step(cell, first, input)
+    check_deterministic(cell, first, input)
+    check_finite_run(cell, trajectory.states, trajectory.inputs)
     layout = state_layout(first)
     sizes = _named_sizes(layout, blocks or cell.state_names)
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
@@ -98,11 +110,33 @@ def linearize(
             f"{gib(needed)}; memory_limit is {gib(memory_limit)}. Leave dense=None to stream them "
             "(spectra, mv and rmv work the same), or raise memory_limit."
         )
-    if dense is False or needed > memory_limit:
-        return JacobianChain(blocks=sizes, linearization=linearization)
-    steps = jnp.arange(1, trajectory.num_steps + 1)
-    jacobians = jacobians_at(linearization, steps)
+    try:
+        if dense is False or needed > memory_limit:
+            jax.eval_shape(lambda: linearization.jacobian(1))
+            return JacobianChain(blocks=sizes, linearization=linearization)
+        jacobians = jacobians_at(linearization, jnp.arange(1, trajectory.num_steps + 1))
+    except TypeError as error:
+        if mode == "rev" or "custom_vjp" not in str(error):
+            raise
+        raise NoForwardModeError(
+            "expected a cell with a forward derivative; this one has a custom_vjp, a derivative in "
+            "reverse mode only. Write linearize(..., mode='rev'): its Jacobians are what the "
+            "custom rule sends back. That is what training sees, but not the derivative of the "
+            "step where the rule differs from it (straight-through, clipped gradients)."
+        ) from error
     return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
+
+
+def _check_lengths(trajectory):
+    """Raise unless there is one state more than inputs."""
+    steps = trajectory.num_steps
+    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(trajectory.states)}
+    if lengths != {(steps + 1,)}:
+        raise ValueError(
+            f"expected a trajectory of {steps} inputs and {steps + 1} states; got {trajectory!r}. "
+            "One of several sequences goes through eqx.filter_vmap(lambda t: vj.linearize(cell, t))"
+            "(trajectories)."
+        )
 
 
 def widened(tree: PyTree) -> PyTree:

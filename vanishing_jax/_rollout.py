@@ -4,7 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ._checks import as_arrays, check_step, num_steps
+from ._checks import as_arrays, check_step, num_steps, warn_of_float64
+from ._suspicions import warn_of_suspicious_state
 from ._tree import describe, state_layout
 from ._types import PyTree
 from .cells import as_cell
@@ -52,7 +53,8 @@ def rollout(cell, state0: PyTree, inputs: PyTree, *, method: str = "scan") -> Tr
 
     **Raises:** `ValueError` when the cell does not return a state like `state0` (structure, shapes,
     dtypes), when input lengths differ or are 0, for another method; `TypeError` for an object that
-    is no cell, and for "associative" with a cell that it cannot run.
+    is no cell, and for "associative" with a cell that it cannot run. Warns of a state that behaves
+    as a batch of states, and of an (h, c) that looks swapped.
 
     **Cost:** T evaluations of the cell, one `lax.scan`; O(T) states of memory.
 
@@ -66,10 +68,13 @@ def rollout(cell, state0: PyTree, inputs: PyTree, *, method: str = "scan") -> Tr
     if method not in ("scan", "associative"):
         raise ValueError(f"expected method 'scan' or 'associative'; got {method!r}.")
     cell = as_cell(cell)
+    warn_of_float64(weights=cell, state0=state0, inputs=inputs)
     state0, inputs = as_arrays(state0, "state0"), as_arrays(inputs, "inputs")
     num_steps(inputs)
     state_layout(state0)
-    check_step(cell, state0, jax.tree.map(lambda x: x[0], inputs))
+    first = jax.tree.map(lambda x: x[0], inputs)
+    check_step(cell, state0, first)
+    warn_of_suspicious_state(cell, state0, first)
     return Trajectory(_states(cell, state0, inputs, method), inputs)
 
 

@@ -12,8 +12,10 @@ from ._bidirectional import BidirectionalCell as BidirectionalCell
 from ._clipped_gradient import ClippedGradientCell as ClippedGradientCell
 from ._flax import FlaxCell as FlaxCell
 from ._gru import GRUCell as GRUCell
+from ._haiku import HaikuCell as HaikuCell
 from ._io import load_cell as load_cell
 from ._io import save_cell as save_cell
+from ._keras import KerasCell as KerasCell
 from ._layer_norm import LayerNormCell as LayerNormCell
 from ._leaky import LeakyCell as LeakyCell
 from ._lru import LRUCell as LRUCell

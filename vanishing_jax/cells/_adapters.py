@@ -1,5 +1,6 @@
 """Cells made of plain functions and of Equinox modules."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,27 @@ import jax.numpy as jnp
 from .._types import Array, PyTree
 from ._base import AbstractCell
 from ._weights import check_pair, check_vector, map_blocks
+
+# Names that leave no doubt. The order is never guessed from them; it is contradicted.
+_STATE_WORDS = frozenset("state states h hidden carry h_prev prev_state hx hc".split())
+_INPUT_WORDS = frozenset("input inputs x xs x_t xt inp".split())
+
+
+def _check_names(fn: Any, skip: int, order: tuple[str, str], instead: str) -> None:
+    """Raise if the arguments of `fn` after the first `skip` are named in the wrong order."""
+    try:
+        names = list(inspect.signature(fn).parameters)[skip : skip + 2]
+    except (TypeError, ValueError):  # a built-in function tells nothing
+        return
+    words = {"state": _STATE_WORDS, "input": _INPUT_WORDS}
+    if len(names) == 2 and all(
+        name in words[other] for name, other in zip(names, order[::-1], strict=True)
+    ):
+        raise TypeError(
+            f"expected arguments in the order ({', '.join(order)}); got them named "
+            f"({', '.join(names)}). Swapped, a network runs without an error whenever the sizes "
+            f"agree, and every number is wrong. Write {instead}."
+        )
 
 
 class FunctionCell(AbstractCell):
@@ -22,8 +44,8 @@ class FunctionCell(AbstractCell):
     - `fn`: pure function of one step of one sequence; returns a state of the same structure.
     - `params`: any pytree of the arrays that `fn` depends on; gradients reach it.
 
-    **Raises:** `TypeError` if `fn` is not callable or itself carries arrays (they belong in
-    `params`, or they would be constants).
+    **Raises:** `TypeError` if `fn` is not callable, itself carries arrays (they belong in
+    `params`, or they would be constants), or names its arguments in the order (params, x, h).
 
     **Example:**
 
@@ -47,6 +69,10 @@ class FunctionCell(AbstractCell):
                 f"fn is a {type(fn).__name__} that carries arrays; pass it as params: "
                 "FunctionCell(lambda p, state, input: p(state, input), fn)."
             )
+        _check_names(
+            fn, 1, ("state", "input"),
+            "FunctionCell(lambda p, state, input: fn(p, input, state), params)",
+        )  # fmt: skip
         self.fn, self.params = fn, params
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
@@ -85,7 +111,8 @@ class EquinoxCell(AbstractCell):
 
     - `module`: the Equinox module; its arrays are the cell's parameters.
 
-    **Raises:** `TypeError` for anything but an Equinox module of that order of arguments.
+    **Raises:** `TypeError` for anything but an Equinox module, and for one that names its
+    arguments in the other order, (h, x).
 
     **Example:**
 
@@ -107,6 +134,10 @@ class EquinoxCell(AbstractCell):
                 "expected a callable Equinox module, module(input, state) -> state; got "
                 f"{type(module).__name__}. For a function write FunctionCell(fn, params)."
             )
+        _check_names(
+            module, 0, ("input", "state"),
+            "FunctionCell(lambda p, state, input: p(state, input), module)",
+        )  # fmt: skip
         self.module = module
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:

@@ -7,6 +7,8 @@ import equinox as eqx
 from ._adapters import EquinoxCell
 from ._base import AbstractCell
 from ._flax import is_instance_of, is_linen, is_nnx
+from ._haiku import is_transformed
+from ._keras import is_keras
 
 
 def as_cell(obj: Any) -> AbstractCell:
@@ -47,6 +49,15 @@ def _advice(obj: Any) -> str:
         )
     if is_nnx(obj):
         return f"the Flax NNX module {name}. Wrap it: FlaxCell(module)."
+    if is_transformed(obj):
+        return (
+            "what hk.transform returns. Wrap it: HaikuCell(lambda: hk.LSTM(64), params) with the "
+            "function that builds your core, or HaikuCell(transformed, params) for one step "
+            "(input, state) -> (output, state)."
+        )
+    if is_keras(obj):
+        layer = "layer.cell" if hasattr(obj, "cell") else "layer"
+        return f"the Keras layer {name}. Wrap its cell: KerasCell({layer})."
     if is_instance_of(obj, "torch.nn.modules.module", "Module"):
         return (
             f"the PyTorch module {name}. Save its weights, "

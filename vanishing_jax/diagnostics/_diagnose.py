@@ -1,7 +1,7 @@
 """One network, one batch, one answer: do gradients vanish, how far do they reach, and why."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import equinox as eqx
 import jax
@@ -10,9 +10,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
-from .._checks import NonFiniteError, as_arrays, check_finite, check_step, num_steps
-from .._linearize import linearize
-from .._tree import describe, state_layout
+from .._checks import (
+    STATES_EXPLODE,
+    NonFiniteError,
+    as_arrays,
+    check_finite,
+    check_step,
+    num_steps,
+    warn_of_float64,
+)
+from .._linearize import NoForwardModeError, linearize
+from .._suspicions import check_equal, warn_of_suspicious_state
+from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
 from ..cells import as_cell
 from ..networks import RecurrentNetwork
@@ -25,7 +34,9 @@ from ._gradient_profile import GradientProfile, adjoint_profile
 from ._influence import influence_map
 from ._interventions import Subject, interventions
 from ._lengths import check_lengths, cut, filled, first, folded, visited
+from ._memory import MEMORY_LIMIT, check_memory
 from ._network_diagnosis import NetworkDiagnosis
+from ._notes import notes_of
 from ._stack_layers import stack_layers
 from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, transport
 
@@ -34,11 +45,6 @@ _SPECTRUM_RECORDS = 32
 # With fewer sequences than this, each is probed by several random vectors, which are averaged.
 _FEW_SEQUENCES = 4
 _PROBES = 8
-
-_OVERFLOW = (
-    "Weights and inputs are finite, so the states themselves explode: diagnose the steps before "
-    "that, scale the recurrent weights down, or compute in float64."
-)
 
 
 class _Batch(NamedTuple):
@@ -86,6 +92,7 @@ def diagnose(
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
     lengths: Any = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Diagnosis | NetworkDiagnosis:
     """Return whether gradients vanish or explode in `cell` on `inputs`, how far they reach, why.
 
@@ -113,13 +120,15 @@ def diagnose(
     - `lengths`: number of steps of each sequence, integers (batch,), where the rest of the time
       axis is padding. What it holds changes no bit of the result, NaN included; a loss is given
       states that stay, from a sequence's end on, what they were there. None: no padding.
+    - `memory_limit`: bytes that it may need by its own estimate, 8 GiB by default.
 
     **Returns:** a `Diagnosis`, of a network a `NetworkDiagnosis`: print it, `.plot()`,
     `.save(folder)`, `.to_dict()`.
 
     **Raises:** `NonFiniteError` for NaN or infinite inputs, weights or states, with the step;
     `ValueError` for shapes that do not fit, for a cell that gives different results on equal input
-    (dropout left on), and where a cell does not know its initial state; `TypeError` for no cell.
+    (dropout left on), and where a cell does not know its initial state; `TypeError` for no cell;
+    `MemoryError`, before anything is computed, beyond the limit. docs/input.md lists more.
 
     **Cost:** one forward and one backward pass over the batch per intervention (about a dozen, one
     compilation), and spectra of the first sequence, O(T n^3).
@@ -141,11 +150,14 @@ def diagnose(
         options: Any = {"state0": state0, "loss": loss, "batched": batched, "lengths": lengths}
         return diagnose_network(cell, inputs, **options)
     cell = as_cell(cell)
-    batch = _batch(cell, as_arrays(inputs, "inputs"), state0, loss, batched, lengths)
+    warn_of_float64(weights=cell, state0=state0, inputs=inputs)
+    options = (loss, batched, lengths, memory_limit)
+    batch, layout = _batch(cell, as_arrays(inputs, "inputs"), state0, *options)
     _check(cell, batch)
     subject = _subject(cell, batch)
     log_norm, last, trajectories = transport(subject.neutral(), *batch[:5])
-    check_finite(_time_first(trajectories.states), "states", axis_name="step", advice=_OVERFLOW)
+    states = _time_first(trajectories.states)
+    check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
     log_transport = by_lag(log_norm, last, batch.num_probes)
     base = gradient_rate(log_transport)
     if np.isnan(base.rate):
@@ -160,7 +172,7 @@ def diagnose(
     log_transport, trajectories = log_transport[:, : longest + 1], cut(trajectories, longest)
     verdict, reason = _judgement.verdict(base, reach)
 
-    chain = _chain(cell, first(trajectories, ends))
+    chain, mode = _chain(cell, first(trajectories, ends))
     spectrum, survivors, condition = _spectrum(chain)
     return Diagnosis(
         verdict=verdict,
@@ -189,13 +201,16 @@ def diagnose(
         effects=effects,
         skipped=skipped,
         layers=stack_layers(cell, whole, batch, chain),
+        dtype=str(layout.dtype),
+        notes=notes_of(layout, batch.state0, mode),
     )
 
 
-def _batch(cell, inputs, state0, loss, batched, lengths) -> _Batch:
-    """Return the rows to run, with the batch axis made explicit and checked."""
+def _batch(cell, inputs, state0, loss, batched, lengths, limit) -> tuple[_Batch, StateLayout]:
+    """Return the rows to run, with the batch axis made explicit and checked; a state's layout."""
     state0 = cell.initial_state() if state0 is None else as_arrays(state0, "state0")
     layout = state_layout(state0)
+    check_finite(state0, "initial state")
     if not _has_batch(cell, state0, inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
         single = loss
@@ -203,15 +218,17 @@ def _batch(cell, inputs, state0, loss, batched, lengths) -> _Batch:
     sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
     lengths = check_lengths(lengths, sequences, steps)
     inputs = filled(inputs, lengths)
+    check_finite(_time_first(inputs), "inputs", axis_name="step index")
     num_probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
-    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
     rows = sequences * num_probes
+    check_memory(rows, steps, layout, limit)
+    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * rows), state0)
     probes = jax.random.normal(jax.random.key(0), (rows, layout.size), jnp.float32)
     probes = (probes / jnp.linalg.norm(probes, axis=1, keepdims=True)).astype(layout.dtype)
     source = "random last-state probe" if loss is None else "loss gradient"
     ends = jnp.repeat(jnp.asarray(lengths), num_probes)
-    return _Batch(states, inputs, loss, probes, ends, sequences, num_probes, source)
+    return _Batch(states, inputs, loss, probes, ends, sequences, num_probes, source), layout
 
 
 def _has_batch(cell, state0, inputs, batched):
@@ -229,13 +246,17 @@ def _has_batch(cell, state0, inputs, batched):
             "Say which: diagnose(..., batched=False) or batched=True."
         )
     if as_single is not None and as_batch is not None:
-        if str(as_single) == str(as_batch):  # nothing to do with the shape of the inputs
+        if _reason(as_single) == _reason(as_batch):  # nothing to do with the inputs' shape
             raise as_single
         raise ValueError(
             f"expected inputs (time, ...) or (batch, time, ...) whose steps fit the cell; got "
             f"{describe(inputs)}.\nAs one sequence: {as_single}\nAs a batch: {as_batch}"
         ) from as_single
     return as_single is not None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error)
 
 
 def _misfit(cell, state0, inputs, leading_axes):
@@ -257,18 +278,12 @@ def _misfit(cell, state0, inputs, leading_axes):
 
 
 def _check(cell, batch):
-    """Raise for NaN inputs or weights and for a cell that is not a function of its arguments."""
-    check_finite(_time_first(batch.inputs), "inputs", axis_name="step index")
+    """Raise for NaN weights and for a cell that is not a function of its arguments."""
     check_finite(eqx.filter(cell, eqx.is_inexact_array), "weights")
     first = jax.tree.map(lambda leaf: leaf[0], batch.state0)
     input = jax.tree.map(lambda leaf: leaf[0, 0], batch.inputs)
-    once, again = (jax.tree.leaves(cell(first, input)) for _ in range(2))
-    for a, b in zip(once, again, strict=True):
-        if _is_inexact(a) and not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True):
-            raise ValueError(
-                "expected a deterministic cell; two calls on equal state and input differ. Switch "
-                "dropout (or other noise) off, or pass its key through the inputs."
-            )
+    check_equal(cell(first, input), cell(first, input))
+    warn_of_suspicious_state(cell, first, input)
 
 
 def _is_inexact(leaf):
@@ -312,12 +327,23 @@ def _effects(subject, batch):
     return effects, skipped
 
 
-def _chain(cell, trajectory) -> JacobianChain:
-    """Return the chain in float64 where the cell allows it: saturation must not pass for 0."""
+def _chain(cell, trajectory) -> tuple[JacobianChain, Literal["fwd", "rev"]]:
+    """Return the chain, and the mode in which the cell can be differentiated.
+
+    In float64 where the cell allows it: saturation must not pass for 0.
+    """
+    for precision in ("float64", None):
+        try:
+            return linearize(cell, trajectory, precision=precision), "fwd"
+        except NoForwardModeError:
+            break
+        except (ValueError, TypeError, MemoryError):  # a dtype of its own, or a large state
+            if precision is None:
+                raise
     try:
-        return linearize(cell, trajectory, precision="float64")
-    except (ValueError, TypeError, MemoryError):  # a cell with a dtype of its own, or a large state
-        return linearize(cell, trajectory)
+        return linearize(cell, trajectory, mode="rev", precision="float64"), "rev"
+    except (ValueError, TypeError, MemoryError):
+        return linearize(cell, trajectory, mode="rev"), "rev"
 
 
 def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[int, float]]:

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import as_arrays, check_finite, check_loss
+from .._checks import STATES_EXPLODE, as_arrays, check_finite, check_loss
 from .._tree import state_layout
 from .._types import Array, PyTree
 from ..cells import hidden_output
 from ..networks import NetworkTrajectory, Part, RecurrentNetwork
-from ._diagnose import _FEW_SEQUENCES, _OVERFLOW, _PROBES, _has_batch, _time_first, diagnose
+from ._diagnose import _FEW_SEQUENCES, _PROBES, _has_batch, _time_first, diagnose
 from ._lengths import check_lengths, filled
 from ._network_adjoint import Scaled, batch_network_adjoint
 from ._network_diagnosis import NetworkDiagnosis, worst
@@ -53,7 +53,7 @@ def diagnose_network(
     runs = _run(network, inputs, jnp.asarray(ends), states)
     for name, trajectory in zip(runs.names, runs.trajectories, strict=True):
         what = f"states of {name}"
-        check_finite(_time_first(trajectory.states), what, axis_name="step", advice=_OVERFLOW)
+        check_finite(_time_first(trajectory.states), what, axis_name="step", advice=STATES_EXPLODE)
     direct = None if loss is None else _direct(loss, runs)
     probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
     reaches = _reaches(network, runs, direct, ends, probes)

@@ -73,6 +73,8 @@ class Diagnosis:
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
+    - `dtype`: in which the network was run; `notes`: what else to know of this measurement, such as
+      leaves of the state that have no derivative.
     - `layers`: of a `StackedCell` of several layers, the gradient in each of them and its own
       block's spectrum; None for other cells.
     """
@@ -102,6 +104,8 @@ class Diagnosis:
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
+    dtype: str
+    notes: list[str]
     layers: StackLayers | None = None
 
     def __str__(self) -> str:

@@ -11,9 +11,10 @@ from jax.core import Tracer
 from jaxtyping import Float
 
 from .._activations import stable_derivatives
-from .._checks import NonFiniteError, check_loss
+from .._checks import NonFiniteError, check_finite_run, check_loss
 from .._rollout import Trajectory, rollout
 from .._scaling import log_scaled, normalized
+from .._suspicions import check_deterministic
 from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell
@@ -68,8 +69,9 @@ def gradient_profile(
 
     **Returns:** a `GradientProfile`; natural logs.
 
-    **Raises:** as `rollout`; `ValueError` when `loss` does not return one real number;
-    `NonFiniteError` for a NaN gradient (outside `jit`).
+    **Raises:** as `rollout`; `ValueError` when `loss` does not return one real number or the cell
+    draws its own noise; `NonFiniteError` for NaN or infinite inputs, weights, states or gradient.
+    Under `jit` only what shapes and types show.
 
     **Cost:** one forward and one backward pass; O(T) states of memory.
 
@@ -88,6 +90,9 @@ def gradient_profile(
     """
     cell = as_cell(cell)
     trajectory = rollout(cell, state0, inputs)
+    states, inputs = trajectory.states, trajectory.inputs
+    check_deterministic(cell, *jax.tree.map(lambda leaf: leaf[0], (states, inputs)))
+    check_finite_run(cell, states, inputs)
     local = direct_gradients(loss, trajectory)
     profile = adjoint_profile(cell, trajectory, local)
     if not isinstance(profile.log_norm, Tracer) and np.isnan(profile.log_norm).any():

@@ -113,10 +113,10 @@ def carry_back(
     One row for each vector; a batch of activations has as many samples as there are vectors, a
     single activation serves all of them.
     """
-    vectors, exponents, norm = _begin(vectors)
+    gradients, exponents, norm = _begin(jnp.asarray(vectors))
     norms, parameters = [norm], []
     for layer, x in zip(reversed(layers), reversed(activations[:-1]), strict=True):
-        vectors, exponents, norm, parameter = _pull(layer, x, vectors, exponents, batched)
+        gradients, exponents, norm, parameter = _pull(layer, x, gradients, exponents, batched)
         norms.append(norm)
         parameters.append(parameter)
     return _columns(norms[::-1]), _columns(parameters[::-1])
@@ -130,7 +130,7 @@ def _columns(rows: list[Array]) -> Float[ArrayLike, "batch column"]:
 
 
 @jax.jit
-def _begin(vectors: Float[ArrayLike, "batch output"]):
+def _begin(vectors: Float[Array, "batch output"]):
     zeros = jnp.zeros(len(vectors), jnp.int32)
     vectors, exponents = jax.vmap(normalized)(vectors, zeros)
     return vectors, exponents, jax.vmap(_log_norm)(vectors, exponents)

@@ -16,6 +16,7 @@ _MOST = 5
 def diagnosis_text(d: Diagnosis) -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
     rows = [*_measured(d), *_directions(d), *_layers(d), *_activations(d), *_why(d)]
+    rows += [("note" if i == 0 else "", note) for i, note in enumerate(d.notes)]
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])

@@ -187,6 +187,7 @@ def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
     rows.append(("data", _data_size(diagnosis), "what the cell was run on"))
     size = _count(diagnosis.state_size, "component")
     rows.append(("state", size, "the whole of what the cell carries from step to step"))
+    rows += [("note", note, "") for note in diagnosis.notes]
     return rows
 
 

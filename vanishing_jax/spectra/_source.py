@@ -88,7 +88,8 @@ class StreamedSource(Source):
 
     The frame goes through one linearization per step, by jvp (by vjp backward), so that no Jacobian
     is formed; where the cell computes in a narrower dtype than the walk, its Jacobian is formed
-    there and widened, so that the frame is not rounded.
+    there and widened, so that the frame is not rounded. It is formed, too, where it has to be
+    pushed and is known in reverse mode only.
     """
 
     linearization: Linearization
@@ -102,7 +103,8 @@ class StreamedSource(Source):
 
     def push(self, lag, frame):
         """Return J Q by pushing each column of Q through the linearization."""
-        if self.linearization.layout.dtype != frame.dtype:
+        no_jvp = self.linearization.mode == "rev" and not self.backward
+        if no_jvp or self.linearization.layout.dtype != frame.dtype:
             J = self.jacobian(lag, frame.dtype)
             return frame @ jnp.swapaxes(J, -1, -2)
         state, step = self.linearization.at(self.place(lag) + 1)
