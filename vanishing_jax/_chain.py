@@ -153,7 +153,7 @@ class JacobianChain(eqx.Module):
             lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf,
             (self._jacobians, self.linearization),
         )
-        kept = {"axis": self.axis, "widths": self._widths}
+        kept: dict[str, Any] = {"axis": self.axis, "widths": self._widths}
         return JacobianChain(jacobians, blocks=sizes, linearization=linearization, **kept)
 
     @property
