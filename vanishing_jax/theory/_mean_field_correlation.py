@@ -65,7 +65,7 @@ def mean_field_correlation(
     >>> from vanishing_jax.theory import mean_field_correlation
     >>> found = mean_field_correlation(activation="tanh", gain=2.0)  # chaos: they lose each other
     >>> print(f"{found.correlation:.3f} {found.susceptibility:.3f} {found.decay_time:.1f}")
-    0.000 0.883 8.0
+    0.000 0.882 8.0
 
     ??? cite "Reference"
 

@@ -58,7 +58,7 @@ def mean_field_spectrum(
 
     >>> from vanishing_jax.theory import mean_field_spectrum
     >>> mean_field_spectrum(4, activation="tanh", gain=1.0, input_variance=0.1).round(2)
-    array([-0.27, -0.46, -0.76, -1.4 ])
+    array([-0.26, -0.46, -0.76, -1.39])
 
     ??? cite "Reference"
 
