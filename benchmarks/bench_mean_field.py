@@ -1,4 +1,4 @@
-"""Do wide random networks have the leading exponents that mean-field theory predicts?
+"""Leading exponents of wide random networks, measured beside what mean-field theory predicts.
 
 The growth of one vector along each network, (1/T) log ||J_T ... J_1 v||, by the package's own
 streamed products, after a burn-in; several networks each, so that the mean has a standard error.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._mean_field import above_zero, check_weights, resting, scalars
 from ._slopes import Activation, slopes
 
@@ -128,7 +128,9 @@ def singular_value_dispersion(
 def _slope_moments(activation: Activation, order: int, g: Array, s2: Array, b2: Array) -> Array:
     q, slope = above_zero(resting(activation, g, s2, b2)), slopes(activation).slope
     powers = jnp.arange(1, order + 1)
-    return jax.vmap(lambda k: gaussian_average(lambda x: (g * slope(x)) ** (2 * k), q))(powers)
+    return jax.vmap(lambda k: undifferentiated_average(lambda x: (g * slope(x)) ** (2 * k), q))(
+        powers
+    )
 
 
 def _moments_of_free_cumulants(cumulants: np.ndarray) -> Float64[np.ndarray, " order"]:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import gaussian_average, undifferentiated_average
 from ._slopes import Activation, Slopes, slopes
 
 _EXTENT, _PER_DECADE = 24, 4  # variances from 1e-24 to 1e24 are searched, so many per decade
@@ -233,10 +233,10 @@ def resting(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
 
 
 def _fixed_point(phi: Slopes, g: Array, s2: Array, b2: Array) -> tuple[Array, Array, Array]:
-    def update(q):
-        return g**2 * gaussian_average(lambda x: phi.value(x) ** 2, q) + s2 + b2
+    def update(q, average=gaussian_average):
+        return g**2 * average(lambda x: phi.value(x) ** 2, q) + s2 + b2
 
-    return resting_variance(update, g.dtype)
+    return _resting_variance(update, g.dtype)
 
 
 def above_zero(q: Array) -> Array:
@@ -244,7 +244,7 @@ def above_zero(q: Array) -> Array:
     return q + lax.stop_gradient(jnp.maximum(1e-24 - q, 0))
 
 
-def resting_variance(update: Callable[[Array], Array], dtype: Any) -> tuple[Array, Array, Array]:
+def _resting_variance(update: Callable[..., Array], dtype: Any) -> tuple[Array, Array, Array]:
     """Return the largest stable fixed point of q -> `update(q)`, and two flags.
 
     The flags say that q grows without bound (the fixed point is then the largest number searched)
@@ -255,7 +255,7 @@ def resting_variance(update: Callable[[Array], Array], dtype: Any) -> tuple[Arra
     grid = jnp.asarray(10.0**exponents, dtype)
 
     def excess(q):
-        ratio = update(q) / q - 1
+        ratio = update(q, undifferentiated_average) / q - 1
         return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)
 
     def solve(_, start):

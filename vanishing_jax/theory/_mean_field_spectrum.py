@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._mean_field import above_zero, check_weights, resting, scalars
 from ._slopes import Activation, slopes
 
@@ -92,7 +92,7 @@ def _log_mu(activation: Activation, share: Array, g: Array, s2: Array, b2: Array
     log_slope = slopes(activation).log_slope
 
     def reached(log_mu):
-        return gaussian_average(lambda x: jax.nn.sigmoid(log_mu + 2 * log_slope(x)), q)
+        return undifferentiated_average(lambda x: jax.nn.sigmoid(log_mu + 2 * log_slope(x)), q)
 
     def solve(share):
         def halve(_, bracket):

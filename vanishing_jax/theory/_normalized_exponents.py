@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._slopes import Activation, slopes
 
 
@@ -264,7 +264,7 @@ def _exponent(numbers, slope: float, square: float) -> float:
 def _slope_square_mean(activation: Activation, q: Array) -> tuple[Array, Array, Array]:
     phi = slopes(activation)
     return (
-        gaussian_average(lambda x: phi.slope(x) ** 2, q),
-        gaussian_average(lambda x: phi.value(x) ** 2, q),
-        gaussian_average(phi.value, q),
+        undifferentiated_average(lambda x: phi.slope(x) ** 2, q),
+        undifferentiated_average(lambda x: phi.value(x) ** 2, q),
+        undifferentiated_average(phi.value, q),
     )
