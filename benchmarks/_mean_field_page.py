@@ -13,13 +13,13 @@ TARGET = 0.015  # nats per step
 
 HEAD = """# Measured exponents of wide random networks beside their predictions
 
-Written by `python benchmarks/bench_mean_field.py --page` from `results/mean_field.json`; measured by
-`{command}` in {minutes} CPU minutes on one core, in float32. What the theory is, and where it
-fails: [docs/theory.md](../docs/theory.md).
+Written by `python benchmarks/bench_mean_field.py --page` from `results/mean_field.json`; measured
+by `{command}` in {minutes} CPU minutes on one core, in float32. What the theory
+is, and where it fails: [docs/theory.md](../docs/theory.md).
 
 Measured is the growth of one vector, (1/T) log ‖J_T … J_1 v‖, after a burn-in of {burn} steps,
 T = {steps}; the mean over {seeds} networks (weights, inputs, start and v all new) ± its standard
-error. "spread" is the standard deviation between networks: what one network of this size may be off.
+error. "spread" is the standard deviation between networks: how far one of this size may be off.
 The prediction is the limit n → ∞, so the difference at n = {n} has two parts, and there are two
 z-scores:
 
@@ -29,8 +29,8 @@ z-scores:
   free of that to leading order; its difference from the prediction over its standard error. Where
   the Jacobian is one constant matrix (no input, gain ≤ 1: the state has died out) the exponent at
   finite n is exactly the log of W's spectral radius, and its excess over ln g, {radius:+.4f} ±
-  {radius_error:.4f} from the eigenvalues of {radius_networks} other matrices, is subtracted instead: it
-  falls more slowly than 1/n.
+  {radius_error:.4f} from the eigenvalues of {radius_networks} other matrices, is subtracted
+  instead: it falls more slowly than 1/n.
 
 ![Predicted and measured exponents](figures/mean_field.png)
 """

@@ -6,6 +6,8 @@ from ._critical_gain import critical_gain as critical_gain
 from ._gaussian_average import gaussian_average as gaussian_average
 from ._jacobian_moments import jacobian_moments as jacobian_moments
 from ._jacobian_moments import singular_value_dispersion as singular_value_dispersion
+from ._leaky_mean_field import LeakyMeanField as LeakyMeanField
+from ._leaky_mean_field import leaky_mean_field as leaky_mean_field
 from ._maps import KnownSystem as KnownSystem
 from ._maps import baker_map as baker_map
 from ._maps import cat_map as cat_map

@@ -69,7 +69,7 @@ def undifferentiated_average(
 ) -> Array:
     """Return the same at half the cost, without a derivative at q = 0."""
     s = jnp.sqrt(q)[..., None]
-    offsets, steps = _panels(_REACH if m is None else 2 * _REACH)
+    offsets, steps = panels(_REACH if m is None else 2 * _REACH)
     shape = (1,) * q.ndim + (-1,)
     z = jnp.asarray(offsets, q.dtype).reshape(shape)
     if m is not None:
@@ -83,7 +83,7 @@ def undifferentiated_average(
 
 
 @ft.cache
-def _panels(reach: float) -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, " node"]]:
+def panels(reach: float) -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, " node"]]:
     """Return nodes and weights / sqrt(2 pi) of panels around 0, halving toward it."""
     halving = 0.5 ** np.arange(_HALVINGS, 0, -1)
     edges = np.concatenate([[0.0], halving, np.arange(1.0, reach + 0.25, 0.5)])

@@ -80,15 +80,16 @@ def mean_field_spectrum(
     u = (n - np.arange(1, n + 1) + 0.5) / n
     with jax.enable_x64(True):
         g, s2, b2 = scalars(gain, input_variance, bias_variance)
-        log_mu = np.asarray(_log_mu(activation, jnp.asarray(1 - u), g, s2, b2))
+        q = resting(activation, g, s2, b2)
+        log_mu = np.asarray(_log_mu(activation, jnp.asarray(1 - u), q))
         log_gain = np.log(np.asarray(g))
     return log_gain + (np.log(1 - u) - log_mu - (np.log(u) if orthogonal else 0)) / 2
 
 
 @ft.partial(jax.jit, static_argnums=0)
-def _log_mu(activation: Activation, share: Array, g: Array, s2: Array, b2: Array) -> Array:
+def _log_mu(activation: Activation, share: Array, q: Array) -> Array:
     """Return ln mu per entry of `share` = 1 - u, inf where no mu is large enough."""
-    q = above_zero(resting(activation, g, s2, b2))
+    q = above_zero(q)
     log_slope = slopes(activation).log_slope
 
     def reached(log_mu):
