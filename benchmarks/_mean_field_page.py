@@ -14,8 +14,8 @@ TARGET = 0.015  # nats per step
 HEAD = """# Measured exponents of wide random networks beside their predictions
 
 Written by `python benchmarks/bench_mean_field.py --page` from `results/mean_field.json`; measured
-by `python benchmarks/bench_mean_field.py` in {minutes} CPU minutes on one core, in float32. What the theory
-is, and where it fails: [docs/theory.md](../docs/theory.md).
+by the same command without `--page` in {minutes} CPU minutes on one core, in float32. What the
+theory is, and where it fails: [docs/theory.md](../docs/theory.md).
 
 Measured is the growth of one vector, (1/T) log ‖J_T … J_1 v‖, after a burn-in of {burn} steps,
 T = {steps}; the mean over {seeds} networks (weights, inputs, start and v all new) ± its standard
@@ -33,6 +33,8 @@ The prediction is the limit n → ∞ at fixed T. What n = {n} changes is seen i
 - **Few steps.** Over many steps v turns into the few leading eigenvectors of W where the slopes
   hardly change from step to step: weak input and a gain up to 1. Over {short} steps from a random v
   it has no time to. The last columns are that growth, of {short_seeds} networks of the same size.
+  What remains are networks without input around the edge of chaos, g = 1 to 1.5, where the
+  approach to n → ∞ is slowest.
 
 ![Predicted and measured exponents](figures/mean_field.png)
 """

@@ -50,7 +50,7 @@ def mean_field_spectrum(
 
     **Cost:** O(n) with 1e5 evaluations of phi' per exponent.
 
-    **Validity:** as `mean_field_variance`; exponents of networks of 200 units are within 0.03 of
+    **Validity:** as `mean_field_variance`; exponents of networks of 100 units are within 0.03 of
     it in the median (`tests/theory/test_mean_field_spectrum.py`). Trained weights are not free of
     their slopes.
 
