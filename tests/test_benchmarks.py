@@ -237,9 +237,6 @@ def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, tmp_path):
     first = json.loads(out.read_text())
     assert [len(first[part]) for part in bench.PARTS] == [4, 4, 2]
     assert all(np.isfinite(row["measured"]) for row in first["short"] + first["normalized"])
-    assert bench.main(["--quick", "--only", "short", "--out", str(out)]) == 0
-    again = json.loads(out.read_text())
-    assert all(first[part] == again[part] for part in bench.PARTS)
     assert "Toy sizes" in (tmp_path / "mean_field.md").read_text()
     assert (tmp_path / "figures" / "mean_field.png").stat().st_size > 1000
 
