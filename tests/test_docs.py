@@ -10,13 +10,17 @@ COMPARING = ROOT / "docs" / "comparing.md"
 INTEROP = ROOT / "docs" / "interop.md"
 DEPTH = ROOT / "docs" / "depth.md"
 INPUT = ROOT / "docs" / "input.md"
-PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT)
+THEORY = ROOT / "docs" / "theory.md"
+PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT, THEORY)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize(
     "page",
-    [PAGE, INTEROP, *(pytest.param(page, marks=pytest.mark.slow) for page in (COMPARING, DEPTH))],
+    [
+        *(PAGE, INTEROP, THEORY),
+        *(pytest.param(page, marks=pytest.mark.slow) for page in (COMPARING, DEPTH)),
+    ],
     ids=lambda page: page.name,
 )
 def test_example_prints_what_the_page_shows(page, capsys):
