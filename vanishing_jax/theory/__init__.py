@@ -1,7 +1,20 @@
 """Predictions to hold measurements against: exact laws of random products, known chaotic maps."""
 
+from ._circular_law import skip_exponents as skip_exponents
+from ._circular_law import skip_top_exponent as skip_top_exponent
+from ._circular_law import triangle_law as triangle_law
 from ._complex_ginibre import complex_ginibre_exponents as complex_ginibre_exponents
 from ._complex_ginibre import complex_ginibre_growth_variance as complex_ginibre_growth_variance
+from ._determinant import log_determinants as log_determinants
+from ._determinant import vanilla_log_determinants as vanilla_log_determinants
+from ._fuss_catalan import fuss_catalan_edge as fuss_catalan_edge
+from ._fuss_catalan import (
+    fuss_catalan_log_singular_values as fuss_catalan_log_singular_values,
+)
+from ._fuss_catalan import fuss_catalan_moments as fuss_catalan_moments
+from ._latch import FixedPoint as FixedPoint
+from ._latch import latch_margin as latch_margin
+from ._latch import tanh_fixed_point as tanh_fixed_point
 from ._maps import KnownSystem as KnownSystem
 from ._maps import baker_map as baker_map
 from ._maps import cat_map as cat_map
@@ -13,9 +26,15 @@ from ._masked import masked_ginibre_growth_variance as masked_ginibre_growth_var
 from ._masked import masked_ginibre_survival as masked_ginibre_survival
 from ._newman import ginibre_exponents as ginibre_exponents
 from ._newman import ginibre_growth_variance as ginibre_growth_variance
+from ._norm_bounds import GrowthBound as GrowthBound
+from ._norm_bounds import growth_bound as growth_bound
+from ._norm_bounds import product_norm_bounds as product_norm_bounds
 from ._truncated_orthogonal import (
     truncated_orthogonal_exponents as truncated_orthogonal_exponents,
 )
 from ._truncated_orthogonal import (
     truncated_orthogonal_growth_variance as truncated_orthogonal_growth_variance,
 )
+from ._vector_growth import VectorGrowth as VectorGrowth
+from ._vector_growth import ginibre_log_moment as ginibre_log_moment
+from ._vector_growth import ginibre_vector_growth as ginibre_vector_growth
