@@ -42,13 +42,13 @@ def test_one_factor_is_marchenko_pastur():
 
 @pytest.mark.parametrize("same", [False, True])
 def test_singular_values_of_a_product_and_of_a_power(same):
-    n, factors, rng = 150, 4, np.random.default_rng(0)
+    n, factors, rng = 100, 4, np.random.default_rng(0)
     draws = 1.3 * rng.normal(size=(factors, n, n)) / np.sqrt(n)
     product = np.linalg.multi_dot([draws[0 if same else i] for i in range(factors)])
     logs = np.log(np.linalg.svd(product, compute_uv=False))
     expected = fuss_catalan_log_singular_values(n, factors=factors, gain=1.3)
-    assert np.abs(logs - expected)[: n * 3 // 4].max() < 0.2
-    assert np.abs(logs - expected)[: n // 2].mean() < 0.06
+    assert np.abs(logs - expected)[: n * 3 // 4].max() < 0.25
+    assert np.abs(logs - expected)[: n // 2].mean() < 0.08
 
 
 def test_wrong_arguments_are_named():

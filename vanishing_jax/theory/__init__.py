@@ -7,6 +7,9 @@ from ._complex_ginibre import complex_ginibre_exponents as complex_ginibre_expon
 from ._complex_ginibre import complex_ginibre_growth_variance as complex_ginibre_growth_variance
 from ._determinant import log_determinants as log_determinants
 from ._determinant import vanilla_log_determinants as vanilla_log_determinants
+from ._diagonal import independent_weight_bound as independent_weight_bound
+from ._diagonal import ring_exponents as ring_exponents
+from ._diagonal import ring_mean_exponent as ring_mean_exponent
 from ._fuss_catalan import fuss_catalan_edge as fuss_catalan_edge
 from ._fuss_catalan import (
     fuss_catalan_log_singular_values as fuss_catalan_log_singular_values,
@@ -24,11 +27,27 @@ from ._maps import lorenz_flow as lorenz_flow
 from ._masked import masked_ginibre_exponents as masked_ginibre_exponents
 from ._masked import masked_ginibre_growth_variance as masked_ginibre_growth_variance
 from ._masked import masked_ginibre_survival as masked_ginibre_survival
+from ._masked_orthogonal import masked_orthogonal_exponents as masked_orthogonal_exponents
+from ._masked_orthogonal import (
+    masked_orthogonal_growth_variance as masked_orthogonal_growth_variance,
+)
+from ._memory_sensitivity import MemorySensitivity as MemorySensitivity
+from ._memory_sensitivity import memory_sensitivity as memory_sensitivity
 from ._newman import ginibre_exponents as ginibre_exponents
 from ._newman import ginibre_growth_variance as ginibre_growth_variance
 from ._norm_bounds import GrowthBound as GrowthBound
 from ._norm_bounds import growth_bound as growth_bound
 from ._norm_bounds import product_norm_bounds as product_norm_bounds
+from ._optimizer import adam_update_size as adam_update_size
+from ._optimizer import lag_shares as lag_shares
+from ._optimizer import steps_until_stall as steps_until_stall
+from ._oscillators import antisymmetric_exponents as antisymmetric_exponents
+from ._oscillators import cornn_log_determinant as cornn_log_determinant
+from ._oscillators import oscillator_exponents as oscillator_exponents
+from ._time_scales import chrono_longest_share as chrono_longest_share
+from ._time_scales import chrono_retention as chrono_retention
+from ._time_scales import gate_log_retention as gate_log_retention
+from ._time_scales import gate_time_scale as gate_time_scale
 from ._truncated_orthogonal import (
     truncated_orthogonal_exponents as truncated_orthogonal_exponents,
 )
