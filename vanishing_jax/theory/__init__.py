@@ -15,6 +15,7 @@ from ._fuss_catalan import (
     fuss_catalan_log_singular_values as fuss_catalan_log_singular_values,
 )
 from ._fuss_catalan import fuss_catalan_moments as fuss_catalan_moments
+from ._gaussian_average import gaussian_average as gaussian_average
 from ._latch import FixedPoint as FixedPoint
 from ._latch import latch_margin as latch_margin
 from ._latch import tanh_fixed_point as tanh_fixed_point
@@ -31,6 +32,9 @@ from ._masked_orthogonal import masked_orthogonal_exponents as masked_orthogonal
 from ._masked_orthogonal import (
     masked_orthogonal_growth_variance as masked_orthogonal_growth_variance,
 )
+from ._mean_field import mean_field_exponent as mean_field_exponent
+from ._mean_field import mean_field_susceptibility as mean_field_susceptibility
+from ._mean_field import mean_field_variance as mean_field_variance
 from ._memory_sensitivity import MemorySensitivity as MemorySensitivity
 from ._memory_sensitivity import memory_sensitivity as memory_sensitivity
 from ._newman import ginibre_exponents as ginibre_exponents

@@ -1,0 +1,91 @@
+"""Gaussian averages of a function of one number, right at kinks and for large variances."""
+
+import functools as ft
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Float64
+
+from .._types import Array, ArrayLike
+
+_POINTS = 20  # Gauss-Legendre points per panel
+_HALVINGS = 14  # panels shrink toward the origin down to 2^-14 standard deviations
+_REACH = 10.0  # standard deviations; what lies beyond weighs 1e-23
+
+
+def gaussian_average(
+    function: Callable[[Array], Array],
+    variance: ArrayLike | float,
+    *,
+    mean: ArrayLike | float | None = None,
+) -> Array:
+    r"""Return the average of f(x) over x ~ N(mean, variance), for an elementwise function f.
+
+    $\langle f\rangle_q = \int f(m + \sqrt q\,z)\, e^{-z^2/2}\,dz/\sqrt{2\pi}$ by Gauss-Legendre
+    quadrature on panels that halve toward x = 0, where activations bend. Gauss-Hermite quadrature,
+    the usual choice, has only a handful of points there: it is wrong in the second digit at a kink
+    and for large q. Differentiable in the variance, the mean and whatever f closes over, as often
+    as f is; the derivative at variance 0 is $f''(m)/2$.
+
+    **Arguments:**
+
+    - `function`: f, applied to an array of any shape elementwise; may have a kink or jump at 0.
+    - `variance`: q >= 0, any shape.
+    - `mean`: m, of the shape of `variance`; 0 if left out, which costs half as much.
+
+    **Returns:** the average, of the shape and dtype of `variance` (Python numbers: the default).
+
+    **Cost:** 2600 evaluations of f per average with mean 0, 4200 with a mean.
+
+    **Validity:** relative error below 1e-10 in float64 for q from 1e-8 to 1e4, m = 0, and the
+    powers of tanh, sigmoid, ReLU and their derivatives that mean-field theory uses; 1e-5 in float32
+    (`tests/theory/test_gaussian_average.py`). A kink away from 0 costs digits: 1e-4 relative. f
+    must not outgrow exp(|x|). Where f jumps, the derivative leaves out the share of the jump, which
+    is 0 for a jump at 0 and m = 0.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import gaussian_average
+    >>> print(f"{gaussian_average(lambda x: jnp.maximum(x, 0), 4.0):.4f}")  # sqrt(4 / (2 pi))
+    0.7979
+    """
+    q = jnp.asarray(variance)
+    q = q if jnp.issubdtype(q.dtype, jnp.floating) else q.astype(float)
+    m = None if mean is None else jnp.broadcast_to(jnp.asarray(mean, q.dtype), q.shape)
+    # sqrt has no derivative at 0, the average has: below eps it is taken at eps, and the value
+    # afterwards put where it belongs.
+    tiny = jnp.asarray(jnp.finfo(q.dtype).eps, q.dtype)
+    shifted = _average(function, q + lax.stop_gradient(jnp.maximum(tiny - q, 0)), m)
+    frozen = None if m is None else lax.stop_gradient(m)
+    value = lax.stop_gradient(_average(function, lax.stop_gradient(q), frozen))
+    return value + (shifted - lax.stop_gradient(shifted))
+
+
+def _average(function, q: Array, m: Array | None) -> Array:
+    s = jnp.sqrt(q)[..., None]
+    offsets, steps = _panels(_REACH if m is None else 2 * _REACH)
+    shape = (1,) * q.ndim + (-1,)
+    z = jnp.asarray(offsets, q.dtype).reshape(shape)
+    if m is not None:
+        # Refined where x = 0; anywhere if that is out of reach.
+        origin = lax.stop_gradient(-m[..., None] / jnp.maximum(s, jnp.finfo(q.dtype).tiny))
+        z = jnp.where(jnp.abs(origin) <= _REACH, origin, 0) + z
+    weight = jnp.asarray(steps, q.dtype).reshape(shape) * jnp.exp(-(z**2) / 2)
+    values = function(s * z if m is None else m[..., None] + s * z)
+    # Not 0 * inf: far out the weight may be 0 where a logarithm is -inf.
+    return jnp.sum(jnp.where(weight > 0, weight * values, 0), axis=-1)
+
+
+@ft.cache
+def _panels(reach: float) -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, " node"]]:
+    """Return nodes and weights / sqrt(2 pi) of panels around 0, halving toward it."""
+    halving = 0.5 ** np.arange(_HALVINGS, 0, -1)
+    edges = np.concatenate([[0.0], halving, np.arange(1.0, reach + 0.25, 0.5)])
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
+    half = np.diff(edges)[:, None] / 2
+    right = (edges[:-1, None] + half * (1 + nodes)).ravel()
+    weight = (half * weights).ravel() / np.sqrt(2 * np.pi)
+    return np.concatenate([-right[::-1], right]), np.concatenate([weight[::-1], weight])
