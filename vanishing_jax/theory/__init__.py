@@ -5,11 +5,14 @@ from ._circular_law import skip_top_exponent as skip_top_exponent
 from ._circular_law import triangle_law as triangle_law
 from ._complex_ginibre import complex_ginibre_exponents as complex_ginibre_exponents
 from ._complex_ginibre import complex_ginibre_growth_variance as complex_ginibre_growth_variance
+from ._correlated_skip import correlated_skip_exponent as correlated_skip_exponent
 from ._determinant import log_determinants as log_determinants
 from ._determinant import vanilla_log_determinants as vanilla_log_determinants
 from ._diagonal import independent_weight_bound as independent_weight_bound
 from ._diagonal import ring_exponents as ring_exponents
 from ._diagonal import ring_mean_exponent as ring_mean_exponent
+from ._driven_mean_field import DrivenMeanField as DrivenMeanField
+from ._driven_mean_field import driven_mean_field as driven_mean_field
 from ._fuss_catalan import fuss_catalan_edge as fuss_catalan_edge
 from ._fuss_catalan import (
     fuss_catalan_log_singular_values as fuss_catalan_log_singular_values,
@@ -48,6 +51,10 @@ from ._optimizer import steps_until_stall as steps_until_stall
 from ._oscillators import antisymmetric_exponents as antisymmetric_exponents
 from ._oscillators import cornn_log_determinant as cornn_log_determinant
 from ._oscillators import oscillator_exponents as oscillator_exponents
+from ._predict import can_predict as can_predict
+from ._predict import predict as predict
+from ._prediction import Assumption as Assumption
+from ._prediction import Prediction as Prediction
 from ._time_scales import chrono_longest_share as chrono_longest_share
 from ._time_scales import chrono_retention as chrono_retention
 from ._time_scales import gate_log_retention as gate_log_retention
@@ -61,3 +68,5 @@ from ._truncated_orthogonal import (
 from ._vector_growth import VectorGrowth as VectorGrowth
 from ._vector_growth import ginibre_log_moment as ginibre_log_moment
 from ._vector_growth import ginibre_vector_growth as ginibre_vector_growth
+from ._weight_law import WeightLaw as WeightLaw
+from ._weight_law import weight_law as weight_law
