@@ -1,4 +1,4 @@
-"""Predictions to hold measurements against: exact laws of random products, known chaotic maps."""
+"""Predictions to hold measurements against: random products, mean-field theory, known maps."""
 
 from ._circular_law import skip_exponents as skip_exponents
 from ._circular_law import skip_top_exponent as skip_top_exponent
@@ -6,6 +6,7 @@ from ._circular_law import triangle_law as triangle_law
 from ._complex_ginibre import complex_ginibre_exponents as complex_ginibre_exponents
 from ._complex_ginibre import complex_ginibre_growth_variance as complex_ginibre_growth_variance
 from ._correlated_skip import correlated_skip_exponent as correlated_skip_exponent
+from ._critical_gain import critical_gain as critical_gain
 from ._determinant import log_determinants as log_determinants
 from ._determinant import vanilla_log_determinants as vanilla_log_determinants
 from ._diagonal import independent_weight_bound as independent_weight_bound
@@ -19,6 +20,8 @@ from ._fuss_catalan import (
 )
 from ._fuss_catalan import fuss_catalan_moments as fuss_catalan_moments
 from ._gaussian_average import gaussian_average as gaussian_average
+from ._jacobian_moments import jacobian_moments as jacobian_moments
+from ._jacobian_moments import singular_value_dispersion as singular_value_dispersion
 from ._latch import FixedPoint as FixedPoint
 from ._latch import latch_margin as latch_margin
 from ._latch import tanh_fixed_point as tanh_fixed_point
@@ -36,8 +39,15 @@ from ._masked_orthogonal import (
     masked_orthogonal_growth_variance as masked_orthogonal_growth_variance,
 )
 from ._mean_field import mean_field_exponent as mean_field_exponent
+from ._mean_field import mean_field_mean_exponent as mean_field_mean_exponent
 from ._mean_field import mean_field_susceptibility as mean_field_susceptibility
 from ._mean_field import mean_field_variance as mean_field_variance
+from ._mean_field_correlation import MeanFieldCorrelation as MeanFieldCorrelation
+from ._mean_field_correlation import mean_field_correlation as mean_field_correlation
+from ._mean_field_spectrum import mean_field_spectrum as mean_field_spectrum
+from ._mean_field_transient import MeanFieldTransient as MeanFieldTransient
+from ._mean_field_transient import mean_field_transient as mean_field_transient
+from ._memory_horizon import memory_horizon as memory_horizon
 from ._memory_sensitivity import MemorySensitivity as MemorySensitivity
 from ._memory_sensitivity import memory_sensitivity as memory_sensitivity
 from ._newman import ginibre_exponents as ginibre_exponents
@@ -45,6 +55,16 @@ from ._newman import ginibre_growth_variance as ginibre_growth_variance
 from ._norm_bounds import GrowthBound as GrowthBound
 from ._norm_bounds import growth_bound as growth_bound
 from ._norm_bounds import product_norm_bounds as product_norm_bounds
+from ._normalized_exponents import batch_norm_exponent as batch_norm_exponent
+from ._normalized_exponents import layer_norm_exponent as layer_norm_exponent
+from ._normalized_exponents import layer_norm_singular_values as layer_norm_singular_values
+from ._normalized_exponents import rms_norm_exponent as rms_norm_exponent
+from ._one_step_moments import LSTMOneStepMoments as LSTMOneStepMoments
+from ._one_step_moments import gru_one_step_moment as gru_one_step_moment
+from ._one_step_moments import leaky_one_step_moment as leaky_one_step_moment
+from ._one_step_moments import lstm_one_step_moments as lstm_one_step_moments
+from ._one_step_moments import minimal_rnn_one_step_moment as minimal_rnn_one_step_moment
+from ._one_step_moments import residual_one_step_moment as residual_one_step_moment
 from ._optimizer import adam_update_size as adam_update_size
 from ._optimizer import lag_shares as lag_shares
 from ._optimizer import steps_until_stall as steps_until_stall

@@ -11,7 +11,7 @@ from jax import lax
 
 from .._types import Array, ArrayLike
 from ._gaussian_average import gaussian_average
-from ._slopes import Activation, slopes
+from ._slopes import Activation, Slopes, slopes
 
 _EXTENT, _PER_DECADE = 24, 4  # variances from 1e-24 to 1e24 are searched, so many per decade
 _BISECTIONS = 60
@@ -152,6 +152,54 @@ def mean_field_exponent(
         return 0.5 * float(np.log(np.asarray(chi)))
 
 
+def mean_field_mean_exponent(
+    *,
+    activation: Activation,
+    gain: ArrayLike | float,
+    input_variance: ArrayLike | float = 0.0,
+    bias_variance: ArrayLike | float = 0.0,
+    weights: str = "gaussian",
+) -> float:
+    r"""Return the mean of all n Lyapunov exponents of a wide random network, in nats per step.
+
+    The determinant's rate over n: $\langle\ln|\phi'|\rangle_{q^*} + \ln g - \frac12$ for Gaussian
+    weights, without the 1/2 for orthogonal ones; arguments otherwise as of `mean_field_variance`.
+    Far below the leading exponent in saturation, where gradients survive in a few directions only.
+
+    **Arguments:**
+
+    - `weights`: "gaussian" or "orthogonal" (g times a random orthogonal matrix).
+
+    **Returns:** a Python number; -inf for ReLU, which is exactly 0 on half of the units.
+
+    **Validity:** as `mean_field_variance`.
+
+    **Example:**
+
+    >>> from vanishing_jax.theory import mean_field_mean_exponent
+    >>> print(f"{mean_field_mean_exponent(activation='tanh', gain=2.0):.4f}")
+    -1.1490
+    """
+    ginibre = -0.5 if check_weights(weights) == "gaussian" else 0.0
+    with jax.enable_x64(True):
+        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        log_slope = _mean_log_slope(activation, g, s2, b2)
+        return float(log_slope) + float(np.log(np.asarray(g))) + ginibre
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def _mean_log_slope(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    q = resting(activation, g, s2, b2)
+    return gaussian_average(slopes(activation).log_slope, above_zero(q))
+
+
+def check_weights(weights: str) -> str:
+    """Return the name of the weights' law, or raise ValueError."""
+    if weights not in ("gaussian", "orthogonal"):
+        raise ValueError(f"expected weights 'gaussian' or 'orthogonal'; got {weights!r}.")
+    return weights
+
+
 def scalars(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, Array, Array]:
     """Return the three numbers as floating arrays of one dtype, or raise ValueError."""
     named = {"gain": gain, "input_variance": input_variance, "bias_variance": bias_variance}
@@ -174,11 +222,21 @@ def scalars(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, 
 def _at_rest(activation: Activation, g: Array, s2: Array, b2: Array) -> tuple[Array, Array]:
     """Return q* and chi."""
     phi = slopes(activation)
-    q, diverges, neutral = resting_variance(
-        lambda q: g**2 * gaussian_average(lambda x: phi.value(x) ** 2, q) + s2 + b2, g.dtype
-    )
+    q, diverges, neutral = _fixed_point(phi, g, s2, b2)
     chi = g**2 * gaussian_average(lambda x: phi.slope(x) ** 2, above_zero(q))
     return jnp.where(neutral, jnp.nan, jnp.where(diverges, jnp.inf, q)), chi
+
+
+def resting(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    """Return q*; the largest number searched where it is infinite, 1 where it is arbitrary."""
+    return _fixed_point(slopes(activation), g, s2, b2)[0]
+
+
+def _fixed_point(phi: Slopes, g: Array, s2: Array, b2: Array) -> tuple[Array, Array, Array]:
+    def update(q):
+        return g**2 * gaussian_average(lambda x: phi.value(x) ** 2, q) + s2 + b2
+
+    return resting_variance(update, g.dtype)
 
 
 def above_zero(q: Array) -> Array:

@@ -1,0 +1,237 @@
+"""Mean squared singular value of one step's Jacobian of gated and leaky cells, from their state."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from .._types import Array, ArrayLike
+
+
+class LSTMOneStepMoments(NamedTuple):
+    """m1 = (1/n) ||J||_F^2 of the four n x n blocks of an LSTM's Jacobian; `hc` is dh'/dc."""
+
+    hh: Float[Array, ""]
+    hc: Float[Array, ""]
+    ch: Float[Array, ""]
+    cc: Float[Array, ""]
+
+
+def residual_one_step_moment(
+    slope: ArrayLike,
+    *,
+    gain: ArrayLike | float,
+    skip: ArrayLike | float = 1.0,
+    scale: ArrayLike | float = 1.0,
+) -> Array:
+    r"""Return m1 = (1/n) ||J||_F^2 of h' = skip h + scale phi(W h + u), in expectation over W.
+
+    $m_1 = \mathrm{skip}^2 + \mathrm{scale}^2 g^2\,\overline{\phi'^2}$, the mean over units: the
+    factor by which one step multiplies the expected squared norm of a gradient that knows nothing
+    of W. Leaky units of rate a have skip = 1 - a and scale = a (`leaky_one_step_moment`). Over many
+    steps the exponent is not ln(m1)/2: what is carried over keeps its direction, and the slopes of
+    a unit are correlated in time.
+
+    **Arguments:**
+
+    - `slope`: phi'(a) of the units, of any shape (more steps, sequences: all are averaged).
+    - `gain`: g, for weights of variance g^2/n, or g times an orthogonal matrix.
+    - `skip`, `scale`: numbers, 1 by default.
+
+    **Returns:** m1, a scalar; differentiable.
+
+    **Validity:** weights independent of the state but for being what made it (untrained), with a
+    relative error of O(1/n): within 3 % at n = 200 (`tests/theory/test_one_step_moments.py`).
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import residual_one_step_moment
+    >>> print(residual_one_step_moment(jnp.array([1.0, 0.5]), gain=1.0, scale=0.5))
+    1.15625
+    """
+    return skip**2 + scale**2 * gain**2 * _mean_square(slope)
+
+
+def leaky_one_step_moment(
+    slope: ArrayLike, *, gain: ArrayLike | float, rate: ArrayLike | float
+) -> Array:
+    r"""Return m1 = (1/n) ||J||_F^2 of h' = (1 - a) h + a phi(W h + u), in expectation over W.
+
+    $m_1 = (1 - a)^2 + a^2 g^2\,\overline{\phi'^2}$ with the rate a; else as
+    `residual_one_step_moment`.
+
+    **Returns:** m1, a scalar; differentiable.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import leaky_one_step_moment
+    >>> print(leaky_one_step_moment(jnp.ones(4), gain=1.0, rate=0.5))
+    0.5
+    """
+    return residual_one_step_moment(slope, gain=gain, skip=1 - rate, scale=rate)
+
+
+def minimal_rnn_one_step_moment(
+    update: ArrayLike, state: ArrayLike, new: ArrayLike, *, gain: ArrayLike | float
+) -> Array:
+    r"""Return m1 = (1/n) ||J||_F^2 of the minimalRNN h' = u h + (1 - u) x, in expectation over W.
+
+    With the gate $u = \sigma(W h + V x + b)$, $J = \mathrm{diag}(u) + \mathrm{diag}(u(1-u)(h-x)) W$
+    and $m_1 = \overline{u^2} + g^2\,\overline{(u(1-u))^2 (h - x)^2}$.
+
+    **Arguments:**
+
+    - `update`, `state`, `new`: u, h (before the step) and x, of one shape; all entries are
+      averaged.
+    - `gain`: g of the weights W of the gate.
+
+    **Returns:** m1, a scalar; differentiable.
+
+    **Validity:** as `residual_one_step_moment`.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import minimal_rnn_one_step_moment
+    >>> print(minimal_rnn_one_step_moment(*jnp.array([[0.5], [1.0], [0.0]]), gain=2.0))
+    0.5
+
+    ??? cite "Reference"
+
+        ```bibtex
+        @inproceedings{chen2018dynamical,
+          author    = {Chen, Minmin and Pennington, Jeffrey and Schoenholz, Samuel S.},
+          title     = {Dynamical isometry and a mean field theory of {RNN}s: gating enables signal
+                       propagation in recurrent neural networks},
+          booktitle = {International Conference on Machine Learning},
+          year      = {2018},
+        }
+        ```
+    """
+    u, h, x = _same_shape(update=update, state=state, new=new)
+    return _mean_square(u) + gain**2 * _mean_square(u * (1 - u) * (h - x))
+
+
+def gru_one_step_moment(
+    *,
+    reset: ArrayLike,
+    update: ArrayLike,
+    new: ArrayLike,
+    state: ArrayLike,
+    inside: ArrayLike | None = None,
+    reset_gain: ArrayLike | float = 1.0,
+    update_gain: ArrayLike | float = 1.0,
+    new_gain: ArrayLike | float = 1.0,
+) -> Array:
+    r"""Return m1 = (1/n) ||J||_F^2 of a GRU, in expectation over its recurrent weights.
+
+    For h' = (1 - z) n + z h with z near 1 keeping h, both published resets:
+
+    - after the product (PyTorch, `vj.cells.GRUCell`), $n = \tanh(U x + r \odot (W h + b))$, if
+      `inside` = W h + b is given: $m_1 = \overline{z^2} + g_z^2\overline{z'^2(h-n)^2} +
+      \overline{(1-z)^2 n'^2\,(g_n^2 r^2 + g_r^2 r'^2 (W h + b)^2)}$;
+    - before it (Cho et al.), $n = \tanh(U x + W (r \odot h))$, if not: the last term is
+      $g_n^2\,\overline{(1-z)^2 n'^2}\;(\overline{r^2} + g_r^2\,\overline{r'^2 h^2})$,
+
+    with z' = z (1 - z), r' = r (1 - r), n' = 1 - n^2.
+
+    **Arguments:**
+
+    - `reset`, `update`, `new`: r, z, n in this step; `state`: h before it; `inside`: W h + b. Of
+      one shape; all entries are averaged.
+    - `reset_gain`, `update_gain`, `new_gain`: g of each recurrent block, variance g^2/n (an
+      orthogonal block has 1).
+
+    **Returns:** m1, a scalar; differentiable.
+
+    **Validity:** as `residual_one_step_moment`.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import gru_one_step_moment
+    >>> half, zero = jnp.array([0.5]), jnp.zeros(1)  # a step from h = 0 without input
+    >>> print(gru_one_step_moment(reset=half, update=half, new=zero, state=zero))
+    0.3125
+    """
+    r, z, n, h = _same_shape(reset=reset, update=update, new=new, state=state)
+    carried = _mean_square(z) + update_gain**2 * _mean_square(z * (1 - z) * (h - n))
+    outer, slope = (1 - z) * (1 - n**2), r * (1 - r)
+    if inside is None:
+        through = new_gain**2 * (_mean_square(r) + reset_gain**2 * _mean_square(slope * h))
+        return carried + _mean_square(outer) * through
+    (product,) = _same_shape(r.shape, inside=inside)
+    square = (new_gain * r) ** 2 + (reset_gain * slope * product) ** 2
+    return carried + jnp.mean(outer**2 * square)
+
+
+def lstm_one_step_moments(
+    *,
+    input: ArrayLike,
+    forget: ArrayLike,
+    new: ArrayLike,
+    output: ArrayLike,
+    cell: ArrayLike,
+    input_gain: ArrayLike | float = 1.0,
+    forget_gain: ArrayLike | float = 1.0,
+    new_gain: ArrayLike | float = 1.0,
+    output_gain: ArrayLike | float = 1.0,
+) -> LSTMOneStepMoments:
+    r"""Return m1 = (1/n) ||J_block||_F^2 of the blocks of an LSTM's Jacobian.
+
+    For c' = f c + i g, h' = o tanh(c'), in expectation over the recurrent weights:
+
+    - cc: $\overline{f^2}$ and hc: $\overline{(o\,(1-\tanh^2 c')\,f)^2}$, exact at any n;
+    - ch: the mean of $v = \gamma_f^2 (f' c)^2 + \gamma_i^2 (i' g)^2 + \gamma_g^2 (i g')^2$;
+    - hh: $\gamma_o^2\,\overline{(o' \tanh c')^2} + \overline{(o\,(1-\tanh^2 c'))^2\, v}$,
+
+    with f' = f (1 - f) and so on, g' = 1 - g^2, and the gains gamma of the recurrent blocks.
+
+    **Arguments:**
+
+    - `input`, `forget`, `new`, `output`: i, f, g, o in this step; `cell`: c before it. Of one
+      shape; all entries are averaged.
+    - `input_gain`, ...: of each recurrent block, variance gamma^2/n (an orthogonal block has 1).
+
+    **Returns:** `LSTMOneStepMoments(hh, hc, ch, cc)`; differentiable.
+
+    **Validity:** as `residual_one_step_moment`.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from vanishing_jax.theory import lstm_one_step_moments
+    >>> half, zero = jnp.array([0.5]), jnp.zeros(1)  # a step from h = c = 0 without input
+    >>> m = lstm_one_step_moments(input=half, forget=half, new=zero, output=half, cell=zero)
+    >>> print(*m)
+    0.0625 0.0625 0.25 0.25
+    """
+    i, f, g, o, c = _same_shape(input=input, forget=forget, new=new, output=output, cell=cell)
+    read = jnp.tanh(f * c + i * g)
+    through = o * (1 - read**2)
+    v = (
+        (forget_gain * f * (1 - f) * c) ** 2
+        + (input_gain * i * (1 - i) * g) ** 2
+        + (new_gain * i * (1 - g**2)) ** 2
+    )
+    return LSTMOneStepMoments(
+        hh=output_gain**2 * _mean_square(o * (1 - o) * read) + jnp.mean(through**2 * v),
+        hc=_mean_square(through * f),
+        ch=jnp.mean(v),
+        cc=_mean_square(f),
+    )
+
+
+def _mean_square(x: ArrayLike) -> Array:
+    return jnp.mean(jnp.square(jnp.asarray(x)))
+
+
+def _same_shape(shape: tuple[int, ...] | None = None, /, **arrays: ArrayLike) -> list[Array]:
+    """Return the arrays, or raise ValueError if they differ in shape."""
+    found = {name: jnp.asarray(x) for name, x in arrays.items()}
+    shapes = {name: x.shape for name, x in found.items()}
+    if len({*shapes.values()} | ({shape} if shape is not None else set())) > 1:
+        raise ValueError(f"expected arrays of one shape; got {shapes or shape}.")
+    return list(found.values())
