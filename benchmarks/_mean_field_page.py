@@ -1,2 +1,4 @@
 """Placeholder while measuring."""
+
+
 def write_page(result, folder): ...

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..cells import LeakyCell, ResidualCell, VanillaCell, as_cell
 from ._correlated_skip import correlated_skip_exponent
-from ._driven_mean_field import driven_mean_field
+from ._driven_mean_field import driven_mean_field, quantiles, slope_squares
+from ._free_spectrum import free_log_growth
+from ._memory_horizon import memory_horizon
 from ._plain_step import host_activation
 from ._prediction import Assumption, Prediction
 from ._redrawn import PlainNetwork, backward_rates, draw_weights, num_draws, slope_correlations
@@ -20,7 +22,8 @@ _SEQUENCES, _DRAWS = 4, 32
 # Fewer units than this and theories of wide networks say little; longest lag of slopes.
 _WIDE, _LAGS = 20, 60
 
-_LOG_GONE = math.log(1e-3)
+# Steps whose slopes make the predicted spectrum.
+_SPECTRUM_STEPS = 12
 
 
 class _Theory(NamedTuple):
@@ -100,7 +103,7 @@ def predict(
         reason="",
         top_exponent=theory.top,
         exponents=theory.exponents,
-        horizon=math.inf if theory.top >= 0 else _LOG_GONE / theory.top,
+        horizon=memory_horizon(theory.top),
         expected_rate=mean,
         standard_deviation=deviation,
         num_draws=len(rates),
@@ -180,17 +183,34 @@ def _theory(cell: VanillaCell, network: PlainNetwork, law: WeightLaw) -> _Theory
         top = correlated_skip_exponent(correlations, keep=network.keep, gain=step)
         name = "two-time mean-field theory from measured slopes"
         return _Theory(f"{name}, {kind} weights of gain {law.gain:.3g}", top)
-    growth = [
+    paths = [
         driven_mean_field(
             drive,
             activation=cell.activation,
             gain=law.gain,
             state_square=float(np.mean(h**2)),
-        ).log_growth.mean()
+        )
         for drive, h in zip(network.drives, network.states, strict=True)
     ]
     name = f"mean-field theory along the inputs, {kind} weights of gain {law.gain:.3g}"
-    return _Theory(name, float(np.mean(growth)))
+    top = float(np.mean([path.log_growth for path in paths]))
+    return _Theory(name, top, _exponents(network, paths[0].recurrent_variance, law))
+
+
+def _exponents(network: PlainNetwork, variance, law: WeightLaw) -> np.ndarray:
+    """Return all exponents along the first sequence, from a few of its steps."""
+    drive, n = quantiles(network.drives[0]), network.states.shape[1]
+    steps = np.unique(np.linspace(0, len(drive) - 1, _SPECTRUM_STEPS).astype(int))
+    growth = [
+        free_log_growth(
+            *slope_squares(network.activation, variance[t], drive[t]),
+            n,
+            gain=law.gain,
+            orthogonal=law.name == "orthogonal",
+        )
+        for t in steps
+    ]
+    return np.mean(growth, axis=0)
 
 
 def _redrawn(network: PlainNetwork, law: WeightLaw, rng) -> np.ndarray:

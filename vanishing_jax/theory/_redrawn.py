@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64
 from ._plain_step import HostActivation
 
 # Work of one set of draws, in multiplications, beyond which fewer weights are drawn, then none.
-_MOST_WORK, _FEWEST = 4e9, 8
+_MOST_WORK, _FEWEST = 1e9, 8
 
 
 class PlainNetwork(NamedTuple):

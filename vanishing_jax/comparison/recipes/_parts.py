@@ -81,6 +81,13 @@ PARTS: dict[str, Part] = {
     "identity": Part(
         "recurrent initialization", "{} times the identity", 1.0, mitigations.identity
     ),
+    "critical": Part(
+        "recurrent initialization",
+        "normal, of the critical gain for inputs of variance {}",
+        1.0,
+        mitigations.critical,
+        bases=PLAIN,
+    ),
     "small": Part(
         "recurrent initialization", "normal, standard deviation {}", 0.01, mitigations.normal
     ),
