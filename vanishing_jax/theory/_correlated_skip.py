@@ -5,8 +5,6 @@ from jaxtyping import Float
 
 from .._types import Array
 
-_TAIL = 500
-
 
 def correlated_skip_exponent(
     correlations: Float[Array | np.ndarray, " lag"], *, keep: float, gain: float
@@ -66,6 +64,7 @@ def correlated_skip_exponent(
     from scipy.linalg import eigvalsh_tridiagonal
 
     C = np.asarray(correlations, np.float64)
+    C = np.r_[C, C[-1:]] if C.ndim == 1 and C.size == 1 else C
     if C.ndim != 1 or C.size == 0 or not (C[0] >= 0 and keep >= 0 and gain >= 0):
         raise ValueError(
             f"expected [C(0), C(1), ...] and `keep`, `gain` >= 0; got shape {C.shape}, "
@@ -74,14 +73,14 @@ def correlated_skip_exponent(
     if keep == 0 or gain == 0 or C[0] == 0:
         with np.errstate(divide="ignore"):
             return float(np.log(keep**2 + gain**2 * C[0]) / 2)
-    # Even solutions: psi(-1) = psi(1); the last value goes on for many decay lengths.
-    C = np.r_[C, np.full(_TAIL, C[-1])]
+    # Even solutions, psi(-1) = psi(1), that decay by the same share at each step beyond C(L).
     coupling = np.full(len(C) - 1, -keep)
     coupling[0] *= np.sqrt(2)  # the symmetric form of 2 psi(1) in the first row
 
     def lowest(x):
         diagonal = x**2 + keep**2 - gain**2 * C
-        diagonal[-1] -= keep * x  # psi beyond the end as at the end
+        half = max((x**2 + keep**2 - gain**2 * C[-1]) / (2 * keep * x), 1.0)
+        diagonal[-1] -= keep * x * (half - np.sqrt(half**2 - 1))
         return eigvalsh_tridiagonal(diagonal, x * coupling, select="i", select_range=(0, 0))[0]
 
     low, high = np.sqrt(keep**2 + gain**2 * C.min().clip(0)), keep + gain * np.sqrt(C.max())

@@ -11,7 +11,7 @@ from ._slopes import Activation
 
 # The Gaussian field by trapezoids, exponentially accurate for smooth slopes; units by quantiles.
 _REACH, _POINTS, _MOST_UNITS = 7.0, 97, 32
-_MOST_VALUES = 300  # of slopes, for the whole spectrum
+_MOST_VALUES = 100  # of slopes, for the whole spectrum
 
 
 class DrivenMeanField(NamedTuple):

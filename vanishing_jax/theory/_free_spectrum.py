@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Float64
 
-_BISECTIONS = 60
+_BISECTIONS = 50
 
 
 def free_log_growth(
@@ -29,7 +29,7 @@ def free_log_growth(
     **Returns:** n values, descending; -inf for the share of slopes that are 0.
     """
     u = (np.arange(n, 0, -1) - 0.5) / n
-    low, high = np.full(n, -700.0), np.full(n, 700.0)  # of log mu
+    low, high = np.full(n, -600.0), np.full(n, 600.0)  # of log mu
     log_squares = np.log(np.maximum(squares, 1e-300))
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
