@@ -1,11 +1,11 @@
-"""Do wide random networks have the leading exponents that mean-field theory predicts?
+"""Leading exponents of wide random networks, measured beside what mean-field theory predicts.
 
 The growth of one vector along each network, (1/T) log ||J_T ... J_1 v||, by the package's own
 streamed products, after a burn-in; several networks each, so that the mean has a standard error.
-Plain tanh networks of two sizes, layer normalization in both placements, batch normalization over
-a batch. Writes the JSON, and with --page a page with tables and a figure from the JSON.
+Plain tanh networks of two sizes, the same over few steps, layer normalization in both placements,
+batch normalization over a batch. Writes the JSON, and a page with tables and a figure from it.
 
-    python benchmarks/bench_mean_field.py [--quick] [--page]
+    python benchmarks/bench_mean_field.py [--quick] [--only short] [--page]
 """
 
 import argparse
@@ -29,9 +29,12 @@ from vanishing_jax import theory
 HERE = pathlib.Path(__file__).parent
 GAINS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 INPUT_VARIANCES = (0.0, 0.01, 0.1, 1.0)
+PARTS = ("plain", "short", "normalized")
+SHORT = {"n": 500, "steps": 20, "burn": 100, "seeds": 24}
 FULL = {"n": 500, "steps": 1500, "burn": 300, "seeds": 12}
 NORMALIZED = {"n": 500, "steps": 800, "burn": 100, "seeds": 8}
 BATCH = {"n": 500, "batch": 256, "steps": 100, "burn": 30, "seeds": 3}
+SIZES = (FULL, SHORT, NORMALIZED, BATCH)
 
 
 # --- measuring --------------------------------------------------------------------------------
@@ -151,6 +154,23 @@ def plain(settings, gains, input_variances):
     return rows
 
 
+def short(settings, gains, input_variances):
+    """Return one row per (input variance, gain): the growth over the first few steps alone."""
+    rows = []
+    for i, input_variance in enumerate(input_variances):
+        for j, gain in enumerate(gains):
+            keys = jr.split(jr.fold_in(jr.key(1), 100 * i + j), settings["seeds"])
+            sizes = (settings[name] for name in ("n", "steps", "burn"))
+            arguments = (*sizes, float(gain), float(input_variance))
+            row = {"input_variance": input_variance, "gain": gain}
+            row["predicted"] = theory.mean_field_exponent(
+                activation="tanh", gain=gain, input_variance=input_variance
+            )
+            rows.append(row | summary([plain_growth(*arguments, key) for key in keys]))
+            print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
 def layer_norm(settings, cases):
     """Return one row per (placement, gain, input variance)."""
     rows = []
@@ -207,29 +227,44 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="toy sizes")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results" / "mean_field.json")
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS))
     parser.add_argument("--page", action="store_true", help="only write the page from the JSON")
     options = parser.parse_args(arguments)
     if not options.page:
-        begin, cpu = time.perf_counter(), time.process_time()
-        sizes, cases = (FULL, NORMALIZED, BATCH), (LAYER_NORM_CASES, BATCH_NORM_CASES)
-        gains, input_variances = GAINS, INPUT_VARIANCES
-        if options.quick:
-            small = {"n": 8, "batch": 4, "steps": 6, "burn": 2, "seeds": 2}
-            sizes, cases = (small,) * 3, (LAYER_NORM_CASES[-1:], BATCH_NORM_CASES[:1])
-            gains, input_variances = (0.5, 2.0), (0.0, 0.1)
-        settings = dict(zip(("plain", "layer_norm", "batch_norm"), sizes, strict=True))
-        found = {
-            "plain": plain(sizes[0], gains, input_variances),
-            "normalized": layer_norm(sizes[1], cases[0]) + batch_norm(sizes[2], cases[1]),
-            "spectral_radius": summary(spectral_radius_log(sizes[0]["n"], 2 * sizes[0]["seeds"])),
-        }
-        settings["quick"] = options.quick
-        settings["wall_seconds"] = time.perf_counter() - begin
-        settings["cpu_seconds"] = time.process_time() - cpu
-        _timing.write(options.out, "mean_field", settings, **found)
+        measure(options)
         print(f"wrote {options.out}", file=sys.stderr)
     write_page(json.loads(options.out.read_text()), options.out.parent.parent)
     return 0
+
+
+def measure(options) -> None:
+    """Measure the parts asked for, keep the others of the JSON file, and write it."""
+    sizes = dict(zip(("plain", "short", "layer_norm", "batch_norm"), SIZES, strict=True))
+    layer_cases, batch_cases, grid = LAYER_NORM_CASES, BATCH_NORM_CASES, (GAINS, INPUT_VARIANCES)
+    if options.quick:
+        small = {"n": 8, "batch": 4, "steps": 6, "burn": 2, "seeds": 2}
+        sizes = dict.fromkeys(sizes, small)
+        layer_cases, batch_cases = layer_cases[-1:], batch_cases[:1]
+        grid = ((0.5, 2.0), (0.0, 0.1))
+    found, seconds = {}, {}
+    if set(options.only) != set(PARTS):
+        old = json.loads(options.out.read_text())
+        found = {name: old[name] for name in (*PARTS, "spectral_radius") if name in old}
+        seconds = old["settings"]["cpu_seconds"]
+    for part in options.only:
+        begin = time.process_time()
+        if part == "plain":
+            found["plain"] = plain(sizes["plain"], *grid)
+            radius = spectral_radius_log(sizes["plain"]["n"], 2 * sizes["plain"]["seeds"])
+            found["spectral_radius"] = summary(radius)
+        elif part == "short":
+            found["short"] = short(sizes["short"], *grid)
+        else:
+            found["normalized"] = layer_norm(sizes["layer_norm"], layer_cases)
+            found["normalized"] += batch_norm(sizes["batch_norm"], batch_cases)
+        seconds[part] = time.process_time() - begin
+    settings = sizes | {"quick": options.quick, "cpu_seconds": seconds}
+    _timing.write(options.out, "mean_field", settings, **found)
 
 
 if __name__ == "__main__":

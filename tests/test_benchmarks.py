@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -224,6 +225,46 @@ def test_a_missing_package_is_a_row_that_says_so(load):
     peers = load("bench_peers")
     assert peers.missing("numpy") is None
     assert "not installed" in peers.missing("no-such-package-anywhere")
+
+
+# --- mean-field theory ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, tmp_path):
+    bench, out = load("bench_mean_field"), tmp_path / "results" / "mean_field.json"
+    assert bench.main(["--quick", "--out", str(out)]) == 0
+    first = json.loads(out.read_text())
+    assert [len(first[part]) for part in bench.PARTS] == [4, 4, 2]
+    assert all(np.isfinite(row["measured"]) for row in first["short"] + first["normalized"])
+    assert bench.main(["--quick", "--only", "short", "--out", str(out)]) == 0
+    again = json.loads(out.read_text())
+    assert all(first[part] == again[part] for part in bench.PARTS)
+    assert "Toy sizes" in (tmp_path / "mean_field.md").read_text()
+    assert (tmp_path / "figures" / "mean_field.png").stat().st_size > 1000
+
+
+def test_growth_of_the_mean_field_benchmark_is_that_of_the_jacobians(load):
+    import vanishing_jax as vj
+
+    bench = load("bench_mean_field")
+    W, v = np.array([[0.5, 1.0], [-0.2, 0.1]]), np.array([0.6, 0.8])
+    inputs = np.array([[0.3, 0.1], [-0.2, 0.4], [0.1, 0.9]])
+    with jax.enable_x64(True):
+        cell = vj.FunctionCell(lambda W, h, u: jnp.tanh(W @ h + u), jnp.asarray(W))
+        found = bench.growth(cell, jnp.zeros(2), jnp.asarray(inputs), jnp.asarray(5 * v), 1)
+    h = np.zeros(2)
+    for t, u in enumerate(inputs):
+        h = np.tanh(W @ h + u)
+        v = v if t == 0 else (1 - h**2) * (W @ v)
+    np.testing.assert_allclose(found, np.log(np.linalg.norm(v)) / 2, rtol=1e-12)
+
+
+def test_committed_mean_field_page_is_made_from_its_results(load):
+    result = json.loads((FOLDER / "results" / "mean_field.json").read_text())
+    page = load("_mean_field_page").page(result)
+    again = "run python benchmarks/bench_mean_field.py --page"
+    assert (FOLDER / "mean_field.md").read_text() == page, again
 
 
 # --- remedies ---------------------------------------------------------------------------------

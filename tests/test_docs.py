@@ -7,12 +7,15 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "spectra.md"
 COMPARING = ROOT / "docs" / "comparing.md"
-PAGES = (PAGE, COMPARING)
+THEORY = ROOT / "docs" / "theory.md"
+PAGES = (PAGE, COMPARING, THEORY)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize(
-    "page", [PAGE, pytest.param(COMPARING, marks=pytest.mark.slow)], ids=lambda page: page.name
+    "page",
+    [PAGE, THEORY, pytest.param(COMPARING, marks=pytest.mark.slow)],
+    ids=lambda page: page.name,
 )
 def test_example_prints_what_the_page_shows(page, capsys):
     text = page.read_text()

@@ -25,6 +25,8 @@ from ._jacobian_moments import singular_value_dispersion as singular_value_dispe
 from ._latch import FixedPoint as FixedPoint
 from ._latch import latch_margin as latch_margin
 from ._latch import tanh_fixed_point as tanh_fixed_point
+from ._leaky_mean_field import LeakyMeanField as LeakyMeanField
+from ._leaky_mean_field import leaky_mean_field as leaky_mean_field
 from ._maps import KnownSystem as KnownSystem
 from ._maps import baker_map as baker_map
 from ._maps import cat_map as cat_map

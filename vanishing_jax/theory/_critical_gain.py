@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import gaussian_average, undifferentiated_average
 from ._mean_field import scalars
 from ._slopes import Activation, slopes
 
@@ -64,24 +64,25 @@ def critical_gain(
 def _critical_gain(activation: Activation, v: Array) -> Array:
     phi = slopes(activation)
 
-    def squared_gain(q):
-        return (q - v) / gaussian_average(lambda x: phi.value(x) ** 2, q)
+    def squared_gain(q, average=gaussian_average):
+        return (q - v) / average(lambda x: phi.value(x) ** 2, q)
 
-    def excess(q):
+    def excess(q, average=gaussian_average):
         # To rounding: at v = 0 a small q is critical in the limit only.
-        chi = squared_gain(q) * gaussian_average(lambda x: phi.slope(x) ** 2, q)
+        chi = squared_gain(q, average) * average(lambda x: phi.slope(x) ** 2, q)
         return chi - 1 + 500 * jnp.finfo(v.dtype).eps
 
     def solve(_, start):
         exponents = jnp.arange(-_EXTENT * _PER_DECADE, _EXTENT * _PER_DECADE + 1) / _PER_DECADE
         grid = (10.0**exponents).astype(v.dtype)
-        found = jax.vmap(excess)(grid) >= 0
+        reached = lambda q: excess(q, undifferentiated_average) >= 0  # noqa: E731
+        found = jax.vmap(reached)(grid)
         first = jnp.argmax(found)
 
         def halve(_, bracket):
             low, high = bracket
             middle = (low + high) / 2
-            enough = excess(jnp.exp(middle)) >= 0
+            enough = reached(jnp.exp(middle))
             return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
         bracket = jnp.log(grid[jnp.maximum(first - 1, 0)]), jnp.log(grid[first])

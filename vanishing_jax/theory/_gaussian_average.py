@@ -58,15 +58,18 @@ def gaussian_average(
     # sqrt has no derivative at 0, the average has: below eps it is taken at eps, and the value
     # afterwards put where it belongs.
     tiny = jnp.asarray(jnp.finfo(q.dtype).eps, q.dtype)
-    shifted = _average(function, q + lax.stop_gradient(jnp.maximum(tiny - q, 0)), m)
+    shifted = undifferentiated_average(function, q + lax.stop_gradient(jnp.maximum(tiny - q, 0)), m)
     frozen = None if m is None else lax.stop_gradient(m)
-    value = lax.stop_gradient(_average(function, lax.stop_gradient(q), frozen))
+    value = lax.stop_gradient(undifferentiated_average(function, lax.stop_gradient(q), frozen))
     return value + (shifted - lax.stop_gradient(shifted))
 
 
-def _average(function, q: Array, m: Array | None) -> Array:
+def undifferentiated_average(
+    function: Callable[[Array], Array], q: Array, m: Array | None = None
+) -> Array:
+    """Return the same at half the cost, without a derivative at q = 0."""
     s = jnp.sqrt(q)[..., None]
-    offsets, steps = _panels(_REACH if m is None else 2 * _REACH)
+    offsets, steps = panels(_REACH if m is None else 2 * _REACH)
     shape = (1,) * q.ndim + (-1,)
     z = jnp.asarray(offsets, q.dtype).reshape(shape)
     if m is not None:
@@ -80,7 +83,7 @@ def _average(function, q: Array, m: Array | None) -> Array:
 
 
 @ft.cache
-def _panels(reach: float) -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, " node"]]:
+def panels(reach: float) -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, " node"]]:
     """Return nodes and weights / sqrt(2 pi) of panels around 0, halving toward it."""
     halving = 0.5 ** np.arange(_HALVINGS, 0, -1)
     edges = np.concatenate([[0.0], halving, np.arange(1.0, reach + 0.25, 0.5)])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._mean_field import above_zero, check_weights, resting, scalars
 from ._slopes import Activation, slopes
 
@@ -66,7 +66,9 @@ def jacobian_moments(
     check_weights(weights)
     with jax.enable_x64(True):
         g, s2, b2 = scalars(gain, input_variance, bias_variance)
-        cumulants = np.asarray(_slope_moments(activation, order, g, s2, b2))
+        q = resting(activation, g, s2, b2)
+        moments = _slope_moments(activation, order, q)
+        cumulants = np.asarray(g) ** (2 * np.arange(1, order + 1)) * np.asarray(moments)
     return cumulants if weights == "orthogonal" else _moments_of_free_cumulants(cumulants)
 
 
@@ -125,10 +127,13 @@ def singular_value_dispersion(
 
 
 @ft.partial(jax.jit, static_argnums=(0, 1))
-def _slope_moments(activation: Activation, order: int, g: Array, s2: Array, b2: Array) -> Array:
-    q, slope = above_zero(resting(activation, g, s2, b2)), slopes(activation).slope
-    powers = jnp.arange(1, order + 1)
-    return jax.vmap(lambda k: gaussian_average(lambda x: (g * slope(x)) ** (2 * k), q))(powers)
+def _slope_moments(activation: Activation, order: int, q: Array) -> Array:
+    """Return the averages of phi'^2, phi'^4, ..."""
+    q, slope = above_zero(q), slopes(activation).slope
+    powers = jnp.arange(1, order + 1).astype(q.dtype)
+    return jax.vmap(lambda k: undifferentiated_average(lambda x: jnp.square(slope(x)) ** k, q))(
+        powers
+    )
 
 
 def _moments_of_free_cumulants(cumulants: np.ndarray) -> Float64[np.ndarray, " order"]:

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from .._types import Array, ArrayLike
 from ._gaussian_pair_average import gaussian_pair_average
-from ._mean_field import _at_rest, scalars
+from ._mean_field import at_rest, scalars
 from ._slopes import Activation, slopes
 
 _CLOSEST = 1e-5  # a fixed point nearer to 1 is taken for 1
@@ -83,7 +83,7 @@ def mean_field_correlation(
         raise ValueError(f"expected `input_correlation` from -1 to 1; got {input_correlation}.")
     with jax.enable_x64(True):
         g, s2, b2 = scalars(gain, input_variance, bias_variance)
-        q, chi = _at_rest(activation, g, s2, b2)
+        q, chi, _ = at_rest(activation, g, s2, b2)
         if not (np.isfinite(q) and q > 0):
             return _result(np.nan, float(chi))
         shared = input_correlation * s2 + b2

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._mean_field import above_zero, scalars
 from ._slopes import Activation, slopes
 
@@ -71,8 +71,8 @@ def _transient(activation: Activation, num_steps: int, g: Array, v: Array, start
     phi = slopes(activation)
 
     def step(q, _):
-        chi = g**2 * gaussian_average(lambda x: phi.slope(x) ** 2, above_zero(q))
-        following = g**2 * gaussian_average(lambda x: phi.value(x) ** 2, q) + v
+        chi = g**2 * undifferentiated_average(lambda x: phi.slope(x) ** 2, above_zero(q))
+        following = g**2 * undifferentiated_average(lambda x: phi.value(x) ** 2, q) + v
         return following, (q, jnp.log(chi))
 
     return jax.lax.scan(step, start, length=num_steps)[1]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average
+from ._gaussian_average import undifferentiated_average
 from ._slopes import Activation, slopes
 
 
@@ -50,7 +50,7 @@ def layer_norm_exponent(
     placement does not have.
 
     **Validity:** n -> infinity, untrained weights, inputs white in time and across units,
-    normalized variance far above epsilon. Measured at n = 500: docs/theory.md.
+    normalized variance far above epsilon. Measured at n = 500 in benchmarks/mean_field.md.
 
     **Example:**
 
@@ -142,8 +142,8 @@ def batch_norm_exponent(
     **Raises:** as `layer_norm_exponent`.
 
     **Validity:** n and the batch -> infinity, sequences independent of each other and inputs that
-    they do not share, statistics of the batch or the population. Measured at n = 500, batch 256:
-    docs/theory.md.
+    they do not share, statistics of the batch or the population. Measured at n = 500, batch 256,
+    in benchmarks/mean_field.md.
 
     **Example:**
 
@@ -264,7 +264,7 @@ def _exponent(numbers, slope: float, square: float) -> float:
 def _slope_square_mean(activation: Activation, q: Array) -> tuple[Array, Array, Array]:
     phi = slopes(activation)
     return (
-        gaussian_average(lambda x: phi.slope(x) ** 2, q),
-        gaussian_average(lambda x: phi.value(x) ** 2, q),
-        gaussian_average(phi.value, q),
+        undifferentiated_average(lambda x: phi.slope(x) ** 2, q),
+        undifferentiated_average(lambda x: phi.value(x) ** 2, q),
+        undifferentiated_average(phi.value, q),
     )
