@@ -11,11 +11,20 @@ from ._plain_step import HostActivation
 _MOST_WORK, _FEWEST = 1e9, 8
 
 
+class LayerNorm(NamedTuple):
+    """Layer normalization of W h + `inside` (sequences, time, n), times `gain` (n,)."""
+
+    inside: Float[np.ndarray, "batch time hidden"]
+    gain: Float[np.ndarray, " hidden"]
+    epsilon: float
+
+
 class PlainNetwork(NamedTuple):
-    """The recurrence h' = k h + a phi(W h + d), without its W.
+    """The recurrence h' = k h + a phi(W h + d), or of a normalized W h, without its W.
 
     - `drives`: (sequences, time, n), d = U x + b; `states`: (sequences, n), h_0.
     - `keep`, `scale`: k and a; 0 and 1 for a plain cell.
+    - `norm`: what normalizes W h before d is added, or None.
     """
 
     drives: Float[np.ndarray, "batch time hidden"]
@@ -23,6 +32,7 @@ class PlainNetwork(NamedTuple):
     activation: HostActivation
     keep: float = 0.0
     scale: float = 1.0
+    norm: LayerNorm | None = None
 
 
 def draw_weights(law: str, gain: float, n: int, count: int, rng) -> Float64[np.ndarray, "draw n n"]:
@@ -47,21 +57,40 @@ def backward_rates(
     """Return the growth per step of one random vector carried back from the last state."""
     phi, k, a = network.activation, network.keep, network.scale
     h = np.broadcast_to(network.states[None], (len(W), *network.states.shape))
-    slopes = []
-    for d in np.moveaxis(network.drives, 1, 0):
-        before = h @ np.swapaxes(W, 1, 2) + d[None]
+    slopes, norms = [], []
+    for t in range(network.drives.shape[1]):
+        recurrent, pull = _normalized(network.norm, h @ np.swapaxes(W, 1, 2), t)
+        before = recurrent + network.drives[None, :, t]
         slopes.append(phi.slope(before))
+        norms.append(pull)
         h = k * h + a * phi.value(before)
     v = rng.normal(size=h.shape)
     v = v / np.linalg.norm(v, axis=-1, keepdims=True)
     total = np.zeros(h.shape[:-1])
     with np.errstate(divide="ignore"):
-        for D in reversed(slopes):
-            v = k * v + a * ((D * v) @ W)
+        for D, pull in zip(reversed(slopes), reversed(norms), strict=True):
+            v = k * v + a * (pull(D * v) @ W)
             norm = np.linalg.norm(v, axis=-1)
             total += np.log(norm)
             v = v / np.where(norm > 0, norm, 1)[..., None]
     return total / len(slopes)
+
+
+def _normalized(norm: LayerNorm | None, recurrent, t: int):
+    """Return what becomes of W h, and the map that carries a gradient back through it."""
+    if norm is None:
+        return recurrent, lambda v: v
+    x = recurrent + norm.inside[None, :, t]
+    x = x - x.mean(axis=-1, keepdims=True)
+    sigma = np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + norm.epsilon)
+    x = x / sigma
+
+    def pull(v):
+        u = norm.gain * v
+        u = u - u.mean(axis=-1, keepdims=True)
+        return (u - x * np.mean(u * x, axis=-1, keepdims=True)) / sigma
+
+    return norm.gain * x, pull
 
 
 def slope_correlations(
