@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,8 +18,9 @@ def cell():
     return cells.VanillaCell(3, N, key=jax.random.key(0))
 
 
-def apply(cell, variance):
-    return mitigations.critical(variance).transform_cell(cell, key=jax.random.key(1))
+def apply(cell, variance) -> Any:
+    transform: Any = mitigations.critical(variance).transform_cell
+    return transform(cell, key=jax.random.key(1))
 
 
 def measured_rate(cell, variance):
