@@ -90,7 +90,7 @@ WRAPPERS = {
 )
 def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
     rng, scores, gaps = np.random.default_rng(0), [], []
-    for _ in range(20):
+    for _ in range(16):
         cell = WRAPPERS[kind](plain(*draw(rng, gain, orthogonal)))
         inputs = rng.normal(size=(2, T, D))
         prediction: Any = theory.predict(cell, inputs)
@@ -98,7 +98,7 @@ def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
         assert prediction.weights.name == ("orthogonal" if orthogonal else "gaussian")
         scores.append(prediction.z_score(measured(cell, inputs)))
         gaps.append(prediction.expected_rate - prediction.top_exponent)
-    assert abs(np.mean(scores)) < 0.75 and 0.55 < np.std(scores) < 1.5
+    assert abs(np.mean(scores)) < 0.8 and 0.5 < np.std(scores) < 1.6
     # From n -> infinity to n = 24. At h = 0 a separate norm has slope epsilon^-1/2, in one step.
     first = np.log(1e-5) / 2 / T if kind == "separate" else 0.0
     assert abs(np.mean(gaps) + first) < 0.1
@@ -106,13 +106,13 @@ def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
 
 def test_a_wide_leaky_network_has_the_predicted_exponent():
     rng = np.random.default_rng(3)
-    inside = plain(*draw(rng, 1.5, n=200))
+    inside = plain(*draw(rng, 1.5, n=150))
     cell = vj.cells.LeakyCell(inside, 0.2)
-    inputs = np.sqrt(0.3) * rng.normal(size=(2, 150, D))
+    inputs = np.sqrt(0.3) * rng.normal(size=(2, 100, D))
     network = _predict._network(inside, inputs, None, 0.8, 0.2)
     W = np.asarray(inside.weight_hh, float)
     found = _redrawn.backward_rates(network, W[None], rng).mean()
-    assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.025)
+    assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.03)
 
 
 def test_redrawn_rates_of_the_own_weights_are_the_measured_ones():
