@@ -110,8 +110,9 @@ def test_a_wide_leaky_network_has_the_predicted_exponent():
     cell = vj.cells.LeakyCell(inside, 0.2)
     inputs = np.sqrt(0.3) * rng.normal(size=(2, 100, D))
     network = _predict._network(inside, inputs, None, 0.8, 0.2)
-    W = np.asarray(inside.weight_hh, float)
-    found = _redrawn.backward_rates(network, W[None], rng).mean()
+    gain = theory.weight_law(inside.weight_hh).gain
+    W = _redrawn.draw_weights("gaussian", gain, 150, 6, rng)
+    found = _redrawn.backward_rates(network, W, rng).mean()
     assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.03)
 
 
