@@ -280,3 +280,20 @@ class TestBadInput:
     def test_loss_without_gradient(self, vj):
         with pytest.raises(ValueError, match="gradient .* is not zero"):
             run(vj, scaled(vj, 0.5), loss=lambda states: jnp.sum(0.0 * states))
+
+
+def test_theory_stands_beside_the_rate(vj):
+    cell = vj.cells.VanillaCell(3, N, key=jr.key(3))
+    inputs = jr.normal(jr.key(5), (6, T, 3))
+    d = vj.diagnose(cell, inputs)
+    expected = vj.theory.predict(cell, inputs)
+    assert d.prediction.top_exponent == expected.top_exponent
+    assert d.prediction.standard_deviation < expected.standard_deviation  # 6 sequences, not 4
+    z = d.prediction.z_score(d.rate)
+    assert abs(z) < 4 and f"z = {z:+.1f}; fails: the network is wide (n = 3)" in str(d)
+    json.dumps(d.to_dict())
+    trained = cell.map_recurrent(lambda w: jnp.eye(N, dtype=w.dtype))
+    assert "no prediction: the recurrent weights do not look random" in str(
+        vj.diagnose(trained, inputs)
+    )
+    assert "theory" not in str(run(vj, scaled(vj, 0.5)))

@@ -37,6 +37,7 @@ from ._lengths import check_lengths, cut, filled, first, folded, visited
 from ._memory import MEMORY_LIMIT, check_memory
 from ._network_diagnosis import NetworkDiagnosis
 from ._notes import notes_of
+from ._prediction import prediction_of
 from ._stack_layers import stack_layers
 from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, transport
 
@@ -203,6 +204,7 @@ def diagnose(
         layers=stack_layers(cell, whole, batch, chain),
         dtype=str(layout.dtype),
         notes=notes_of(layout, batch.state0, mode),
+        prediction=prediction_of(cell, batch, reach),
     )
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from .._files import write_atomically
 from ..spectra import LyapunovExponents, Spectrum
+from ..theory import Prediction
 from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
@@ -77,6 +78,8 @@ class Diagnosis:
       leaves of the state that have no derivative.
     - `layers`: of a `StackedCell` of several layers, the gradient in each of them and its own
       block's spectrum; None for other cells.
+    - `prediction`: what `theory.predict` says of the rate, for random weights on these inputs;
+      None where no theory is there for the cell.
     """
 
     verdict: Verdict
@@ -107,6 +110,7 @@ class Diagnosis:
     dtype: str
     notes: list[str]
     layers: StackLayers | None = None
+    prediction: Prediction | None = None
 
     def __str__(self) -> str:
         from ._text import diagnosis_text

@@ -41,7 +41,9 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
         write_on_axes(ax, "no spectra: activations too wide")
         ax.set_axis_off()
     else:
-        plot_spectrum(diagnosis.spectrum, ax=panels[0, 1].subplots())
+        ax = panels[0, 1].subplots()
+        prediction = getattr(diagnosis, "prediction", None)  # there is none through depth
+        plot_spectrum(diagnosis.spectrum, prediction=prediction, ax=ax)
         plot_influence(diagnosis.influence, ax=panels[1, 0].subplots())
     if diagnosis.effects or unit == "layer":
         plot_effects(diagnosis, ax=panels[1, 1].subplots())
