@@ -80,6 +80,8 @@ def test_closed_form_far_beyond_the_range_of_float32():
     direct = jnp.zeros((4, steps, 1)).at[:, -1].set(1.0)
     reach = network_reach(network, runs, direct, np.full(4, steps), "past", 1)
     assert reach is not None
+    # Nothing lies ahead of the last step.
+    assert network_reach(network, runs, direct, np.full(4, steps), "future", 1) is None
     lag = np.arange(steps + 1)
     upper = lag * np.log(weight)
     lower = upper + np.log(lag + 1)  # as many paths as steps at which to change layers

@@ -110,7 +110,7 @@ def _direct(loss, runs: NetworkTrajectory) -> Float[Array, "batch time size"]:
         raise ValueError(
             "expected a loss whose gradient with respect to some output is not zero; it is zero "
             "at every step of every sequence. The loss of a network is loss(output), the last "
-            "layer's outputs (batch, time, size)."
+            "layer's outputs (batch, time, size); beyond a sequence's length they are 0."
         )
     return direct
 
