@@ -1,6 +1,7 @@
 """The command line on files of networks, against code by hand."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from .test_cli import call
 D, N, T = 3, 3, 24
 
 
-def weights(dtype=np.float64):
+def weights(dtype: Any = np.float64):
     """Return the state dict of a 2-layer bidirectional LSTM: torch's own where it is installed."""
     torch = pytest.importorskip("torch", reason="needs torch, of the extra `peers`, to make a file")
     torch.manual_seed(0)

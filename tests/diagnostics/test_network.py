@@ -48,7 +48,7 @@ def test_every_layer_against_back_propagation_by_hand(length):
     found = batch_network_adjoint(network, runs, direct)
     above, expected = np.asarray(direct)[0, :length], {}
     for layer in (1, 0):
-        below = np.zeros((length, layers[layer].forward.input_size))
+        below = np.zeros((length, (D, 2 * N)[layer]))
         for k, direction in enumerate(("forward", "backward")):
             name, turn = f"layer{layer}.{direction}", slice(None, None, -1 if k else 1)
             part = jax.tree.map(lambda leaf: np.asarray(leaf)[0], runs[name])
@@ -80,6 +80,8 @@ def test_closed_form_far_beyond_the_range_of_float32():
     direct = jnp.zeros((4, steps, 1)).at[:, -1].set(1.0)
     reach = network_reach(network, runs, direct, np.full(4, steps), "past", 1)
     assert reach is not None
+    # Nothing lies ahead of the last step.
+    assert network_reach(network, runs, direct, np.full(4, steps), "future", 1) is None
     lag = np.arange(steps + 1)
     upper = lag * np.log(weight)
     lower = upper + np.log(lag + 1)  # as many paths as steps at which to change layers

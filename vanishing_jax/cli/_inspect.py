@@ -25,6 +25,9 @@ _GATES = {
 }
 
 
+_HEADINGS = ("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")
+
+
 def run_inspect(command: "Inspect") -> int:
     """Print what the file holds; return 0, or 1 when there are NaN or infinite values in it."""
     from ._main import FAILED
@@ -98,9 +101,7 @@ def _parts(network: Any) -> list[dict[str, Any]]:
 
 
 def _part(name: str, layer: int, direction: str, cell: Any) -> dict[str, Any]:
-    inside = cell
-    while isinstance(inside, AbstractWrapper):
-        inside = inside.cell
+    inside = _inside(cell)
     part: dict[str, Any] = {"name": name, "layer": layer, "direction": direction}
     part["cell"] = " in ".join([type(inside).__name__, *_wrappers(cell)])
     if type(inside) not in _GATES:
@@ -118,6 +119,13 @@ def _part(name: str, layer: int, direction: str, cell: Any) -> dict[str, Any]:
         biases = np.split(np.asarray(inside.bias, np.float64), len(names))
     gates = [_gate(*row) for row in zip(names, blocks, biases, strict=True)]
     return {**part, "gates": gates}
+
+
+def _inside(cell: Any) -> Any:
+    """Return the cell without what is wrapped around it."""
+    while isinstance(cell, AbstractWrapper):
+        cell = cell.cell
+    return cell
 
 
 def _wrappers(cell: Any) -> list[str]:
@@ -149,7 +157,9 @@ def _text(found: dict[str, Any]) -> str:
     both = ", both directions" if found["bidirectional"] else ""
     layers = "1 layer" if found["layers"] == 1 else f"{found['layers']} layers"
     lines.append(f"{layers}{both}; of each gate the recurrent matrix, not the fused kernel:")
-    rows = [("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")]
+    rows: list[tuple[str, ...]] = [
+        ("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")
+    ]
     for part in found["parts"]:
         first = [part["name"], part["cell"], _sizes(part)]
         for gate in part["gates"]:
@@ -159,7 +169,9 @@ def _text(found: dict[str, Any]) -> str:
             rows.append((*first, "recurrent matrices not known", "", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [t.ljust(w) if i < 4 else t.rjust(w) for i, (t, w) in enumerate(zip(row, widths))]  # noqa: B905
+        left = [text.ljust(width) for text, width in zip(row[:4], widths[:4], strict=True)]
+        right = [text.rjust(width) for text, width in zip(row[4:], widths[4:], strict=True)]
+        cells = [*left, *right]
         lines.append(("  " + "  ".join(cells)).rstrip())
     return "\n".join(lines)
 

@@ -112,7 +112,8 @@ def diagnose(
     - `batched`: whether inputs have a batch axis; needed only where both readings fit the cell.
     - `lengths`: number of steps of each sequence, integers (batch,), where the rest of the time
       axis is padding. What it holds changes no bit of the result, NaN included; a loss is given
-      states that stay, from a sequence's end on, what they were there. None: no padding.
+      states that stay, from a sequence's end on, what they were there (the outputs of a network
+      are 0 in the padding). None: no padding.
 
     **Returns:** a `Diagnosis`, of a network a `NetworkDiagnosis`: print it, `.plot()`,
     `.save(folder)`, `.to_dict()`.

@@ -34,9 +34,12 @@ def diagnose_network(
     network: RecurrentNetwork, inputs: PyTree, *, state0: Any, loss: Any, batched: Any, lengths: Any
 ) -> NetworkDiagnosis:
     """Return the diagnosis of a network; the arguments are those of `diagnose`."""
-    inputs, states = as_arrays(inputs, "inputs"), network.initial_state()
-    if state0 is not None:
-        states = tuple(as_arrays(state0, "state0"))
+    inputs = as_arrays(inputs, "inputs")
+    states = network.initial_state() if state0 is None else tuple(as_arrays(state0, "state0"))
+    if len(states) != len(network.layers):
+        raise ValueError(
+            f"expected state0 of {len(network.layers)} layers; got {len(states)} states."
+        )
     part_states = _by_part(network, states)
     if not _has_batch(network.parts[0].cell, part_states[0], inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
@@ -107,7 +110,7 @@ def _direct(loss, runs: NetworkTrajectory) -> Float[Array, "batch time size"]:
         raise ValueError(
             "expected a loss whose gradient with respect to some output is not zero; it is zero "
             "at every step of every sequence. The loss of a network is loss(output), the last "
-            "layer's outputs (batch, time, size)."
+            "layer's outputs (batch, time, size); beyond a sequence's length they are 0."
         )
     return direct
 

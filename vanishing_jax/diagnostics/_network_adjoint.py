@@ -5,6 +5,7 @@ through its inputs, each step's with an integer exponent of its own, so nothing 
 long the sequence is.
 """
 
+import functools as ft
 from typing import NamedTuple
 
 import equinox as eqx
@@ -59,7 +60,7 @@ def network_adjoint(
         cells = (layer.forward, layer.backward) if pair else (layer,)
         parts = remaining[-len(cells) :]
         del remaining[-len(cells) :]
-        arrived, start, below = [], 0, None
+        arrived, start, below = [], 0, []
         for cell, part, backward in zip(cells, parts, (False, True), strict=False):
             size = _output_size(cell, part)
             mine = Scaled(above.vectors[:, start : start + size], above.exponents)
@@ -67,10 +68,9 @@ def network_adjoint(
             mine = reverse(mine, length) if backward else mine
             one, to_input = _part_adjoint(cell, part, trajectory.keep, mine, index > 0)
             arrived.append(one)
-            to_input = reverse(to_input, length) if backward and index > 0 else to_input
-            below = to_input if below is None else jax.vmap(_sum)(below, to_input)
+            below.append(reverse(to_input, length) if backward and index > 0 else to_input)
         found[:0] = arrived
-        above = below
+        above = ft.reduce(jax.vmap(_sum), below)
     return tuple(found)
 
 

@@ -31,10 +31,10 @@ def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
     for panel, reach in zip(panels, reaches, strict=False):
         plot_layer_gradients(reach.gradients, ax=panel.subplots())
     ax = plot_transport(diagnosis.parts, ax=panels[-1].subplots())
-    ax.set_title(
-        "Each part alone, its inputs given", loc="left", fontsize="medium", fontweight="bold",
-        pad=20,
-    )  # fmt: skip
+    notes = [line for text in ax.texts for line in text.get_text().splitlines()]
+    title = "Each part alone, its inputs given"
+    place = {"loc": "left", "pad": 7 + 13 * len(notes)}  # above the notes
+    ax.set_title(title, fontsize="medium", fontweight="bold", **place)
     figure.suptitle(
         f"{diagnosis.verdict.upper()}:  rate {rate_text(diagnosis.rate, diagnosis.rate_error)} "
         f"nats per step,  horizon "
