@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+from typing import Any
 
 import jax
 import jaxtyping
 import mpmath
 import numpy as np
+import scipy.optimize
 from mpmath.libmp import MPZ, dps_to_prec
 
 
@@ -18,6 +20,12 @@ def as_a_user():
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def root(function, low, high) -> float:
+    """Return where `function` changes its sign, to rounding."""
+    result: Any = scipy.optimize.brentq(function, low, high, xtol=1e-15, rtol=np.float64(1e-14))
+    return float(result)
 
 
 def exact_log_singular_values(jacobians, digits):

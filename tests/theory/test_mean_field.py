@@ -1,11 +1,11 @@
 import functools as ft
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
 from vanishing_jax.theory import (
     critical_gain,
@@ -16,7 +16,7 @@ from vanishing_jax.theory import (
     memory_horizon,
 )
 
-from ..helpers import as_a_user
+from ..helpers import as_a_user, root
 
 pytestmark = pytest.mark.float64_anyway
 
@@ -47,7 +47,7 @@ def test_variance_and_exponent_of_erf_networks_are_the_closed_forms(
 ):
     added = input_variance + bias_variance
     # erf'(0) = 2 / sqrt(pi): without input the critical gain is sqrt(pi) / 2 = 0.886.
-    expected = brentq(lambda q: erf_map(q, gain, added) - q, 1e-9, 100, xtol=1e-15, rtol=1e-14)
+    expected = root(lambda q: erf_map(q, gain, added) - q, 1e-9, 100)
     options = {"gain": gain, "input_variance": input_variance, "bias_variance": bias_variance}
     with jax.enable_x64(True):
         found = mean_field_variance(activation="erf", **options)
@@ -134,7 +134,7 @@ def test_networks_settle_where_predicted(name):
 
 
 def test_derivatives_by_differences_and_an_own_function_for_a_name():
-    def chi(gain, input_variance, activation="tanh"):
+    def chi(gain, input_variance, activation: Any = "tanh"):
         return mean_field_susceptibility(
             activation=activation, gain=gain, input_variance=input_variance
         )
@@ -165,7 +165,7 @@ def test_critical_gains():
         )
         for variance in (0.01, 1.0):
             gain = float(critical(variance, 0.0)[0])
-            q = brentq(lambda q: erf_map(q, gain, variance) - q, 1e-9, 100, xtol=1e-15)  # noqa: B023
+            q = root(lambda q: erf_map(q, gain, variance) - q, 1e-9, 100)  # noqa: B023
             assert erf_susceptibility(q, gain) == pytest.approx(1, abs=1e-10)
         gain, slope = critical(0.1, 0.0)
         shifted = critical(0.1001, 0.0)[0] - critical(0.0999, 0.0)[0]

@@ -2,10 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
 from vanishing_jax.theory import mean_field_correlation, mean_field_susceptibility
 from vanishing_jax.theory._gaussian_pair_average import gaussian_pair_average
+
+from ..helpers import root
 
 pytestmark = pytest.mark.float64_anyway
 
@@ -35,16 +36,14 @@ def test_fixed_points_of_erf_networks(gain, variance, shared):
     def overlap(q, c):
         return gain**2 * 2 / np.pi * np.arcsin(2 * q * c / (1 + 2 * q))
 
-    q = brentq(lambda q: overlap(q, 1.0) + variance - q, 1e-6, 100, xtol=1e-14)
+    q = root(lambda q: overlap(q, 1.0) + variance - q, 1e-6, 100)
     found = mean_field_correlation(
         activation="erf", gain=gain, input_variance=variance, input_correlation=shared
     )
     if variance == 0:
         expected = 0.0
     else:
-        expected = brentq(
-            lambda c: overlap(q, c) + shared * variance - c * q, -1, 1 - 1e-4, xtol=1e-14
-        )
+        expected = root(lambda c: overlap(q, c) + shared * variance - c * q, -1, 1 - 1e-4)
     assert found.correlation == pytest.approx(expected, abs=1e-7)
     chi = gain**2 * 4 / np.pi / np.sqrt((1 + 2 * q) ** 2 - (2 * q * expected) ** 2)
     assert found.susceptibility == pytest.approx(chi, rel=1e-6)

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
 from ._gaussian_average import undifferentiated_average
-from ._mean_field import above_zero, check_weights, resting, scalars
+from ._mean_field import above_zero, check_weights, doubles, resting
 from ._slopes import Activation, slopes
 
 
@@ -65,7 +65,7 @@ def jacobian_moments(
         raise ValueError(f"expected an `order` of at least 1; got {order}.")
     check_weights(weights)
     with jax.enable_x64(True):
-        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        g, s2, b2 = doubles(gain, input_variance, bias_variance)
         q = resting(activation, g, s2, b2)
         moments = _slope_moments(activation, order, q)
         cumulants = np.asarray(g) ** (2 * np.arange(1, order + 1)) * np.asarray(moments)

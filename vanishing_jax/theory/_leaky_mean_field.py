@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 from .._types import Array
 from ._gaussian_average import panels
-from ._mean_field import scalars
+from ._mean_field import doubles
 from ._slopes import Activation, slopes
 
 _TERMS = 300  # of the expansion in Hermite polynomials
@@ -92,13 +92,13 @@ def leaky_mean_field(
     if not 0 < rate <= 1:
         raise ValueError(f"expected 0 < rate <= 1; got {rate}.")
     with jax.enable_x64(True):
-        scalars(gain, input_variance, bias_variance)  # checks them
+        g, s2, b2 = map(float, doubles(gain, input_variance, bias_variance))
         lags = max(100, round(60 / rate)) if num_lags is None else num_lags
-        covariance = _covariance(activation, rate, gain, input_variance, bias_variance, lags)
+        covariance = _covariance(activation, rate, g, s2, b2, lags)
         q = covariance[0]
         correlation = np.clip(covariance / q, -1, 1)
         overlaps = _overlaps(_hermite(activation, True, q), correlation)
-    exponent = _largest_exponent(rate, (rate * gain) ** 2 * overlaps)
+    exponent = _largest_exponent(rate, (rate * g) ** 2 * overlaps)
     return LeakyMeanField(float(q) if q > _SMALLEST else 0.0, correlation, exponent)
 
 
@@ -182,4 +182,5 @@ def _largest_exponent(a: float, drive: Float64[np.ndarray, " lag"]) -> float:
     if below is None:
         return -np.inf
     above = min(below + high / 200 * 1.001, high * 1.001)
-    return float(np.log(brentq(lowest, below, above, xtol=1e-14)))
+    root: float = brentq(lowest, below, above, xtol=1e-14)  # pyright: ignore
+    return float(np.log(root))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from .._types import Array, ArrayLike
 from ._gaussian_average import gaussian_average, undifferentiated_average
@@ -149,7 +150,7 @@ def mean_field_exponent(
         ```
     """
     with jax.enable_x64(True):
-        chi = at_rest(activation, *scalars(gain, input_variance, bias_variance))[1]
+        chi = at_rest(activation, *doubles(gain, input_variance, bias_variance))[1]
         return 0.5 * float(np.log(np.asarray(chi)))
 
 
@@ -183,7 +184,7 @@ def mean_field_mean_exponent(
     """
     ginibre = -0.5 if check_weights(weights) == "gaussian" else 0.0
     with jax.enable_x64(True):
-        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        g, s2, b2 = doubles(gain, input_variance, bias_variance)
         log_slope = _mean_log_slope(activation, resting(activation, g, s2, b2))
         return float(log_slope) + float(np.log(np.asarray(g))) + ginibre
 
@@ -209,13 +210,19 @@ def scalars(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, 
             raise ValueError(
                 f"expected a scalar `{name}`; got shape {jnp.shape(value)}. Use jax.vmap for many."
             )
-        if isinstance(value, jax.core.Tracer):
+        if isinstance(value, Tracer):
             continue
         if not (np.isfinite(value) and (value > 0 if name == "gain" else value >= 0)):
             sign = "positive" if name == "gain" else "non-negative"
             raise ValueError(f"expected a {sign}, finite `{name}`; got {value}.")
     g, s2, b2 = (jnp.asarray(value, dtype) for value in named.values())
     return g, s2, b2
+
+
+def doubles(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, Array, Array]:
+    """Return the three numbers in float64, whatever they come in; where x64 is enabled."""
+    numbers = (np.asarray(x, np.float64) for x in (gain, input_variance, bias_variance))
+    return scalars(*numbers)
 
 
 @ft.partial(jax.jit, static_argnums=0)

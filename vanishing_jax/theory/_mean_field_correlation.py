@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from .._types import Array, ArrayLike
 from ._gaussian_pair_average import gaussian_pair_average
-from ._mean_field import at_rest, scalars
+from ._mean_field import at_rest, doubles
 from ._slopes import Activation, slopes
 
 _CLOSEST = 1e-5  # a fixed point nearer to 1 is taken for 1
@@ -82,7 +82,7 @@ def mean_field_correlation(
     if not -1 <= input_correlation <= 1:
         raise ValueError(f"expected `input_correlation` from -1 to 1; got {input_correlation}.")
     with jax.enable_x64(True):
-        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        g, s2, b2 = doubles(gain, input_variance, bias_variance)
         q, chi, _ = at_rest(activation, g, s2, b2)
         if not (np.isfinite(q) and q > 0):
             return _result(np.nan, float(chi))
@@ -109,7 +109,7 @@ def _below_one(excess) -> float | None:
         if abs(value) < 1e-12:  # an odd function without shared inputs has 0 exactly
             return float(low)
         if value > 0:
-            return float(brentq(excess, low, high, xtol=1e-12))
+            return brentq(excess, low, high, xtol=1e-12)  # pyright: ignore
     return -1.0
 
 

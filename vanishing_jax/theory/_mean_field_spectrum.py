@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
 from ._gaussian_average import undifferentiated_average
-from ._mean_field import above_zero, check_weights, resting, scalars
+from ._mean_field import above_zero, check_weights, doubles, resting
 from ._slopes import Activation, slopes
 
 _LARGEST, _BISECTIONS = 1e4, 60  # of |ln mu|
@@ -79,7 +79,7 @@ def mean_field_spectrum(
     orthogonal = check_weights(weights) == "orthogonal"
     u = (n - np.arange(1, n + 1) + 0.5) / n
     with jax.enable_x64(True):
-        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        g, s2, b2 = doubles(gain, input_variance, bias_variance)
         q = resting(activation, g, s2, b2)
         log_mu = np.asarray(_log_mu(activation, jnp.asarray(1 - u), q))
         log_gain = np.log(np.asarray(g))

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from .._types import Array, ArrayLike
 from ._gaussian_average import undifferentiated_average
-from ._mean_field import above_zero, scalars
+from ._mean_field import above_zero, doubles
 from ._slopes import Activation, slopes
 
 
@@ -60,7 +60,7 @@ def mean_field_transient(
     if num_steps < 1:
         raise ValueError(f"expected `num_steps` of at least 1; got {num_steps}.")
     with jax.enable_x64(True):
-        g, s2, b2 = scalars(gain, input_variance, bias_variance)
+        g, s2, b2 = doubles(gain, input_variance, bias_variance)
         start = g**2 * jnp.asarray(state_variance, g.dtype) + s2 + b2
         variance, log_chi = _transient(activation, num_steps, g, s2 + b2, start)
         return MeanFieldTransient(np.asarray(variance), np.cumsum(np.asarray(log_chi)) / 2)

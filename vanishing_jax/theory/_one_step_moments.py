@@ -50,7 +50,8 @@ def residual_one_step_moment(
     >>> print(residual_one_step_moment(jnp.array([1.0, 0.5]), gain=1.0, scale=0.5))
     1.15625
     """
-    return skip**2 + scale**2 * gain**2 * _mean_square(slope)
+    through = jnp.square(jnp.asarray(scale)) * jnp.square(jnp.asarray(gain))
+    return jnp.square(jnp.asarray(skip)) + through * _mean_square(slope)
 
 
 def leaky_one_step_moment(
@@ -111,7 +112,7 @@ def minimal_rnn_one_step_moment(
         ```
     """
     u, h, x = _same_shape(update=update, state=state, new=new)
-    return _mean_square(u) + gain**2 * _mean_square(u * (1 - u) * (h - x))
+    return _mean_square(u) + jnp.square(jnp.asarray(gain)) * _mean_square(u * (1 - u) * (h - x))
 
 
 def gru_one_step_moment(
@@ -157,10 +158,10 @@ def gru_one_step_moment(
     0.3125
     """
     r, z, n, h = _same_shape(reset=reset, update=update, new=new, state=state)
-    carried = _mean_square(z) + update_gain**2 * _mean_square(z * (1 - z) * (h - n))
+    carried = _mean_square(z) + _mean_square(update_gain * z * (1 - z) * (h - n))
     outer, slope = (1 - z) * (1 - n**2), r * (1 - r)
     if inside is None:
-        through = new_gain**2 * (_mean_square(r) + reset_gain**2 * _mean_square(slope * h))
+        through = _mean_square(new_gain * r) + _mean_square(new_gain * reset_gain * slope * h)
         return carried + _mean_square(outer) * through
     (product,) = _same_shape(r.shape, inside=inside)
     square = (new_gain * r) ** 2 + (reset_gain * slope * product) ** 2
@@ -217,7 +218,7 @@ def lstm_one_step_moments(
         + (new_gain * i * (1 - g**2)) ** 2
     )
     return LSTMOneStepMoments(
-        hh=output_gain**2 * _mean_square(o * (1 - o) * read) + jnp.mean(through**2 * v),
+        hh=_mean_square(output_gain * o * (1 - o) * read) + jnp.mean(through**2 * v),
         hc=_mean_square(through * f),
         ch=jnp.mean(v),
         cc=_mean_square(f),
