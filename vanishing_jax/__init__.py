@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import training as training
     from ._chain import JacobianChain as JacobianChain
     from ._checks import NonFiniteError as NonFiniteError
+    from ._layers import linearize_layers as linearize_layers
     from ._linearize import linearize as linearize
     from ._rollout import Trajectory as Trajectory
     from ._rollout import rollout as rollout
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from .comparison import train as train
     from .diagnostics import Diagnosis as Diagnosis
     from .diagnostics import GradientProfile as GradientProfile
+    from .diagnostics import LayerDiagnosis as LayerDiagnosis
     from .diagnostics import diagnose as diagnose
+    from .diagnostics import diagnose_layers as diagnose_layers
     from .diagnostics import gradient_profile as gradient_profile
     from .spectra import LyapunovExponents as LyapunovExponents
     from .spectra import Spectrum as Spectrum
@@ -56,6 +59,7 @@ _HOME = {
     "FunctionCell": "cells",
     "GradientProfile": "diagnostics",
     "JacobianChain": "_chain",
+    "LayerDiagnosis": "diagnostics",
     "LyapunovExponents": "spectra",
     "NonFiniteError": "_checks",
     "Spectrum": "spectra",
@@ -64,8 +68,10 @@ _HOME = {
     "compare": "comparison",
     "comparison_table": "comparison",
     "diagnose": "diagnostics",
+    "diagnose_layers": "diagnostics",
     "gradient_profile": "diagnostics",
     "linearize": "_linearize",
+    "linearize_layers": "_layers",
     "log_singular_values": "spectra",
     "lyapunov_exponents": "spectra",
     "mitigation_table": "comparison",

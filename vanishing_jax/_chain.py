@@ -1,6 +1,6 @@
 """A chain of one-step Jacobians, stored or computed when asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -11,10 +11,13 @@ from jaxtyping import Float, Int
 
 from ._activations import stable_derivatives
 from ._rollout import Trajectory
-from ._scaling import normalized
+from ._scaling import normalized, unscaled
 from ._tree import StateLayout
 from ._types import Array, ArrayLike
+from ._widths import layers_text, stacked
 from .cells import AbstractCell
+
+Axis = Literal["time", "layer"]
 
 # Jacobians computed at once: enough to vectorize, small enough to stay in cache (the tangents of
 # every intermediate of the cell are alive at the same time).
@@ -76,25 +79,33 @@ class JacobianChain(eqx.Module):
 
     **Arguments:**
 
-    - `jacobians`: shape (time, state, state), floating.
+    - `jacobians`: shape (time, state, state), floating; or a list of J_1, ..., J_T, which may be
+      rectangular: J_t of shape (size of s_t, size of s_{t-1}), as of a feed-forward network. Those
+      are stored as square ones, padded by zeros; results leave the padding out.
     - `blocks`: named parts of the state with their sizes in order, e.g. `{"h": 64, "c": 64}`.
+    - `axis`: what a step is, `"time"` or `"layer"`; figures and texts say so.
+    - `widths`: the sizes of s_0, ..., s_T for Jacobians that are padded already.
     """
 
     _jacobians: Float[ArrayLike, "*batch time state state"] | None
     linearization: Linearization | None
     _blocks: tuple[tuple[str, int, int], ...] = eqx.field(static=True)
+    _widths: tuple[int, ...] | None = eqx.field(static=True)
+    axis: Axis = eqx.field(static=True)
 
     def __init__(
         self,
-        jacobians: ArrayLike | None = None,
+        jacobians: ArrayLike | Sequence | None = None,
         *,
         blocks: Mapping[str, int] | None = None,
         linearization: Linearization | None = None,
+        axis: Axis = "time",
+        widths: tuple[int, ...] | None = None,
     ):
         if jacobians is None and linearization is None:
             raise TypeError("expected jacobians of shape (time, state, state); got None.")
         if isinstance(jacobians, list | tuple):
-            jacobians = np.asarray(jacobians)
+            jacobians, widths = stacked(jacobians)
         if jacobians is not None:
             shape = jnp.shape(jacobians)
             if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
@@ -107,10 +118,11 @@ class JacobianChain(eqx.Module):
         self._jacobians = jacobians
         self.linearization = linearization
         self._blocks = _block_ranges(blocks, self.state_size)
+        self._widths, self.axis = widths, axis
 
     @property
     def state_size(self) -> int:
-        """Number n of real components of the state."""
+        """Number n of real components of the state; of the widest where they differ."""
         if self.linearization is not None:
             return self.linearization.layout.size
         assert self._jacobians is not None
@@ -135,7 +147,33 @@ class JacobianChain(eqx.Module):
             lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf,
             (self._jacobians, self.linearization),
         )
-        return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
+        return JacobianChain(
+            jacobians,
+            blocks=sizes,
+            linearization=linearization,
+            axis=self.axis,
+            widths=self._widths,
+        )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Sizes of the states s_0, ..., s_T: all `state_size`, except in a rectangular chain."""
+        return self._widths or (self.state_size,) * (self.num_steps + 1)
+
+    @property
+    def is_rectangular(self) -> bool:
+        """Whether the sizes of the states differ."""
+        return self._widths is not None
+
+    def bottleneck(self, s: int, t: int) -> int:
+        """Return the smallest width from s_s to s_t: no more singular values can be nonzero."""
+        return min(self._widths[s : t + 1]) if self._widths else self.state_size
+
+    def jacobian(self, t: int) -> Float[ArrayLike, "rows columns"]:
+        """Return J_t = ds_t/ds_{t-1} alone, t = 1..T, without padding."""
+        if not 1 <= t <= self.num_steps:
+            raise IndexError(f"expected t from 1 to {self.num_steps}; got {t}.")
+        return self.segment(t - 1, t)[0, : self.widths[t], : self.widths[t - 1]]
 
     @property
     def num_steps(self) -> int:
@@ -165,7 +203,7 @@ class JacobianChain(eqx.Module):
 
     @property
     def jacobians(self) -> Float[ArrayLike, "*batch time state state"]:
-        """All Jacobians, shape (time, state, state).
+        """All Jacobians, shape (time, state, state); rectangular ones padded by zeros.
 
         **Raises:** `MemoryError` for a streamed chain, with the size it would take.
         """
@@ -206,6 +244,14 @@ class JacobianChain(eqx.Module):
                 "Take one by chain[i]."
             )
 
+    def check_square(self, what: str) -> None:
+        """Raise ValueError where the sizes of the states differ."""
+        if self.is_rectangular:
+            raise ValueError(
+                f"expected states of one size for {what}; got sizes {self.widths}. Take "
+                "log_singular_values, or the part of the chain whose sizes are equal."
+            )
+
     def _step_bytes(self) -> int:
         return dense_bytes(1, self.state_size, self.dtype)
 
@@ -223,49 +269,56 @@ class JacobianChain(eqx.Module):
 
     def mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> Float[Array, "state"]:
+    ) -> Float[Array, "output"]:
         """Return J_t ... J_{s+1} v, pushed by jvp step by step; no Jacobian is formed.
 
         Scaled on the way, so that only the result itself can overflow or underflow; see
         `scaled_mv` for the result as mantissa and exponent.
         """
-        return _unscale(*self.scaled_mv(vector, window=window))
+        return unscaled(*self.scaled_mv(vector, window=window))
 
     def rmv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> Float[Array, "state"]:
+    ) -> Float[Array, "output"]:
         """Return (J_t ... J_{s+1})^T v, pulled back by vjp: what back-propagation does to v."""
-        return _unscale(*self.scaled_rmv(vector, window=window))
+        return unscaled(*self.scaled_rmv(vector, window=window))
 
     def scaled_mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+    ) -> tuple[Float[Array, "output"], Int[Array, ""]]:
         """Return (u, e) with J_t ... J_{s+1} v = u * 2**e, beyond the range of floats."""
         self.check_single("mv")
         s, t = resolve_window(window, self.num_steps)
-        return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), False)
+        return self._carried(vector, s, t, transpose=False)
 
     def scaled_rmv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> tuple[Float[Array, "state"], Int[Array, ""]]:
+    ) -> tuple[Float[Array, "output"], Int[Array, ""]]:
         """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
         self.check_single("rmv")
         s, t = resolve_window(window, self.num_steps)
-        return _push(self, self._vector(vector), jnp.asarray(s), jnp.asarray(t), True)
+        return self._carried(vector, s, t, transpose=True)
 
-    def _vector(self, vector):
+    def _carried(self, vector, s: int, t: int, *, transpose: bool):
+        start, end = (self.widths[i] for i in ((t, s) if transpose else (s, t)))
         vector = jnp.asarray(vector)
-        if vector.shape != (self.state_size,):
+        if vector.shape != (start,):
             raise ValueError(
-                f"expected a vector of shape ({self.state_size},); got {vector.shape}. Ravel a "
+                f"expected a vector of shape ({start},); got {vector.shape}. Ravel a "
                 "state in the order of chain.blocks, or use jax.vmap for several vectors."
             )
-        return vector.astype(jax.dtypes.canonicalize_dtype(self.dtype))
+        vector = vector.astype(jax.dtypes.canonicalize_dtype(self.dtype))
+        if self.is_rectangular:
+            vector = jnp.pad(vector, (0, self.state_size - start))
+        vector, exponent = _push(self, vector, jnp.asarray(s), jnp.asarray(t), transpose)
+        return vector[:end], exponent
 
     def __repr__(self) -> str:
+        batch = "" if self.batch_size is None else f"batch of {self.batch_size}, "
+        if self.axis == "layer":
+            return f"JacobianChain({batch}{layers_text(self.widths)}, {self.dtype})"
         kind = "dense" if self.is_dense else "streamed"
         names = ", ".join(f"{name}: {stop - start}" for name, start, stop in self._blocks)
-        batch = "" if self.batch_size is None else f"batch of {self.batch_size}, "
         return f"JacobianChain({batch}{self.num_steps} steps, {names}, {self.dtype}, {kind})"
 
 
@@ -327,12 +380,6 @@ def apply_jacobian(
     else:
         apply = jax.linearize(step, state)[1]
     return apply(block) if block.ndim == 1 else jax.vmap(apply, in_axes=1, out_axes=1)(block)
-
-
-def _unscale(vector, exponent):
-    # Two halves: 2**exponent alone may overflow where the result does not.
-    half = exponent // 2
-    return jnp.ldexp(jnp.ldexp(vector, half), exponent - half)
 
 
 def _block_ranges(blocks, size):

@@ -11,6 +11,7 @@ from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_at
 from ._checks import check_step
 from ._rollout import Trajectory
 from ._tree import state_layout
+from ._types import PyTree
 from .cells import as_cell
 
 MEMORY_LIMIT = 2 * 2**30
@@ -104,8 +105,8 @@ def linearize(
     return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
 
 
-def _in_float64(cell, trajectory, options) -> JacobianChain:
-    """Return the stored chain, computed with weights, states and inputs widened."""
+def widened(tree: PyTree) -> PyTree:
+    """Return the tree with floating leaves in float64; call under `jax.enable_x64(True)`."""
 
     def widen(leaf):
         if not eqx.is_inexact_array(leaf):
@@ -113,8 +114,13 @@ def _in_float64(cell, trajectory, options) -> JacobianChain:
         kind = np.complex128 if jnp.iscomplexobj(leaf) else np.float64
         return jnp.asarray(np.asarray(leaf).astype(kind))
 
+    return jax.tree.map(widen, tree)
+
+
+def _in_float64(cell, trajectory, options) -> JacobianChain:
+    """Return the stored chain, computed with weights, states and inputs widened."""
     with jax.enable_x64(True):
-        wide = linearize(*jax.tree.map(widen, (cell, trajectory)), **options)
+        wide = linearize(*widened((cell, trajectory)), **options)
         jacobians = np.asarray(wide.jacobians)
     # NumPy, because a float64 JAX array turns into float32 in the next operation outside.
     sizes = {name: part.stop - part.start for name, part in wide.blocks.items()}

@@ -27,3 +27,10 @@ def log_scaled(size: Float[Array, ""], exponent: Int[Array, ""]) -> Float[Array,
     logs = jnp.log(jnp.where(zero, 1, size))
     scale = exponent.astype(size.dtype) * jnp.asarray(np.log(2), size.dtype)
     return jnp.where(zero, -jnp.inf, logs + scale)
+
+
+def unscaled(array: Float[Array, "*shape"], exponent: Int[Array, ""]) -> Float[Array, "*shape"]:
+    """Return array * 2**exponent, which may overflow or underflow."""
+    # Two halves: 2**exponent alone may overflow where the result does not.
+    half = exponent // 2
+    return jnp.ldexp(jnp.ldexp(array, half), exponent - half)

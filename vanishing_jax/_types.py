@@ -8,6 +8,7 @@
 | `state` | components n of the whole carried state as one real vector (an LSTM's (h, c): n = 2H) |
 | `input` | components of one step's input |
 | `hidden` | units H of one layer |
+| `output` | components of an activation that a layer gives |
 | `direction` | the k directions of a partial spectrum |
 | `vector`, `pair` | k covariant vectors; neighboring two of them |
 | `record` | moments at which something was recorded: lags, windows, training steps |

@@ -3,6 +3,7 @@
 from ._activation_history import ActivationHistory as ActivationHistory
 from ._activation_history import activation_history as activation_history
 from ._diagnose import diagnose as diagnose
+from ._diagnose_layers import diagnose_layers as diagnose_layers
 from ._diagnosis import Diagnosis as Diagnosis
 from ._diagnosis import Effect as Effect
 from ._eigenvalues import StepEigenvalues as StepEigenvalues
@@ -11,3 +12,5 @@ from ._gradient_profile import GradientProfile as GradientProfile
 from ._gradient_profile import gradient_profile as gradient_profile
 from ._influence import InfluenceMap as InfluenceMap
 from ._influence import influence_map as influence_map
+from ._layer_diagnosis import LayerDiagnosis as LayerDiagnosis
+from ._layer_profile import layer_gradient_profile as layer_gradient_profile

@@ -40,6 +40,7 @@ def step_eigenvalues(chain: JacobianChain, *, points: int = 5) -> StepEigenvalue
 
     **Cost:** `points` eigendecompositions, O(n^3) each, in float64 by NumPy.
     """
+    chain.check_square("eigenvalues")
     times = np.unique(np.linspace(1, chain.num_steps, points).round().astype(int))
     values = [
         np.linalg.eigvals(np.asarray(chain.segment(int(t) - 1, int(t)))[0].astype(np.float64))

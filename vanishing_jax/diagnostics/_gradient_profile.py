@@ -27,18 +27,21 @@ class GradientProfile(eqx.Module):
       shape (time+1,); -inf where the gradient is exactly zero.
     - `log_parameter_norm`: log of the norm of step t's own contribution to dL/dtheta, t = 1..T,
       shape (time,): the contributions sum to the gradient of the cell's parameters.
+    - `axis`: what t counts, `"time"` steps or a `"layer"`, each with parameters of its own.
     """
 
     log_norm: Float[ArrayLike, "*batch moment"]
     log_parameter_norm: Float[ArrayLike, "*batch time"]
+    axis: str = eqx.field(static=True, default="time")
 
     def __repr__(self) -> str:
         if isinstance(self.log_norm, Tracer) or self.log_norm.ndim != 1:
             return f"GradientProfile(log_norm={self.log_norm.shape})"
         first, last = float(self.log_norm[0]), float(self.log_norm[-1])
+        steps, s, T = ("layers", "x", "L") if self.axis == "layer" else ("steps", "s", "T")
         return (
-            f"GradientProfile({len(self.log_norm) - 1} steps: log ||dL/ds_0|| = {first:.6g}, "
-            f"log ||dL/ds_T|| = {last:.6g})"
+            f"GradientProfile({len(self.log_norm) - 1} {steps}: log ||dL/d{s}_0|| = {first:.6g}, "
+            f"log ||dL/d{s}_{T}|| = {last:.6g})"
         )
 
 

@@ -16,10 +16,12 @@ class InfluenceMap(eqx.Module):
     - `times`: grid of times from 0 to T, ascending, shape (record,).
     - `log_norm`: entry [i, j] for t = times[i], s = times[j] <= t; 0 on the diagonal, -inf for an
       exactly zero product, NaN above the diagonal; shape (record, record).
+    - `axis`: what the times count, `"time"` steps or a `"layer"`.
     """
 
     times: Int[np.ndarray, "record"]
     log_norm: Float[np.ndarray, "record record"]
+    axis: str = eqx.field(static=True, default="time")
 
     def __repr__(self) -> str:
         end = self.log_norm[-1, 0]
@@ -58,7 +60,7 @@ def influence_map(chain: JacobianChain, *, points: int = 33) -> InfluenceMap:
             for i in range(j + 1, len(pieces)):
                 product = _multiply(pieces[i], product)
                 log_norm[i + 1, j] = _log_norm(*product)
-    return InfluenceMap(times, log_norm)
+    return InfluenceMap(times, log_norm, chain.axis)
 
 
 def _piece(chain, s, t):

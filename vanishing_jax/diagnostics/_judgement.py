@@ -19,19 +19,23 @@ _FEW_ZEROS = 0.05
 _LOG_GONE = math.log(GONE)
 
 
-def verdict(base: GradientRate, reach: int) -> tuple[Verdict, str]:
+def verdict(
+    base: GradientRate, reach: int, *, unit: str = "step", samples: str = "sequences"
+) -> tuple[Verdict, str]:
     """Return the verdict and one sentence of why, for gradients carried back over `reach` steps."""
     if reach < _MIN_STEPS:
-        steps = "one step" if reach == 1 else f"{reach} steps"
+        steps = f"one {unit}" if reach == 1 else f"{reach} {unit}s"
         return "inconclusive", (
             f"the gradient travels over {steps} only; a rate needs at least {_MIN_STEPS}."
         )
-    zero = f"the gradient is exactly 0 at the first step in {base.zero_share:.0%} of the sequences"
+    zero = (
+        f"the gradient is exactly 0 at the first {unit} in {base.zero_share:.0%} of the {samples}"
+    )
     if math.isinf(base.rate):
-        return "vanishing", f"{zero}; below 1e-3 of its start after {base.horizon:.0f} steps."
+        return "vanishing", f"{zero}; below 1e-3 of its start after {base.horizon:.0f} {unit}s."
     if not math.isfinite(base.rate_error):
-        return "inconclusive", "too little data for an interval; pass at least four sequences."
-    found, reason = _from_interval(base, reach)
+        return "inconclusive", f"too little data for an interval; pass at least four {samples}."
+    found, reason = _from_interval(base, reach, f"{unit}s", samples)
     if base.zero_share > _FEW_ZEROS and found != "vanishing":
         return "inconclusive", f"{zero}; in the others {reason}"
     if base.zero_share > 0:
@@ -39,27 +43,26 @@ def verdict(base: GradientRate, reach: int) -> tuple[Verdict, str]:
     return found, reason
 
 
-def _from_interval(base, reach):
+def _from_interval(base, reach, steps, samples):
     """Return the verdict that the growth over the whole sequence and its interval give."""
     low = (base.rate - base.rate_error) * reach
     high = (base.rate + base.rate_error) * reach
-    change = (
-        f"the gradient changes by a factor of {scientific(base.rate * reach)} over {reach} steps"
-    )
+    factor = scientific(base.rate * reach)
+    change = f"the gradient changes by a factor of {factor} over {reach} {steps}"
     inside = not base.horizon_is_extrapolated and base.horizon < reach
     if high < _LOG_GONE:
         return (
             "vanishing",
-            f"{change}; it is below 1e-3 of its start after {base.horizon:.0f} steps.",
+            f"{change}; it is below 1e-3 of its start after {base.horizon:.0f} {steps}.",
         )
     if low > _LOG_GONE and inside:
-        return "inconclusive", f"{change}, but dips below 1e-3 at {base.horizon:.0f} steps back."
+        return "inconclusive", f"{change}, but dips below 1e-3 at {base.horizon:.0f} {steps} back."
     if low > -_LOG_GONE:
         return "exploding", f"{change}."
     if low > _LOG_GONE and high < -_LOG_GONE:
         return "healthy", f"{change}, within a factor of 1e3."
     return "inconclusive", (
-        f"{change}, but the interval of the rate crosses the factor 1e3; pass more sequences."
+        f"{change}, but the interval of the rate crosses the factor 1e3; pass more {samples}."
     )
 
 

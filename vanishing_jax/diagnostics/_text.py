@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from .._widths import layers_text
 from ._diagnosis import Diagnosis, Effect
 
 # Causes and recommendations printed; all of them are in the result.
@@ -19,13 +21,13 @@ def diagnosis_text(d: Diagnosis) -> str:
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
 
 
-def horizon_text(horizon: float, extrapolated: bool, num_steps: int) -> str:
+def horizon_text(horizon: float, extrapolated: bool, num_steps: int, steps: str = "steps") -> str:
     """Return a horizon in words: `14 steps`, `about 210 steps (extrapolated ...)`, `none`."""
     if math.isinf(horizon):
-        return f"none within {num_steps} steps"
+        return f"none within {num_steps} {steps}"
     if extrapolated:
-        return f"about {horizon:.0f} steps (extrapolated from {num_steps})"
-    return f"{horizon:.0f} steps"
+        return f"about {horizon:.0f} {steps} (extrapolated from {num_steps})"
+    return f"{horizon:.0f} {steps}"
 
 
 def rate_text(rate: float, error: float) -> str:
@@ -67,7 +69,7 @@ def _activations(d) -> Iterator[tuple[str, str]]:
         yield name, f"mean {np.mean(mean):.2f}, {share}"
 
 
-def _why(d) -> Iterator[tuple[str, str]]:
+def _why(d, steps: str = "steps") -> Iterator[tuple[str, str]]:
     if d.verdict not in ("vanishing", "exploding"):
         return
     for label, effect in _labelled("causes", d.causes):
@@ -79,7 +81,8 @@ def _why(d) -> Iterator[tuple[str, str]]:
     for label, effect in _labelled("try", d.recommendations):
         text = "nothing that was measured here helps"
         if effect is not None:
-            horizon = horizon_text(effect.horizon, effect.horizon_is_extrapolated, d.num_steps)
+            reach = effect.horizon, effect.horizon_is_extrapolated
+            horizon = horizon_text(*reach, d.num_steps, steps)
             rate = rate_text(effect.rate, effect.rate_error)
             text = f"{effect.name}: rate {rate}, horizon {horizon}"
         yield label, text
@@ -89,3 +92,34 @@ def _labelled(label: str, effects: list[Effect]) -> list[tuple[str, Effect | Non
     if not effects:
         return [(label, None)]
     return [(label if i == 0 else "", effect) for i, effect in enumerate(effects[:_MOST])]
+
+
+def layer_diagnosis_text(d: Any) -> str:
+    """Return the diagnosis of a network of layers as a few labelled lines."""
+    rows = [*_measured_layers(d), *_directions(d), *_why(d, "layers")]
+    width = max(len(label) for label, _ in rows)
+    lines = [f"  {label:<{width}}  {text}" for label, text in rows]
+    return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
+
+
+def _measured_layers(d) -> Iterator[tuple[str, str]]:
+    samples = "one sample" if d.num_samples == 1 else f"{d.num_samples} samples"
+    yield "data", f"{samples} through {layers_text(d.widths)}"
+    yield "gradient", f"{d.gradient_source}, carried back from the output"
+    interval = " nats/layer (95 % interval)" if math.isfinite(d.rate) else ""
+    yield "rate", rate_text(d.rate, d.rate_error) + interval
+    if d.zero_share > 0:
+        yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the samples"
+    horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps, "layers")
+    yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
+    lowest, highest = d.log_growth.argmin(), d.log_growth.argmax()
+    yield (
+        "by layer",
+        (
+            f"least passes layer {lowest + 1} ({d.log_growth[lowest]:+.3f} nats), most layer "
+            f"{highest + 1} ({d.log_growth[highest]:+.3f})"
+        ),
+    )
+    for what, why in d.skipped.items():
+        if what == "spectra":
+            yield what, why

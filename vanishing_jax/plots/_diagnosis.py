@@ -3,10 +3,12 @@
 from typing import Any
 
 from ._activations import plot_saturation
+from ._axis import words_of
 from ._effects import plot_effects
+from ._gradient_profile import plot_gradient_profile
 from ._influence import plot_influence
 from ._spectrum import plot_spectrum
-from ._style import VERDICT_COLORS, Figure, horizon_text, rate_text
+from ._style import VERDICT_COLORS, Figure, horizon_text, rate_text, write_on_axes
 from ._transport import plot_transport
 
 
@@ -15,11 +17,12 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
 
     Read it from the upper left: how far the gradient reaches, how many directions it keeps, which
     steps cut it, and what the interventions change (the saturation of the units when none was
-    measured). The verdict with its numbers is the title.
+    measured). The verdict with its numbers is the title. Where activations are too wide for spectra
+    (a network of layers), the gradient profile and a note take their place.
 
     **Arguments:**
 
-    - `diagnosis`: a `Diagnosis`.
+    - `diagnosis`: a `Diagnosis` or a `LayerDiagnosis`.
     - `figure`: an empty figure to draw on; None makes one.
 
     **Returns:** the figure, of 2 x 2 panels.
@@ -28,19 +31,26 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
         import matplotlib.pyplot as plt
 
         figure = plt.figure(figsize=(11.5, 8.6), layout="constrained")
+    unit = words_of(diagnosis).unit
     # One subfigure per panel: in a common grid, one panel's colorbar narrows the other's axes.
     panels = figure.subfigures(2, 2, wspace=0.04, hspace=0.05)
     plot_transport(diagnosis, ax=panels[0, 0].subplots())
-    plot_spectrum(diagnosis.spectrum, ax=panels[0, 1].subplots())
-    plot_influence(diagnosis.influence, ax=panels[1, 0].subplots())
-    if diagnosis.effects:
+    if diagnosis.spectrum is None:
+        plot_gradient_profile(diagnosis.profile, ax=panels[0, 1].subplots())
+        ax = panels[1, 0].subplots()
+        write_on_axes(ax, "no spectra: activations too wide")
+        ax.set_axis_off()
+    else:
+        plot_spectrum(diagnosis.spectrum, ax=panels[0, 1].subplots())
+        plot_influence(diagnosis.influence, ax=panels[1, 0].subplots())
+    if diagnosis.effects or unit == "layer":
         plot_effects(diagnosis, ax=panels[1, 1].subplots())
     else:
         plot_saturation(diagnosis.activations, ax=panels[1, 1].subplots())
     figure.suptitle(
         f"{diagnosis.verdict.upper()}:  rate {rate_text(diagnosis.rate, diagnosis.rate_error)} "
-        f"nats per step,  horizon "
-        f"{horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)}",
+        f"nats per {unit},  horizon "
+        f"{horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated, unit)}",
         color=VERDICT_COLORS.get(diagnosis.verdict, "#000000"),
         fontsize="x-large",
         fontweight="bold",

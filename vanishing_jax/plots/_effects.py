@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of
 from ._style import (
     COLORS,
     GRAY,
@@ -69,13 +70,13 @@ def plot_effects(
     finish(
         ax,
         title="Rate after each intervention",
-        xlabel="rate (nats per step)",
+        xlabel=f"rate (nats per {words_of(diagnosis).unit})",
         ylabel="",
         notes=notes + count_notes(int(np.isneginf(rates).sum()), count_undefined(rates)),
         note_width=44,
     )
     if effects:
-        _write_beside(ax, -0.85, "horizon (steps)")
+        _write_beside(ax, -0.85, f"horizon ({words_of(diagnosis).units})")
     ax.locator_params(axis="x", nbins=6)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import Words, words_of_all
 from ._style import (
     Axes,
     add_legend,
@@ -40,17 +41,19 @@ def plot_gradient_profile(profile: Any, *, ax: Any = None, **line_kwargs: Any) -
     **Returns:** the axes. The y coordinate is log10 of the norm, labeled by powers of ten.
     """
     ax = new_axes(ax)
-    lines = []
-    for index, (label, one) in enumerate(as_labeled(profile).items()):
+    lines, labeled = [], as_labeled(profile)
+    words = words_of_all(labeled.values())
+    share = f"parameter gradient of {words.unit} ${words.index}$ alone"
+    for index, (label, one) in enumerate(labeled.items()):
         if one is not None:  # a diagnosis without a loss has no profile
-            lines += _lines_of(index, plain(label), one, line_kwargs)
+            lines += _lines_of(index, plain(label), one, words, share, line_kwargs)
     notes = draw_log_lines(ax, lines)
     if isinstance(profile, Mapping) and lines:
-        notes = ["dotted: parameter gradient of step $t$ alone", *notes]
+        notes = [f"dotted: {share}", *notes]
     finish(
         ax,
-        title="Gradient of the loss at each step",
-        xlabel="time $t$ (steps)",
+        title=f"Gradient of the loss at each {words.unit}",
+        xlabel=words.axis,
         ylabel="gradient norm (units of the loss)",
         notes=notes,
     )
@@ -61,16 +64,19 @@ def plot_gradient_profile(profile: Any, *, ax: Any = None, **line_kwargs: Any) -
     return ax
 
 
-def _lines_of(index: int, name: str, profile: Any, line_kwargs: dict[str, Any]) -> list:
+def _lines_of(
+    index: int, name: str, profile: Any, words: Words, share: str, line_kwargs: dict[str, Any]
+) -> list:
     """Return the lines of both norms against t; one per sequence and their mean for a batch."""
     states, shares = to_log10(profile.log_norm), to_log10(profile.log_parameter_norm)
-    own = r"state gradient $\|\partial L/\partial s_t\|$"
+    what = "state" if words.unit == "step" else "activation"
+    own = rf"{what} gradient $\|\partial L/\partial {words.state}_{words.index}\|$"
     thick = line_options(index, line_kwargs, label=name or own, zorder=4)
     thin = {
         "color": thick["color"] if name else line_options(1, {})["color"],
         "linestyle": ":" if name else "--",
         "linewidth": 1.1,
-        "label": "" if name else "parameter gradient of step $t$ alone",
+        "label": "" if name else share,
     }
     num_steps = shares.shape[-1]
     return [

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of
 from ._style import (
     SIGNED,
     Axes,
@@ -38,7 +39,8 @@ def plot_influence(influence: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Axe
     """
     from matplotlib.colors import CenteredNorm
 
-    ax = new_axes(ax, (5.2, 4.3))
+    ax, words = new_axes(ax, (5.2, 4.3)), words_of(influence)
+    state = "state" if words.unit == "step" else "activation"
     values = to_log10(influence.log_norm)
     known = np.tri(*values.shape, dtype=bool)
     finite = values[known & np.isfinite(values)]
@@ -54,14 +56,15 @@ def plot_influence(influence: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Axe
         _paint(ax, edges, edges, zeros, _ZERO_COLOR)
         _paint(ax, edges, edges, undefined, _UNDEFINED_COLOR)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
-        bar.set_label(r"$\log_{10}\,\|\partial s_t/\partial s_s\|$", fontsize="small")
+        ratio = rf"\partial {words.state}_t/\partial {words.state}_s"
+        bar.set_label(rf"$\log_{{10}}\,\|{ratio}\|$", fontsize="small")
         bar.ax.tick_params(labelsize="small")
     ax.invert_yaxis()  # time runs down the rows, as in the matrix itself
     finish(
         ax,
-        title="Influence of earlier states",
-        xlabel="earlier state $s$ (step)",
-        ylabel="later state $t$ (step)",
+        title=f"Influence of earlier {state}s",
+        xlabel=f"earlier {state} $s$ ({words.unit})",
+        ylabel=f"later {state} $t$ ({words.unit})",
         notes=notes,
     )
     integer_ticks(ax, "x")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of
 from ._style import (
     GRAY,
     Axes,
@@ -49,12 +50,13 @@ def plot_lyapunov(lyapunov: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     reference_line(ax, 0.0, linestyle="-")
     zeros = floor_zeros(ax, index, values, floor_of(values), options["color"])
     write_if_nothing(ax, values)
-    steps = "1 step" if lyapunov.num_steps == 1 else f"{lyapunov.num_steps} steps"
+    words = words_of(lyapunov)
+    steps = f"1 {words.unit}" if lyapunov.num_steps == 1 else f"{lyapunov.num_steps} {words.units}"
     finish(
         ax,
         title=f"Lyapunov exponents over {steps}",
         xlabel="index $i$ (descending)",
-        ylabel=r"exponent $\lambda_i$ (nats per step)",
+        ylabel=rf"exponent $\lambda_i$ (nats per {words.unit})",
         notes=count_notes(zeros, count_undefined(values)),
     )
     integer_ticks(ax)

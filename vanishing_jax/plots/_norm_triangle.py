@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of
 from ._influence import _UNDEFINED_COLOR, _UPPER_TRIANGLE, _ZERO_COLOR, _paint
 from ._style import (
     HORIZON_LEVEL,
@@ -41,7 +42,7 @@ def plot_norm_triangle(result: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Ax
     """
     from matplotlib.colors import CenteredNorm
 
-    ax = new_axes(ax, (5.4, 4.5))
+    ax, words = new_axes(ax, (5.4, 4.5)), words_of(result)
     values, errors = to_log10(result.log_norm), to_log10(result.error)
     known = np.tri(*values.shape, dtype=bool)
     shown = known & np.isfinite(values)
@@ -59,14 +60,15 @@ def plot_norm_triangle(result: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Ax
         _paint(ax, edges, edges, undefined, _UNDEFINED_COLOR)
         notes += _draw_horizon(ax, result.times, values, known)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
-        bar.set_label(r"$\log_{10}\,\|\partial s_t/\partial s_s\|_2$ (decades)", fontsize="small")
+        ratio = rf"\partial {words.state}_t/\partial {words.state}_s"
+        bar.set_label(rf"$\log_{{10}}\,\|{ratio}\|_2$ (decades)", fontsize="small")
         bar.ax.tick_params(labelsize="small")
     ax.set_aspect("equal")
     finish(
         ax,
-        title="Spectral norm from each step to each later one",
-        xlabel="from step $s$",
-        ylabel="to step $t$",
+        title=f"Spectral norm from each {words.unit} to each later one",
+        xlabel=f"from {words.unit} $s$",
+        ylabel=f"to {words.unit} $t$",
         notes=notes,
         note_width=58,
     )

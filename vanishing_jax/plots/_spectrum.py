@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of
 from ._style import (
     COLORS,
     GRAY,
@@ -48,7 +49,7 @@ def plot_spectrum(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     """
     ax = new_axes(ax)
     if np.ndim(spectrum.log_singular_values) == 1:
-        notes, title = _draw_single(ax, spectrum, line_kwargs), _window_title(spectrum.windows)
+        notes, title = _draw_single(ax, spectrum, line_kwargs), _window_title(spectrum)
         xlabel = "index $i$ (descending)"
     else:
         notes, xlabel = _draw_fan(ax, spectrum, line_kwargs)
@@ -117,9 +118,10 @@ def _draw_fan(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> tuple[lis
     from matplotlib.ticker import MaxNLocator
 
     x, values = _records(spectrum)
-    xlabel = "lag $t - s$ (steps)"
+    words = words_of(spectrum)
+    xlabel = f"lag $t - s$ ({words.units})"
     if len(x) > 1 and np.all(x == x[0]):  # windows of one length, sliding over the sequence
-        x, xlabel = np.asarray(spectrum.windows)[:, 1], f"end $t$ of the {x[0]}-step window (steps)"
+        x, xlabel = np.asarray(spectrum.windows)[:, 1], _sliding_label(int(x[0]), words)
     num_values = values.shape[1]
     cmap = colormaps[SEQUENTIAL]
     norm = BoundaryNorm(cell_edges(np.arange(1, max(num_values, 2) + 1)), cmap.N)
@@ -159,9 +161,14 @@ def _draw_single(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> list[s
     return notes
 
 
-def _window_title(windows: Any) -> str:
-    start, end = np.ravel(np.asarray(windows))
-    return rf"Singular values of $\partial s_{{{end}}}/\partial s_{{{start}}}$"
+def _sliding_label(length: int, words: Any) -> str:
+    return f"end $t$ of the {length}-{words.unit} window ({words.units})"
+
+
+def _window_title(spectrum: Any) -> str:
+    start, end = np.ravel(np.asarray(spectrum.windows))
+    s = words_of(spectrum).state
+    return rf"Singular values of $\partial {s}_{{{end}}}/\partial {s}_{{{start}}}$"
 
 
 def _error_note(spectrum: Any) -> list[str]:

@@ -286,12 +286,12 @@ def cell_edges(centers: Any) -> np.ndarray:
     return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]
 
 
-def horizon_text(horizon: Number, is_extrapolated: bool = False) -> str:
+def horizon_text(horizon: Number, is_extrapolated: bool = False, unit: str = "step") -> str:
     """Return a horizon as words: "14 steps", "about 210 steps (extrapolated)", "never"."""
     if not np.isfinite(horizon):
         return short_horizon(horizon)
     number = short_horizon(horizon)
-    steps = "step" if number == "1" else "steps"
+    steps = unit if number == "1" else f"{unit}s"
     return f"about {number} {steps} (extrapolated)" if is_extrapolated else f"{number} {steps}"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axis import words_of, words_of_all
 from ._style import (
     GRAY,
     HORIZON_LEVEL,
@@ -44,6 +45,7 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
     """
     ax = new_axes(ax)
     labeled = as_labeled(diagnosis)
+    words = words_of_all(labeled.values())
     lines: list = []
     for index, (label, one) in enumerate(labeled.items()):
         lines += _lines_of(index, plain(label), one, line_kwargs)
@@ -58,8 +60,8 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
         notes = ["dashed: horizon of that color, at 0.001 (dotted)", *notes]
     finish(
         ax,
-        title="Gradient carried back through time",
-        xlabel="lag $t - s$ (steps)",
+        title=f"Gradient carried {words.through}",
+        xlabel=f"lag $t - s$ ({words.units})",
         ylabel="gradient relative to lag 0",
         notes=notes,
     )
@@ -80,9 +82,16 @@ def _lines_of(index: int, name: str, diagnosis: Any, line_kwargs: dict[str, Any]
     lags = np.asarray(diagnosis.lags)
     log10 = to_log10(diagnosis.log_transport).reshape(-1, lags.size)
     partial = ", where not exactly 0" if np.isneginf(log10).any() else ""
-    own = "one sequence" if len(log10) == 1 else f"{_mean_of(log10)} sequences{partial}"
+    one, many = _samples(diagnosis)
+    own = one if len(log10) == 1 else f"{_mean_of(log10)} {many}{partial}"
     options = line_options(index, line_kwargs, linewidth=2.2, zorder=4, label=name or own)
-    return sequence_lines(lags, log10, options, None if name else "one sequence")
+    return sequence_lines(lags, log10, options, None if name else one)
+
+
+def _samples(diagnosis: Any) -> tuple[str, str]:
+    if words_of(diagnosis).unit == "step":
+        return "one sequence", "sequences"
+    return "one sample", "samples"
 
 
 def _mean_of(log10: np.ndarray) -> str:
@@ -107,7 +116,8 @@ def _mark_horizon(ax: Axes, index: int, diagnosis: Any) -> None:
 
 
 def _own_notes(diagnosis: Any) -> list[str]:
-    text = horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)
+    unit = words_of(diagnosis).unit
+    text = horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated, unit)
     notes = [f"horizon (at 0.001, dotted): {text}"]
     return [*notes, zero_share_text(diagnosis.zero_share)] if diagnosis.zero_share > 0 else notes
 

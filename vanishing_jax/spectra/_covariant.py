@@ -157,6 +157,7 @@ def covariant_lyapunov_vectors(
 
 def _checked(chain, s, t, k, transient, memory_limit) -> int:
     """Return k after checking every argument, and the memory needed."""
+    chain.check_square("covariant Lyapunov vectors")
     n = chain.state_size
     if chain.is_dense and isinstance(chain.jacobians, Tracer):
         raise TypeError(

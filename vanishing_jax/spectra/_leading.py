@@ -141,6 +141,7 @@ def trailing_singular_values(
     (array([-10.217, -13.863]), True)
     """
     window = _check(chain, k, window, oversample, tolerance, max_passes)
+    chain.check_square("trailing singular values")
     for name, value in (("solver_blocks", solver_blocks), ("solver_restarts", solver_restarts)):
         if value < 1:
             raise ValueError(f"expected {name} >= 1; got {value}.")
@@ -175,7 +176,8 @@ def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, in
             "converge and run outside jit and vmap."
         )
     chain.check_single("partial spectra")
-    n = chain.state_size
+    s, t = resolve_window(window, chain.num_steps)
+    n = chain.bottleneck(s, t)
     if not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     if oversample < 0:
@@ -184,7 +186,7 @@ def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, in
         raise ValueError(f"expected a tolerance > 0; got {tolerance}.")
     if max_passes < 2:
         raise ValueError(f"expected max_passes >= 2, forward and back; got {max_passes}.")
-    return resolve_window(window, chain.num_steps)
+    return s, t
 
 
 def _iterate(chain, k, window, oversample, tolerance, max_passes, key, solver):
@@ -240,14 +242,15 @@ def _result(chain, window, outcome, which, status, dtype, tolerance) -> PartialS
     logs, left, right = outcome.triplets
     largest = np.argmax(np.abs(right), axis=0)
     sign = np.where(np.take_along_axis(right, largest[None], axis=0) < 0, -1.0, 1.0)
+    start, end = (chain.widths[moment] for moment in window)
     known = ~np.isnan(logs)
     error = np.where(known, outcome.iteration_error + outcome.rounding_error, np.inf)
     return PartialSpectrum(
         log_singular_values=logs,
         error_bound=error,
         rounding_error=np.where(known, outcome.rounding_error, np.inf),
-        right_vectors=right * sign,
-        left_vectors=left * sign,
+        right_vectors=(right * sign)[:start],
+        left_vectors=(left * sign)[:end],
         vector_error=np.where(known, outcome.vector_error, 1.0),
         windows=np.asarray(window, np.int64),
         which=which,

@@ -40,6 +40,7 @@ class Spectrum(eqx.Module):
     - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
     - `tolerance`: what the caller asked for, or None.
+    - `axis`: what a lag counts, `"time"` steps or a `"layer"`.
     """
 
     log_singular_values: Float[np.ndarray, "*shape state"]
@@ -50,6 +51,7 @@ class Spectrum(eqx.Module):
     dtype: str
     arithmetic_dtype: str
     tolerance: float | None
+    axis: str = eqx.field(static=True, default="time")
 
     @property
     def lags(self) -> Int[np.ndarray, "*record"]:
@@ -120,7 +122,9 @@ def log_singular_values(
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
 
-    **Returns:** a `Spectrum` holding NumPy arrays.
+    **Returns:** a `Spectrum` holding NumPy arrays. Of a rectangular chain there are as many values
+    as the narrowest state of the window has components (of several windows: the least narrow; -inf
+    beyond a narrower one), all others being zero.
 
     **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a
     bad window, lag or k, and for a checkpoint that is damaged or belongs to another computation;
@@ -165,10 +169,14 @@ def log_singular_values(
     s, t = resolve_window(window, chain.num_steps)
     if direction not in ("forward", "backward"):
         raise ValueError(f"expected direction 'forward' or 'backward'; got {direction!r}.")
-    n = chain.state_size
+    record_lags = _record_lags(t - s, every, lags)
+    starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
+    windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
+    # What lies beyond the narrowest state of a window is zero by construction, and left out.
+    counts = np.array([chain.bottleneck(*window) for window in windows.tolist()])
+    n = int(counts.max())
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
-    record_lags = _record_lags(t - s, every, lags)
     found = _walk_within(
         tolerance,
         allowed_growth(tolerance, t - s),
@@ -186,19 +194,19 @@ def log_singular_values(
         ),
         lambda found: bound_of_single_steps(found.rounding, record_lags, chain.dtype),
     )
-    starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
-    windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
+    beyond = np.arange(chain.state_size) >= counts[:, None]
     single = every is None and lags is None
-    record = (..., 0, slice(k)) if single else (..., slice(None), slice(k))
+    record = (..., 0, slice(k or n)) if single else (..., slice(None), slice(k or n))
     return Spectrum(
-        found.logs[record],
-        found.bounds[record],
-        found.rounding[record],
+        np.where(beyond, -np.inf, found.logs)[record],
+        np.where(beyond, 0.0, found.bounds)[record],
+        np.where(beyond, 0.0, found.rounding)[record],
         windows[0] if single else windows,
         direction,
         str(chain.dtype),
         "float64",
         tolerance,
+        chain.axis,
     )
 
 

@@ -45,11 +45,17 @@ class LyapunovExponents(eqx.Module):
     _chain: JacobianChain
 
     @property
+    def axis(self) -> str:
+        """What a step is: `"time"` or `"layer"`."""
+        return self._chain.axis
+
+    @property
     def sum_rule_residual(self) -> float:
         """|sum of all exponents - mean log|det J_t||, 0 in exact arithmetic.
 
-        NaN where some J_t is singular. An independent check of the walk, one LU factorization of
-        every Jacobian: computed when it is asked for, for it takes as long as the walk itself.
+        NaN where some J_t is singular, or rectangular. An independent check of the walk, one LU
+        factorization of every Jacobian: computed when it is asked for, for it takes as long as the
+        walk itself.
         """
         if not np.isfinite(self._sum_of_all):
             return float("nan")
@@ -99,7 +105,8 @@ def lyapunov_exponents(
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
 
-    **Returns:** `LyapunovExponents`; natural log per step, descending.
+    **Returns:** `LyapunovExponents`; natural log per step, descending. Of a rectangular chain as
+    many as its narrowest state has components: further directions end there.
 
     **Raises:** `ValueError` for an empty chain, a bad k, or a checkpoint that is damaged or belongs
     to another computation; `TypeError` for a batch; `NonFiniteError` for a NaN Jacobian.
@@ -128,7 +135,7 @@ def lyapunov_exponents(
         Engelken, R., Wolf, F. and Abbott, L. F. (2023). Lyapunov spectra of chaotic recurrent
         neural networks. Phys. Rev. Research 5, 043044.
     """
-    steps, n = chain.num_steps, chain.state_size
+    steps, n = chain.num_steps, chain.bottleneck(0, chain.num_steps)
     chain.check_single("lyapunov_exponents")
     if steps == 0:
         raise ValueError("expected a chain with at least one step; got an empty one.")
@@ -151,7 +158,7 @@ def lyapunov_exponents(
     )
     growth = found.logs
     bound, rates = found.bounds[-1] / steps, growth[-1] / steps
-    order = np.argsort(-rates, kind="stable")[:k]
+    order = np.argsort(-rates, kind="stable")[: k or n]
     error = _standard_error(growth, edges)
     return LyapunovExponents(
         rates[order], error[order], bound[order], steps, tolerance, float(np.sum(rates)), chain

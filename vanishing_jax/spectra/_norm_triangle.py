@@ -30,6 +30,7 @@ class NormTriangle(eqx.Module):
     - `error`: estimate of the absolute error of each entry, NaN above the diagonal.
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
     - `tolerance`: what the caller asked for.
+    - `axis`: what the times count, `"time"` steps or a `"layer"`.
     """
 
     times: Int[np.ndarray, "record"]
@@ -38,6 +39,7 @@ class NormTriangle(eqx.Module):
     dtype: str
     arithmetic_dtype: str
     tolerance: float
+    axis: str = eqx.field(static=True, default="time")
 
     @property
     def meets_tolerance(self) -> bool:
@@ -118,9 +120,8 @@ def spectral_norm_triangle(
             f"the products of {m} grid times of size {n} take {gib(needed)}; the limit is "
             f"{gib(MEMORY_LIMIT)}. Take fewer points, or leading_singular_values window by window."
         )
-    return NormTriangle(
-        times, *_fill(chain, times, tolerance / 2), str(chain.dtype), "float64", float(tolerance)
-    )
+    found = _fill(chain, times, tolerance / 2)
+    return NormTriangle(times, *found, str(chain.dtype), "float64", float(tolerance), chain.axis)
 
 
 def _fill(chain: JacobianChain, times, tolerance: float):

@@ -40,7 +40,7 @@ class PartialSpectrum(eqx.Module):
     error_bound: Float[np.ndarray, "direction"]
     rounding_error: Float[np.ndarray, "direction"]
     right_vectors: Float[np.ndarray, "state direction"]
-    left_vectors: Float[np.ndarray, "state direction"]
+    left_vectors: Float[np.ndarray, "output direction"]
     vector_error: Float[np.ndarray, "direction"]
     windows: Int[np.ndarray, "2"]
     which: Literal["leading", "trailing"]

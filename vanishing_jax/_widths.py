@@ -1,0 +1,50 @@
+"""Jacobians of unequal shapes as one array: padded by zeros, which the spectra count exactly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import ArrayLike
+
+
+def stacked(jacobians: Sequence[Any]) -> tuple[ArrayLike, tuple[int, ...] | None]:
+    """Return Jacobians J_1..J_T as one array of square ones, and their sizes where they differ.
+
+    The sizes are n_0, ..., n_T for J_t of shape (n_t, n_{t-1}); None when all are equal. Zeros fill
+    what is missing: components that no step writes and no step reads.
+
+    **Raises:** `ValueError` where the columns of J_{t+1} are not as many as the rows of J_t.
+    """
+    xp: Any = jnp if any(isinstance(J, jax.Array) for J in jacobians) else np
+    shapes = [np.shape(J) for J in jacobians]
+    if any(len(shape) != 2 for shape in shapes) or len({*shapes, *(s[::-1] for s in shapes)}) <= 1:
+        return xp.asarray(jacobians), None
+    for t, (before, after) in enumerate(zip(shapes[:-1], shapes[1:], strict=True), 1):
+        if after[1] != before[0]:
+            raise ValueError(
+                f"expected Jacobians of shapes (size of s_t, size of s_{{t-1}}) that can be "
+                f"multiplied, J_{{t+1}} J_t; got {before} at t = {t} and {after} at t = {t + 1}."
+            )
+    widths = (shapes[0][1], *(shape[0] for shape in shapes))
+    return padded([xp.asarray(J) for J in jacobians], widths), widths
+
+
+def padded(jacobians: Sequence[ArrayLike], widths: tuple[int, ...]) -> ArrayLike:
+    """Return the Jacobians in the corners of square ones of the largest width."""
+    n = max(widths)
+    xp: Any = jnp if any(isinstance(J, jax.Array) for J in jacobians) else np
+    return xp.stack([xp.pad(J, [(0, n - size) for size in J.shape]) for J in jacobians])
+
+
+def layers_text(widths: tuple[int, ...]) -> str:
+    """Return how many layers there are and how wide, e.g. `3 layers, widths 3-5-2-4`."""
+    count = len(widths) - 1
+    layers = "1 layer" if count == 1 else f"{count} layers"
+    if len(set(widths)) == 1:
+        return f"{layers}, width {widths[0]}"
+    names = [str(width) for width in widths]
+    names = names if count < 8 else [*names[:4], "...", *names[-4:]]
+    return f"{layers}, widths {'-'.join(names)}"

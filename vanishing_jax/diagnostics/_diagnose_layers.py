@@ -1,0 +1,249 @@
+"""One network of layers, one batch, one answer: do gradients vanish through its depth, and why."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .._activations import activation_kinds
+from .._checks import NonFiniteError, as_arrays, check_finite
+from .._layers import Layer, activation_shapes, check_layers, linearize_layers
+from .._tree import describe, same_structure, state_layout
+from .._types import Array, PyTree
+from . import _judgement
+from ._diagnose import _FEW_SEQUENCES, _PROBES, _spectrum
+from ._diagnosis import Effect
+from ._gradient_profile import GradientProfile
+from ._influence import influence_map
+from ._layer_diagnosis import LayerDiagnosis
+from ._layer_interventions import INTERVENTIONS, LayerSubject, turned
+from ._layer_profile import carry_back, layer_activations, output_gradients
+from ._transport import GradientRate, by_lag, gradient_rate
+
+# Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
+_WIDEST = 900
+
+
+class _Data(NamedTuple):
+    """What goes through the layers, and what comes back."""
+
+    x: PyTree
+    batched: bool
+    loss: Callable[[PyTree], Array] | None
+    num_samples: int
+    num_probes: int  # consecutive rows of one sample
+
+
+def diagnose_layers(
+    layers: Sequence[Layer],
+    x: PyTree,
+    *,
+    loss: Callable[[PyTree], Array] | None = None,
+    batched: bool = False,
+) -> LayerDiagnosis:
+    """Return whether gradients vanish or explode through the depth of a network, how far, and why.
+
+    The diagnosis of `diagnose` with layers in the place of time steps. The gradient of the loss at
+    the output is carried back layer by layer; its average growth is the *rate* in nats per layer,
+    and the *horizon* the number of layers until it falls below 1e-3 of its start. The verdict
+    compares the change over the whole depth to a factor of 1e-3 and 1e3, as `diagnose` does. A
+    recurrence has one rate; a network of layers has a growth for each (`log_growth`), and the
+    interval of the rate is about the samples, not about other layers. Each cause and each
+    recommendation is an intervention (a skip, a norm, rescaled weights) re-measured on the same
+    data.
+
+    **Arguments:**
+
+    - `layers`: a list of functions of one activation, as for `linearize_layers`.
+    - `x`: the input of the first layer; with `batched=True` independent samples along the leading
+      axis of every leaf. Batch normalization acts on a whole batch, which then is one sample:
+      `batched=False` for x (batch, features), or several batches (count, batch, features).
+    - `loss`: `loss(output) -> scalar`; of the batch of outputs if `batched`. Without one, random
+      unit vectors at the output are carried back (the mean log of eight of them when there are
+      fewer than four samples).
+    - `batched`: whether x has a leading axis of independent samples.
+
+    **Returns:** a `LayerDiagnosis`: print it, `.plot()`, `.save(folder)`, `.to_dict()`.
+
+    **Raises:** as `linearize_layers`; `NonFiniteError` for NaN weights, activations or gradients;
+    `ValueError` for a loss without gradient at the output.
+
+    **Cost:** six forward and backward passes, each distinct layer compiled once, and the spectra of
+    the first sample, O(L n^3), for widths up to 900.
+
+    **Validity:** in logs throughout: right in float32 far beyond its range. Where widths differ the
+    norm of a gradient changes with the number of its components, too: a layer from 100 to 10 that
+    keeps the mean square of each component shows as a change by log(10)/2.
+
+    **Example:**
+
+    >>> import equinox as eqx, jax, vanishing_jax as vj
+    >>> keys = jax.random.split(jax.random.key(0), 12)
+    >>> layers = [eqx.nn.Linear(4, 4, key=key) for key in keys]
+    >>> x = jax.random.normal(jax.random.key(1), (4, 4))
+    >>> vj.diagnose_layers(layers, x, batched=True).verdict
+    'vanishing'
+    """
+    layers = check_layers(layers)
+    data = _data(as_arrays(x, "x"), loss, batched)
+    check_finite(data.x, "input x")
+    check_finite(eqx.filter(layers, eqx.is_inexact_array), "weights")
+    activation_shapes(layers, *_samples([data.x], data))  # its errors say which does not fit
+    activations, log_norm = _passes(turned(layers), data)
+    log_transport, base = _measured(log_norm, data)
+    if np.isnan(base.rate):
+        raise ValueError(
+            "expected a loss whose gradient with respect to the output is not zero; it is zero for "
+            "every sample. Check that the loss reads the output it is given."
+        )
+    samples = _samples(activations, data)
+    subject = LayerSubject(
+        layers,
+        any(same_structure(a, b) for a, b in zip(samples[:-1], samples[1:], strict=True)),
+        frozenset(
+            kind
+            for layer, a in zip(layers, samples[:-1], strict=True)
+            for kind in activation_kinds(layer, a)
+        ),
+        base.rate,
+    )
+    effects, skipped = _effects(subject, data)
+    depth = len(layers)
+    verdict, reason = _judgement.verdict(base, depth, unit="layer", samples="samples")
+    widths = tuple(state_layout(a).size for a in samples)
+    spectra = _spectra(layers, samples[0], widths)
+    if isinstance(spectra, str):
+        skipped["spectra"], spectra = spectra, _NOTHING
+    return LayerDiagnosis(
+        verdict=verdict,
+        reason=reason,
+        **base._asdict(),
+        widths=widths,
+        num_samples=data.num_samples,
+        gradient_source="random output probe" if loss is None else "loss gradient",
+        lags=np.arange(depth + 1),
+        log_transport=log_transport,
+        log_growth=_growth(log_transport),
+        profile=_profile(layers, activations, data),
+        **spectra,
+        causes=_judgement.causes(verdict, base, effects),
+        recommendations=_judgement.recommendations(verdict, base, effects, depth),
+        effects=effects,
+        skipped=skipped,
+    )
+
+
+def _data(x, loss, batched) -> _Data:
+    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if batched and (len(sizes) != 1 or () in sizes or (0,) in sizes):
+        raise ValueError(
+            "expected x with a leading axis of samples, the same for all leaves, with "
+            f"batched=True; got {describe(x)}."
+        )
+    samples = sizes.pop()[0] if batched else 1
+    probes = _PROBES if loss is None and samples < _FEW_SEQUENCES else 1
+    if probes > 1 and batched:
+        x = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), x)
+    return _Data(x, batched, loss, samples, probes)
+
+
+def _passes(layers, data: _Data):
+    """Return the activations, and the log norm of what is carried back to each of them."""
+    activations = layer_activations(layers, data.x, batched=data.batched)
+    if data.loss is not None:
+        vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
+    else:
+        vectors = _unit_vectors(_samples(activations[-1:], data)[0], data)
+    return activations, carry_back(layers, activations, vectors, batched=data.batched)[0]
+
+
+def _unit_vectors(output, data) -> Float[Array, "batch output"]:
+    layout = state_layout(output)
+    shape = data.num_samples * data.num_probes, layout.size
+    vectors = np.random.default_rng(0).standard_normal(shape)  # nothing to compile
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return jnp.asarray(vectors.astype(layout.dtype))
+
+
+def _samples(activations, data):
+    """Return the activations of the first sample."""
+    if not data.batched:
+        return activations
+    return [jax.tree.map(lambda leaf: leaf[0], a) for a in activations]
+
+
+def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch moment"], GradientRate]:
+    last = np.full(len(log_norm), log_norm.shape[1] - 1)
+    log_transport = by_lag(log_norm, last, data.num_probes)
+    return log_transport, gradient_rate(log_transport)
+
+
+def _growth(log_transport) -> Float[np.ndarray, "time"]:
+    """Return the mean log change through each layer, over the samples that have one."""
+    finite = np.isfinite(log_transport)
+    total = np.where(finite, log_transport, 0.0)
+    both = finite[:, 1:] & finite[:, :-1]
+    change = np.where(both, np.diff(total, axis=1), 0.0).sum(axis=0)
+    count = both.sum(axis=0)
+    return np.where(count > 0, change / np.maximum(count, 1), -np.inf)[::-1]
+
+
+def _effects(subject, data):
+    """Return every intervention's effect, and why some do not apply."""
+    effects, skipped = [], {}
+    for intervention in INTERVENTIONS:
+        changed = intervention.apply(subject)
+        if isinstance(changed, str):
+            skipped[intervention.name] = changed
+            continue
+        try:
+            rate = _measured(_passes(changed, data)[1], data)[1]
+        except NonFiniteError:
+            skipped[intervention.name] = "its activations overflow or its gradient is NaN"
+            continue
+        if np.isnan(rate.rate):
+            skipped[intervention.name] = "the loss has no gradient there"
+            continue
+        effects.append(Effect(*intervention[:5], *rate))
+    return effects, skipped
+
+
+_NOTHING: dict[str, Any] = {
+    "spectrum": None,
+    "influence": None,
+    "surviving_directions": {},
+    "log10_condition": {},
+}
+
+
+def _spectra(layers, x, widths) -> dict[str, Any] | str:
+    """Return what the Jacobians of one sample give, or why there are none."""
+    if max(widths) > _WIDEST:
+        return f"none: the widest activation has {max(widths)} components, more than {_WIDEST}"
+    try:
+        chain = linearize_layers(layers, x, precision="float64")
+    except (ValueError, TypeError, MemoryError):  # layers with a dtype of their own
+        try:
+            chain = linearize_layers(layers, x)
+        except MemoryError as error:
+            return f"none: {error}"
+    spectrum, survivors, condition = _spectrum(chain)
+    return {
+        "spectrum": spectrum,
+        "influence": influence_map(chain),
+        "surviving_directions": survivors,
+        "log10_condition": condition,
+    }
+
+
+def _profile(layers, activations, data) -> GradientProfile | None:
+    """Return the gradient profile of each sample, or None without a loss."""
+    if data.loss is None:
+        return None
+    vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
+    norms, shares = carry_back(layers, activations, vectors, batched=data.batched)
+    return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

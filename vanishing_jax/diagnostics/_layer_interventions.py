@@ -1,0 +1,184 @@
+"""What could be changed about a network of layers, each change as data for the same programs.
+
+As `_interventions` for cells: the layers with their knobs turned are run on the same activations,
+and share one compilation per distinct layer.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from .._activations import with_activation_rule
+from .._layers import Layer
+from .._tree import same_structure
+from .._types import Array, PyTree
+from ._interventions import _LARGEST_SLOPE, _VALUE
+
+# Weights are rescaled by at most this factor.
+_MOST = 4.0
+
+
+class LayerKnobs(NamedTuple):
+    """The changes to a layer that are not changes of weights.
+
+    - `skip`: a in a x + f(x), where f(x) has the structure of x; 0 is the plain layer.
+    - `normalize`: layer-normalize x on its way into f.
+    - `linear`: replace the derivatives of activations by their largest value.
+    """
+
+    skip: Float[Array, ""]
+    normalize: Bool[Array, ""]
+    linear: Bool[Array, ""]
+
+
+class IntervenedLayer(eqx.Module):
+    """A layer with its knobs turned; neutral knobs reproduce the layer."""
+
+    layer: Layer
+    knobs: LayerKnobs
+
+    def __call__(self, x: PyTree) -> PyTree:
+        """Return the output of the changed layer."""
+        y = with_activation_rule(self.layer, self._activation)(jax.tree.map(self._normalized, x))
+        return jax.tree.map(self._add, x, y) if same_structure(x, y) else y
+
+    def _activation(self, kind, a):
+        value = _VALUE[kind](a)
+        slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
+        straight = jax.lax.stop_gradient(value - slope * a) + slope * a
+        return jnp.where(self.knobs.linear, straight, value)
+
+    def _normalized(self, leaf):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.ndim == 0:
+            return leaf
+        # Two selections: the unused branch must have a finite derivative, else it gives 0 * inf.
+        harmless = jnp.linspace(-1, 1, leaf.size, dtype=leaf.dtype).reshape(leaf.shape)
+        safe = jnp.where(self.knobs.normalize, leaf, harmless)
+        centered = safe - jnp.mean(safe, axis=-1, keepdims=True)
+        variance = jnp.mean(centered**2, axis=-1, keepdims=True)
+        normal = centered / jnp.sqrt(variance + jnp.asarray(1e-5, leaf.dtype))
+        return jnp.where(self.knobs.normalize, normal, leaf)
+
+    def _add(self, x, y):
+        if not jnp.issubdtype(y.dtype, jnp.inexact):
+            return y
+        return self.knobs.skip.astype(y.real.dtype) * x + y
+
+
+class LayerSubject(NamedTuple):
+    """The layers, what is known of them, and the rate of their gradient."""
+
+    layers: list[Layer]
+    fits: bool  # whether some layer's output has the structure of its input
+    kinds: frozenset[str]  # activations met
+    rate: float
+
+
+class LayerIntervention(NamedTuple):
+    """One change, as an `Intervention` of a cell: `apply` gives all layers changed, or why not."""
+
+    name: str
+    description: str
+    kind: str
+    blames: str | None
+    is_bound: bool
+    apply: Callable[[LayerSubject], list[IntervenedLayer] | str]
+
+
+def turned(
+    layers: list[Layer], *, skip: float = 0.0, normalize: bool = False, linear: bool = False
+) -> list[IntervenedLayer]:
+    """Return the layers with these knobs."""
+    knobs = LayerKnobs(jnp.asarray(skip), jnp.asarray(normalize), jnp.asarray(linear))
+    return [IntervenedLayer(layer, knobs) for layer in layers]
+
+
+def _skip(subject):
+    if not subject.fits:
+        return "no layer returns what it takes, an activation of equal shape"
+    return turned(subject.layers, skip=1.0)
+
+
+def _normalize(subject):
+    return turned(subject.layers, normalize=True)
+
+
+def _normalized_skip(subject):
+    if not subject.fits:
+        return "no layer returns what it takes, an activation of equal shape"
+    return turned(subject.layers, skip=1.0, normalize=True)
+
+
+def _straighten(subject):
+    if not subject.kinds:
+        return "no tanh, sigmoid or relu was recognized in the layers"
+    return turned(subject.layers, linear=True)
+
+
+def _rescale(subject):
+    if not np.isfinite(subject.rate):
+        return "the gradient is exactly 0"
+    factor = float(np.clip(np.exp(-subject.rate), 1 / _MOST, _MOST))
+    matrices = [leaf for leaf in jax.tree.leaves(subject.layers) if _is_matrix(leaf)]
+    if not matrices:
+        return (
+            "the layers are functions without weight matrices of their own (Equinox modules have)"
+        )
+
+    def scaled(leaf):
+        return leaf * jnp.asarray(factor, leaf.dtype) if _is_matrix(leaf) else leaf
+
+    return turned(jax.tree.map(scaled, subject.layers))
+
+
+def _is_matrix(leaf):
+    return eqx.is_inexact_array(leaf) and leaf.ndim >= 2
+
+
+INTERVENTIONS = (
+    LayerIntervention(
+        "skip around each layer",
+        "x + f(x) wherever the output has the shape of the input",
+        "remedy",
+        "no path around the layers",
+        False,
+        _skip,
+    ),
+    LayerIntervention(
+        "layer norm before each layer",
+        "f(LN(x)), over the last axis",
+        "remedy",
+        "activations of the wrong scale",
+        False,
+        _normalize,
+    ),
+    LayerIntervention(
+        "layer norm and skip",
+        "x + f(LN(x)), the pre-norm residual block",
+        "remedy",
+        None,
+        False,
+        _normalized_skip,
+    ),
+    LayerIntervention(
+        "weights rescaled",
+        "all weight matrices times exp(-rate), at most by a factor of 4",
+        "remedy",
+        "scale of the weights",
+        False,
+        _rescale,
+    ),
+    LayerIntervention(
+        "no saturation",
+        "every activation's derivative at its largest value, on the same activations",
+        "cause",
+        "saturated or dead units",
+        True,
+        _straighten,
+    ),
+)
