@@ -2,6 +2,7 @@
 
     make notebooks                       every page (needs the extra [notebooks])
     python notebooks/build.py 11 12      only these
+    python notebooks/build.py --text 12  renew the text alone, where the code is the same
     python notebooks/build.py --toy      run all code small, in this process, and write nothing
 
 A source is Python in the percent format that editors and Jupytext know: a line `# %%` begins a cell
@@ -12,6 +13,7 @@ page runs small: the tests run all of them that way, without Jupyter.
 import argparse
 import base64
 import io
+import json
 import os
 import pathlib
 import time
@@ -101,6 +103,24 @@ def build(source: pathlib.Path) -> pathlib.Path:
     return target
 
 
+def renew_text(source: pathlib.Path) -> pathlib.Path:
+    """Write the text of a page anew around the outputs it has; refuse if the code has changed."""
+    target = FOLDER / f"{source.stem}.ipynb"
+    book = json.loads(target.read_text())
+    executed = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    cells = read(source)
+    code = [cell.text for cell in cells if cell.kind == "code"]
+    if code != ["".join(cell["source"]) for cell in executed]:
+        raise SystemExit(f"the code of {source.name} has changed: leave out --text.")
+    outputs, book["cells"] = iter(executed), []
+    for index, cell in enumerate(cells):
+        text = {"cell_type": "markdown", "metadata": {}, "source": cell.text.splitlines(True)}
+        new = next(outputs) if cell.kind == "code" else text
+        book["cells"].append({**new, "id": f"cell-{index:02}"})
+    target.write_text(json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return target
+
+
 def _shrink(output: Any) -> None:
     """Give a figure a palette, which takes a third of the bytes, and drop its textual stand-in."""
     from PIL import Image
@@ -122,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="make the notebooks from their sources")
     parser.add_argument("pages", nargs="*", help="beginnings of names, such as 11; default all")
     parser.add_argument("--toy", action="store_true", help="run small and write nothing")
+    parser.add_argument("--text", action="store_true", help="renew the text, execute nothing")
     given = parser.parse_args()
     if given.toy:
         os.environ["VANISHING_JAX_TOY"] = "1"
@@ -132,7 +153,8 @@ def main() -> None:
             run_small(source)
             print(f"{source.stem}: {time.process_time():.1f} s of CPU so far", flush=True)
         else:
-            size = build(source).stat().st_size / 1000
+            make = renew_text if given.text else build
+            size = make(source).stat().st_size / 1000
             print(f"{source.stem}: {time.monotonic() - begin:.0f} s, {size:.0f} kB", flush=True)
 
 
