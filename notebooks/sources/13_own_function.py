@@ -97,12 +97,19 @@ ax.set(xlabel="gain $g$", ylabel="top exponent (nats per step)", title="From for
 #
 # ## Ask what limits it
 #
-# `diagnose` carries a gradient back from the last state, over all sequences, and repeats that
-# after each change that makes sense for a plain function. A function does not say which of its
-# arrays are recurrent weights, so changes of those are left out, and it says so.
+# `diagnose` carries the gradient of a loss, here of the voltages at the last step, back through
+# all steps, over all sequences, and repeats that after each change that makes sense for a plain
+# function. A function does not say which of its arrays are recurrent weights, so changes of those
+# are left out, and it says so.
+
 
 # %%
-plain = vj.diagnose(cell, inputs, state0=state0)
+def read(voltage):
+    """Return a loss of the voltages, batch and time first."""
+    return (voltage[:, -1].mean(axis=-1) ** 2).mean()
+
+
+plain = vj.diagnose(cell, inputs, state0=state0, loss=read)
 print(plain)
 for name, reason in plain.skipped.items():
     print(f"not tried: {name} ({reason})")
@@ -116,8 +123,7 @@ for name, reason in plain.skipped.items():
 # $$v_t = v_{t-1} + \delta\,(g W \tanh v_{t-1} + u\,x_t - v_{t-1} - a_{t-1}), \qquad
 # a_t = a_{t-1} + \epsilon\,(\beta v_{t-1} - a_{t-1}).$$
 #
-# The state becomes a dictionary. To compare like with like, the gradient starts from the voltages
-# alone in both networks, from a loss that reads them at the last step.
+# The state becomes a dictionary. The loss reads the voltages alone, as before.
 
 # %%
 EPSILON, BETA = 0.01, 2.0
@@ -140,18 +146,12 @@ slow_cell = vj.FunctionCell(adapting_network, fewer)
 slow_state0 = {"voltage": jnp.zeros(half), "adaptation": jnp.zeros(half)}
 
 
-def read(voltage):
-    """Return a loss of the voltages, batch and time first."""
-    return (voltage[:, -1].mean(axis=-1) ** 2).mean()
-
-
-with_loss = vj.diagnose(cell, inputs, state0=state0, loss=read)
 slow = vj.diagnose(slow_cell, inputs, state0=slow_state0, loss=lambda s: read(s["voltage"]))
-for name, d in {"voltages alone": with_loss, "with adaptation": slow}.items():
+for name, d in {"voltages alone": plain, "with adaptation": slow}.items():
     print(
         f"{name:16} {d.verdict:12} rate {d.rate:+.4f} ± {d.rate_error:.4f}, horizon {d.horizon:.0f}"
     )
-axes = vj.plots.plot_transport({"voltages alone": with_loss, "with adaptation": slow})
+axes = vj.plots.plot_transport({"voltages alone": plain, "with adaptation": slow})
 
 # %% [markdown]
 # The rate is a fraction of what it was, and the horizon several times as long, though the verdict
