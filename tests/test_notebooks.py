@@ -1,9 +1,11 @@
 """Every page runs, at toy size, and the committed notebook is what its source makes."""
 
+import importlib.util
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -103,13 +105,35 @@ def test_first_cell_says_what_is_learned_and_last_what_to_try(source):
 def test_links_and_names_lead_somewhere(source):
     import vanishing_jax as vj
 
-    text = source.read_text()
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (FOLDER / target).exists(), target
-    for path in re.findall(r"\bvj\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", text):
+    for kind, text in _cells(source):
+        for target in re.findall(r"\]\(([^)#:]+)\)", text if kind == "markdown" else ""):
+            assert (FOLDER / target).exists(), target
+    for path in re.findall(r"\bvj\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", source.read_text()):
         thing = vj
         for name in path.split(".")[:2]:
             thing = getattr(thing, name)
+
+
+def test_text_is_renewed_around_the_outputs_only_where_the_code_is_the_same(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+    assert spec is not None and spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    monkeypatch.setattr(build, "FOLDER", tmp_path)
+    name, text = SOURCES[0].stem, SOURCES[0].read_text()
+    notebook, source = tmp_path / f"{name}.ipynb", tmp_path / f"{name}.py"
+    shutil.copy(FOLDER / notebook.name, notebook)
+    source.write_text(text.replace("What you will learn", "What you learn"))
+    before, after = (
+        json.loads(notebook.read_text()),
+        json.loads(build.renew_text(source).read_text()),
+    )
+    assert _outputs(before) == _outputs(after)
+    assert [cell["id"] for cell in before["cells"]] == [cell["id"] for cell in after["cells"]]
+    assert "What you learn" in "".join(after["cells"][0]["source"])
+    source.write_text(text.replace("import os", "import sys"))
+    with pytest.raises(SystemExit, match="has changed"):
+        build.renew_text(source)
 
 
 def test_paths_are_recognized():

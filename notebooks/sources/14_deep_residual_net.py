@@ -122,8 +122,7 @@ ax.legend()
 def scores(model, x):
     """Return ten scores of one image: the layers, then a linear readout."""
     layers, readout = model
-    for layer in layers:
-        x = layer(x)
+    x, _ = jax.lax.scan(lambda x, layer: (layer(x), None), x, layers)
     return readout(x)
 
 
@@ -146,7 +145,8 @@ def update(model, state, key):
 
 figure, ax = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
 for (name, kind), style in zip(kinds.items(), ("-", "--"), strict=True):
-    model = (network(kind), eqx.nn.Linear(WIDTH, 10, key=jr.key(1)))
+    stacked = jax.tree.map(lambda *weights: jnp.stack(weights), *network(kind))
+    model = (stacked, eqx.nn.Linear(WIDTH, 10, key=jr.key(1)))
     state, losses = optimizer.init(eqx.filter(model, eqx.is_array)), []
     for key in jr.split(jr.key(2), UPDATES):
         model, state, value = update(model, state, key)
@@ -185,7 +185,7 @@ class BatchNormalized(eqx.Module):
         return x + y / np.sqrt(DEPTH) if self.skip else y
 
 
-batch = jr.normal(jr.key(3), (8 if TOY else 256, WIDTH))
+batch = jr.normal(jr.key(3), (16 if TOY else 256, WIDTH))
 he = jax.nn.initializers.he_normal()
 for skip in (False, True):
     layers = [BatchNormalized(he(key, (WIDTH, WIDTH)), skip) for key in jr.split(jr.key(4), DEPTH)]
