@@ -23,7 +23,7 @@ export OPENBLAS_NUM_THREADS = 1
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/$(VENV)/.jax-cache
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint notebooks clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -31,6 +31,7 @@ help:
 	@echo "make demo    train two networks on handwritten digits, diagnose them, write runs/demo/report.html"
 	@echo "make test    run the test suite, with 64-bit types and without"
 	@echo "make lint    check style, formatting and types"
+	@echo "make notebooks   execute notebooks/sources and write the pages; only some: PAGES='11 12'"
 	@echo "make clean   delete the environments and caches"
 	@echo "Each makes the environment it needs. Another interpreter: make test PYTHON=python3.13"
 
@@ -40,6 +41,9 @@ demo: $(STAMP)-data
 test: $(STAMP)-test
 	VANISHING_JAX_X64=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 	VANISHING_JAX_X64=0 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+notebooks: $(STAMP)-notebooks
+	$(BIN)/python notebooks/build.py $(PAGES)
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ def diagnose(
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
     lengths: Any = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> NetworkDiagnosis: ...
 
 
@@ -82,6 +83,7 @@ def diagnose(
     loss: Callable[[PyTree], Array] | None = None,
     batched: bool | None = None,
     lengths: Any = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Diagnosis: ...
 
 
@@ -150,7 +152,7 @@ def diagnose(
         from ._diagnose_network import diagnose_network
 
         options: Any = {"state0": state0, "loss": loss, "batched": batched, "lengths": lengths}
-        return diagnose_network(cell, inputs, **options)
+        return diagnose_network(cell, inputs, memory_limit=memory_limit, **options)
     cell = as_cell(cell)
     warn_of_float64(weights=cell, state0=state0, inputs=inputs)
     options = (loss, batched, lengths, memory_limit)

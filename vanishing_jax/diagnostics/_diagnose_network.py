@@ -31,7 +31,14 @@ class _LinearLoss(eqx.Module):
 
 
 def diagnose_network(
-    network: RecurrentNetwork, inputs: PyTree, *, state0: Any, loss: Any, batched: Any, lengths: Any
+    network: RecurrentNetwork,
+    inputs: PyTree,
+    *,
+    state0: Any,
+    loss: Any,
+    batched: Any,
+    lengths: Any,
+    memory_limit: int,
 ) -> NetworkDiagnosis:
     """Return the diagnosis of a network; the arguments are those of `diagnose`."""
     inputs = as_arrays(inputs, "inputs")
@@ -61,7 +68,7 @@ def diagnose_network(
     parts = {
         part.name: diagnose(
             part.cell, trajectory.inputs, state0=state, loss=asked.get(part.name), batched=True,
-            lengths=ends,
+            lengths=ends, memory_limit=memory_limit,
         )
         for part, trajectory, state in zip(
             network.parts, runs.trajectories, part_states, strict=True
