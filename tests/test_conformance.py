@@ -137,7 +137,7 @@ def test_every_mitigation_is_a_record_of_pure_hooks(name):
     if mitigation.penalty is not None:
         doubled, inputs = cell.map_recurrent(lambda w: 2 * w), jnp.ones((4, 3, 2))
         value = mitigation.penalty(doubled, inputs, lambda states: jnp.zeros(()))
-        assert value.shape == () and value > 0 and value.dtype == cell.bias.dtype
+        assert value.shape == () and value > 0 and value.dtype == cell.weight_hh.dtype
     if mitigation.project is not None:
         once = mitigation.project(cell.map_recurrent(lambda w: 2 * w))
         assert not eqx.tree_equal(once, cell)

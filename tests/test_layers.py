@@ -367,11 +367,11 @@ def test_errors():
 
     for kind, message, given, at in cases():
         with helpers.as_a_user(), pytest.raises(kind, match=message):
-            vj.linearize_layers(given, at)
+            vj.linearize_layers(given, at)  # pyright: ignore[reportArgumentType]
     with pytest.raises(MemoryError, match=r"3 Jacobians of widths up to 5.*layers\[1:\]"):
         vj.linearize_layers(layers, x, memory_limit=100)
     with helpers.as_a_user():
         with pytest.raises(ValueError, match="mode 'fwd', 'rev' or None"):
-            vj.linearize_layers(layers, x, mode="both")
+            vj.linearize_layers(layers, x, mode="both")  # pyright: ignore[reportArgumentType]
         with pytest.raises(ValueError, match="precision 'float64' or None"):
-            vj.linearize_layers(layers, x, precision="double")
+            vj.linearize_layers(layers, x, precision="double")  # pyright: ignore[reportArgumentType]

@@ -46,6 +46,7 @@ def test_rate_horizon_and_remedies_in_closed_form(factor, verdict):
     assert d.horizon == (10 if factor < 1 else np.inf)  # 2^-10 is the first below 1e-3
     np.testing.assert_allclose(d.log_growth, log, rtol=1e-4)
     np.testing.assert_allclose(d.log_transport, log * np.arange(13) * np.ones((5, 1)), rtol=1e-4)
+    assert d.profile is not None and d.spectrum is not None and d.influence is not None
     # Of the loss 1/2 mean y^2 over 15 numbers: dL/dx_L = y/15.
     first = np.linalg.norm(batch(), axis=1) * factor**24 / 15
     np.testing.assert_allclose(d.profile.log_norm[:, 0], np.log(first), rtol=1e-5)
@@ -81,7 +82,7 @@ def test_saturated_and_dead_layers():
     assert d.horizon == 5 and d.log_growth[5] == -np.inf
     assert "no saturation" in {cause.name for cause in d.causes}
     assert "exactly 0 at the first layer in 100% of the samples" in d.reason
-    assert np.all(np.isneginf(d.spectrum.log_singular_values[-1]))
+    assert d.spectrum is not None and np.all(np.isneginf(d.spectrum.log_singular_values[-1]))
 
 
 @pytest.mark.slow
