@@ -55,10 +55,19 @@ def _few_programs():
         jax.clear_caches()
 
 
+# The upper floors: their numbers come from below, which both runs test.
+_RUN_ONCE = {"claims", "cli", "comparison", "interop", "plots", "report", "theory"}
+
+
 def pytest_collection_modifyitems(config, items):
     """With the x64 flag off, leave out what computes the same whatever the flag."""
     if _X64:
         return
-    again = [item for item in items if item.get_closest_marker("float64_anyway")]
+    again = [
+        item
+        for item in items
+        if item.get_closest_marker("float64_anyway")
+        or (item.path.parent.name in _RUN_ONCE and item.path.parent.parent.name == "tests")
+    ]
     config.hook.pytest_deselected(items=again)
     items[:] = [item for item in items if item not in again]
