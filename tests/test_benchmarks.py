@@ -204,6 +204,18 @@ def test_training_runs_at_toy_size_and_makes_a_section(load, tmp_path):
     assert "**vanishing_jax**" in section and "against the plain scan, median" in section
 
 
+@pytest.mark.slow
+def test_parallel_scan_runs_at_toy_size(load, tmp_path):
+    out = tmp_path / "associative.json"
+    arguments = ["--quick", "--rounds", "2", "--cells", "LRUCell", "--out", str(out)]
+    assert load("bench_associative").main(arguments) == 0
+    record = json.loads(out.read_text())
+    assert [row["quantity"] for row in record["rows"]] == ["states", "gradient"]
+    for row in record["rows"]:
+        assert 0 <= row["difference"] < 1e-5 and row["ratio"]["median"] > 0
+    assert record["versions"] and record["machine"]["cpu"]
+
+
 def test_alternatives_of_other_weights_are_found_out(load):
     bench, recurrent = load("bench_training"), load("_recurrent")
     gradient = {"weight_hh": np.ones((2, 2))}

@@ -168,14 +168,17 @@ def test_pullback_of_its_own(vj):
 
 
 @pytest.mark.parametrize("name", tables.CELLS)
-def test_cells_of_the_package_are_one_block(vj, name):
+def test_cells_of_the_package_are_one_block_or_diagonal(vj, name):
     from vanishing_jax._coupling import blocks_of_program
+    from vanishing_jax.cells._diagonal import AbstractDiagonalCell
 
     cell, state0, inputs = tables.CELLS[name]()
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), state0)
     chain = vj.linearize(cell, vj.Trajectory(states, inputs), dense=False)
     # The row of FunctionCell is a_i' = tanh(b_i), b_i' = a_i b_i.
     expected = [0, 1, 0, 1] if name == "FunctionCell" else 0
+    if isinstance(cell, AbstractDiagonalCell):  # real and imaginary part of a number together
+        expected = list(range(len(state0))) * (2 if jnp.iscomplexobj(state0) else 1)
     np.testing.assert_array_equal(blocks_of_program(chain.linearization), expected)
 
 

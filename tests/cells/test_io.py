@@ -24,6 +24,12 @@ CELLS = {
     "gru": lambda: cells.GRUCell(3, 4, dtype=jnp.float32, key=KEYS[0]),
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
+    "lru": lambda: cells.LRUCell(3, 4, r_min=0.5, r_max=0.9, key=KEYS[0]),
+    "s4d": lambda: cells.S4DCell(2, 3, discretization="bilinear", key=KEYS[0]),
+    "selective": lambda: cells.SelectiveCell(2, 3, dtype=jnp.float32, key=KEYS[0]),
+    "minimal": lambda: cells.StackedCell(
+        [cells.MinGRUCell(3, 4, key=KEYS[0]), cells.MinLSTMCell(4, 2, key=KEYS[1])]
+    ),
     "leaky": lambda: cells.LeakyCell(cells.GRUCell(3, 4, key=KEYS[0]), 0.3),
     "layer normalization, plain": lambda: cells.LayerNormCell(cells.VanillaCell(3, 4, key=KEYS[0])),
     "layer normalization": lambda: varied(

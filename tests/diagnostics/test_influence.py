@@ -44,3 +44,44 @@ def test_exact_zero_and_limits(vj):
     assert "log ||ds_T/ds_0|| = -inf" in repr(found)
     with pytest.raises(ValueError, match="at least 2 points"):
         vj.diagnostics.influence_map(vj.JacobianChain(np.ones((2, 1, 1))), points=1)
+
+
+def _diagonal_chain(kind, n, steps):
+    """Return diagonal Jacobians, or blocks that turn and scale; one is exactly 0 at one step."""
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((2, steps, n))
+    a[7, 0] = b[7, 0] = 0
+    a[:, 1] *= 1e-200
+    b[:, 1] *= 1e-200
+    if kind == "real":
+        return a[:, :, None] * np.eye(n)
+    diagonal, off = a[:, :, None] * np.eye(n), b[:, :, None] * np.eye(n)
+    return np.block([[diagonal, -off], [off, diagonal]])
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_diagonal_recurrences_need_no_products(vj, kind, monkeypatch):
+    from vanishing_jax.diagnostics import _influence
+
+    def fail(*args):
+        raise AssertionError("the general path")
+
+    monkeypatch.setattr(_influence, "_piece", fail)
+    for n in (2, 3):
+        chain = vj.JacobianChain(_diagonal_chain(kind, n, 15))
+        found = vj.diagnostics.influence_map(chain, points=4)
+        for i, t in enumerate(found.times):
+            for j, s in enumerate(found.times[:i]):
+                window = vj.log_singular_values(chain, window=(int(s), int(t)))
+                np.testing.assert_allclose(
+                    found.log_norm[i, j], window.log_singular_values[0], atol=1e-10
+                )
+        assert np.all(np.isnan(found.log_norm[np.triu_indices(4, 1)]))
+        assert np.all(np.diag(found.log_norm) == 0)
+
+
+def test_a_diagonal_zero_cuts_all(vj):
+    J = np.stack([0.5 * np.eye(2)] * 6)
+    J[3] = 0
+    found = vj.diagnostics.influence_map(vj.JacobianChain(J), points=7).log_norm
+    assert np.isneginf(found[4:, :4]).all() and found[3, 0] == pytest.approx(3 * np.log(0.5))

@@ -15,8 +15,13 @@ from ._io import load_cell as load_cell
 from ._io import save_cell as save_cell
 from ._layer_norm import LayerNormCell as LayerNormCell
 from ._leaky import LeakyCell as LeakyCell
+from ._lru import LRUCell as LRUCell
 from ._lstm import LSTMCell as LSTMCell
+from ._min_gru import MinGRUCell as MinGRUCell
+from ._min_lstm import MinLSTMCell as MinLSTMCell
 from ._residual import ResidualCell as ResidualCell
+from ._s4d import S4DCell as S4DCell
+from ._selective import SelectiveCell as SelectiveCell
 from ._stacked import StackedCell as StackedCell
 from ._stacked import hidden_output as hidden_output
 from ._statistics import BatchStatistics as BatchStatistics

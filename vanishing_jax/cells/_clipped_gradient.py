@@ -145,7 +145,7 @@ def _by_norm(gradient: PyTree, threshold: float | Array) -> PyTree:
     squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
     ratio = jnp.asarray(threshold, widest) / scale / jnp.sqrt(jnp.stack(squares).sum())
     factor = jnp.where(largest > 0, jnp.minimum(1, ratio), jnp.ones_like(ratio))
-    return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.real.dtype), gradient)
+    return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.dtype), gradient)
 
 
 def _by_value(gradient: PyTree, threshold: float | Array) -> PyTree:

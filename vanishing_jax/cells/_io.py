@@ -17,11 +17,17 @@ from .._types import Array
 from ._base import AbstractCell
 from ._batch_norm import BatchNormCell
 from ._clipped_gradient import ClippedGradientCell
+from ._diagonal import AbstractDiagonalCell
 from ._gru import GRUCell
 from ._layer_norm import LayerNormCell
 from ._leaky import LeakyCell
+from ._lru import LRUCell
 from ._lstm import LSTMCell
+from ._min_gru import MinGRUCell
+from ._min_lstm import MinLSTMCell
 from ._residual import ResidualCell
+from ._s4d import S4DCell
+from ._selective import SelectiveCell
 from ._stacked import StackedCell
 from ._truncated import TruncatedCell
 from ._vanilla import ACTIVATIONS, VanillaCell
@@ -32,6 +38,11 @@ _FIELDS = {
     VanillaCell: ("weight_hh", "weight_xh", "bias"),
     LSTMCell: ("weight_hh", "weight_xh", "bias"),
     GRUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
+    LRUCell: ("nu_log", "theta_log", "gamma_log", "weight_xh"),
+    S4DCell: ("log_step", "log_decay", "frequency"),
+    SelectiveCell: ("weight_step", "bias_step", "weight_xh", "log_decay"),
+    MinGRUCell: ("weight_xh", "bias"),
+    MinLSTMCell: ("weight_xh", "bias"),
 }
 # Cells around a cell, `kind(cell, **options)`, with the options that are not arrays.
 _WRAPPERS = {
@@ -42,6 +53,8 @@ _WRAPPERS = {
     LayerNormCell: ("placement", "epsilon"),
     BatchNormCell: ("placement", "epsilon", "num_steps"),
 }
+# Made without initializers for a recurrent matrix: they have none.
+_DIAGONAL = tuple(kind for kind in _FIELDS if issubclass(kind, AbstractDiagonalCell))
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
 
@@ -53,8 +66,9 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     **Arguments:**
 
     - `path`: the file, by custom named `*.safetensors`; its folder is made.
-    - `cell`: a `VanillaCell`, `LSTMCell` or `GRUCell`, normalized, wrapped, or in a `StackedCell`,
-      to any depth. Population statistics of batch normalization are saved with it.
+    - `cell`: a `VanillaCell`, `LSTMCell`, `GRUCell`, `LRUCell`, `S4DCell`, `SelectiveCell`,
+      `MinGRUCell` or `MinLSTMCell`, normalized, wrapped, or in a `StackedCell`, to any depth.
+      Population statistics of batch normalization are saved with it.
 
     **Raises:** `TypeError` for a cell made of a function, of Flax or of Equinox, whose class is not
     this package's to name in a file. `ValueError` for a `VanillaCell` whose activation is a
@@ -152,20 +166,23 @@ def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str
         return ({**stack, "residual": True} if cell.residual else stack), tensors
     if type(cell) in _WRAPPERS:
         return _describe_wrapper(cell, prefix)
-    if not isinstance(cell, VanillaCell | LSTMCell | GRUCell):
+    if type(cell) not in _FIELDS:
         known = ", ".join(kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell))
         raise TypeError(
             f"expected a cell out of {known}; got {type(cell).__name__}"
             f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
             "your own with equinox.tree_serialise_leaves."
         )
-    spec: dict[str, Any] = {
+    own: Any = cell
+    spec = {
         "type": type(cell).__name__,
-        "input_size": cell.input_size,
-        "hidden_size": cell.hidden_size,
+        "input_size": own.input_size,
+        "hidden_size": own.hidden_size,
     }
     if isinstance(cell, VanillaCell):
         spec["activation"] = _name_of(cell.activation)
+    if isinstance(cell, S4DCell):
+        spec["discretization"] = cell.discretization
     arrays = {name: getattr(cell, name) for name in _FIELDS[type(cell)]}
     return spec, {
         prefix + name: np.ascontiguousarray(array)
@@ -219,6 +236,8 @@ def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) ->
         if prefix + "bias" not in tensors:
             names.remove("bias")
             options["bias_initializer"] = None
+    if kind is S4DCell:
+        options["discretization"] = spec["discretization"]
     arrays = _taken(names, tensors, prefix)
     return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
 
@@ -246,18 +265,12 @@ def _taken(names: list[str], tensors: dict[str, np.ndarray], prefix: str) -> dic
 
 
 def from_arrays(
-    kind: type, input_size: int, hidden_size: int, arrays: dict[str, Any], **options: Any
+    kind: Any, input_size: int, hidden_size: int, arrays: dict[str, Any], **options: Any
 ) -> Any:
     """Return a cell of class `kind` with the given weights; shapes are checked."""
-    cell = kind(
-        input_size,
-        hidden_size,
-        recurrent_initializer=_zeros,
-        input_initializer=_zeros,
-        key=jax.random.key(0),
-        **options,
-    )
-    return fill(cell, arrays)
+    if kind not in _DIAGONAL:
+        options |= {"recurrent_initializer": _zeros, "input_initializer": _zeros}
+    return fill(kind(input_size, hidden_size, key=jax.random.key(0), **options), arrays)
 
 
 def _zeros(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:

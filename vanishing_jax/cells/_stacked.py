@@ -125,12 +125,15 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
     stack is residual. In an LSTM the order differs between libraries:
     (h, c) here, in PyTorch and in Equinox, but (c, h) in Flax.
 
+    Of a complex h it is [Re h, Im h], one vector of twice the size: what sees it is real, and from
+    it a linear readout makes any Re(C h).
+
     **Arguments:**
 
     - `cell`: the cell that made the state.
     - `state`: its state.
 
-    **Returns:** the array h.
+    **Returns:** the array h, real.
 
     **Example:**
 
@@ -152,4 +155,5 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     names = cell.state_names or ()
     hidden = [i for i, name in enumerate(names) if name.split(".")[-1] == "h"]
-    return leaves[hidden[-1] if hidden else 0]
+    h = leaves[hidden[-1] if hidden else 0]
+    return jnp.concatenate([h.real, h.imag], axis=-1) if jnp.iscomplexobj(h) else h

@@ -77,7 +77,7 @@ class IntervenedCell(AbstractCell):
     def _mix(self, old, new):
         if not _inexact(new):
             return new
-        share = self.knobs.new_share.astype(new.real.dtype)
+        share = self.knobs.new_share.astype(new.dtype)
         return (1 - share) * old + share * new
 
     def initial_state(self) -> PyTree:

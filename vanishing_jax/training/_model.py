@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .._types import Array, Key, PyTree
 from ..cells import AbstractCell, as_cell, hidden_output
 from ..cells._affine import AbstractAffineCell
+from ..cells._diagonal import AbstractDiagonalCell, associative_states
 from ..tasks import AbstractTask, Padded
 from ..tasks._padded import zero_beyond
 from ._batch_scan import scan_batch
@@ -32,10 +33,12 @@ class SequenceModel(eqx.Module):
     - `cell`: anything `as_cell` accepts that knows its initial state.
     - `output_size`: components of the output.
     - `every_step`: return the outputs of all steps, as a task with `every_step` asks for.
+    - `method`: "scan", or "associative" for a cell that allows it: see `rollout`.
     - `key`: for the Glorot-uniform readout weights; the bias starts at zero.
 
-    **Raises:** `TypeError` for an object that is no cell; `ValueError` when the cell does not know
-    its initial state or its hidden output is no vector.
+    **Raises:** `TypeError` for an object that is no cell, or not one for the method; `ValueError`
+    when the cell does not know its initial state, its hidden output is no vector, or the method is
+    not one of the two.
 
     **Example:**
 
@@ -51,9 +54,25 @@ class SequenceModel(eqx.Module):
     weight: Float[Array, "output hidden"]
     bias: Float[Array, " output"]
     every_step: bool = eqx.field(static=True)
+    method: str = eqx.field(static=True)
 
-    def __init__(self, cell: Any, output_size: int, *, every_step: bool = False, key: Key):
-        self.cell, self.every_step = as_cell(cell), every_step
+    def __init__(
+        self,
+        cell: Any,
+        output_size: int,
+        *,
+        every_step: bool = False,
+        method: str = "scan",
+        key: Key,
+    ):
+        self.cell, self.every_step, self.method = as_cell(cell), every_step, method
+        if method not in ("scan", "associative"):
+            raise ValueError(f"expected method 'scan' or 'associative'; got {method!r}.")
+        if method == "associative" and not isinstance(self.cell, AbstractDiagonalCell):
+            raise TypeError(
+                "expected a cell that is affine and diagonal in its state for "
+                f"method='associative'; got {type(self.cell).__name__}. Use method='scan'."
+            )
         hidden = hidden_output(self.cell, self.cell.initial_state())
         if hidden.ndim != 1:
             raise ValueError(
@@ -83,6 +102,13 @@ class SequenceModel(eqx.Module):
             mask = inputs.mask(inputs.values.shape[0])
             inputs = zero_beyond(inputs.values, mask)
 
+        start = self.cell.initial_state() if state0 is None else state0
+        if self.method == "associative":
+            if checkpoint:
+                raise ValueError("expected method='scan' with checkpoint=True; got 'associative'.")
+            states = associative_states(self.cell, start, inputs, mask)
+            return self.read(states if self.every_step else states[-1]), states[-1]
+
         # As `rollout`, keeping of the states only what is read.
         def step(state, step_input):
             input, inside = step_input
@@ -91,7 +117,6 @@ class SequenceModel(eqx.Module):
                 new = jax.tree.map(lambda a, b: jnp.where(inside, a, b), new, state)
             return new, hidden_output(self.cell, new) if self.every_step else None
 
-        start = self.cell.initial_state() if state0 is None else state0
         state, hidden = scan(step, start, (inputs, mask), checkpoint=checkpoint)
         return (self.read(state) if hidden is None else self._affine(hidden)), state
 

@@ -10,14 +10,18 @@ from ...cells import (
     BatchNormCell,
     GRUCell,
     LayerNormCell,
+    LRUCell,
     LSTMCell,
+    MinGRUCell,
+    MinLSTMCell,
     StackedCell,
     VanillaCell,
+    hidden_output,
 )
 
 
 class Base(NamedTuple):
-    """A cell by name; `activation` is None for a gated cell."""
+    """A cell by name; `activation` is that of a plain cell, None for others."""
 
     description: str
     activation: str | None = None
@@ -34,10 +38,23 @@ BASES: dict[str, Base] = {
     "irnn": Base("plain recurrent cell with ReLU (IRNN)", "relu", "identity"),
     "lstm": Base("LSTM, forget bias 1"),
     "gru": Base("GRU"),
+    "lru": Base("linear recurrent unit (LRU), without a nonlinearity"),
+    "mingru": Base("minGRU, gate by the input only"),
+    "minlstm": Base("minLSTM, gates by the input only"),
+}
+
+_KINDS = {
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "lru": LRUCell,
+    "mingru": MinGRUCell,
+    "minlstm": MinLSTMCell,
 }
 
 PLAIN = tuple(name for name, base in BASES.items() if base.activation)
-GATED = tuple(name for name, base in BASES.items() if not base.activation)
+GATED = ("lstm", "gru")
+DIAGONAL = ("lru", "mingru", "minlstm")
+DENSE = (*PLAIN, *GATED)  # those with a recurrent matrix
 
 
 def make_cell(
@@ -50,7 +67,7 @@ def make_cell(
     key: Key,
 ) -> AbstractCell:
     """Return the cell of a base, normalized or not, before any mitigation."""
-    kind = {"lstm": LSTMCell, "gru": GRUCell}.get(base, VanillaCell)
+    kind: Any = _KINDS.get(base, VanillaCell)
     activation = BASES[base].activation
     options: dict[str, Any] = {} if activation is None else {"activation": activation}
     cell = kind(input_size, hidden_size, key=key, **options)
@@ -79,10 +96,8 @@ def make_layers(
     input_size, hidden_size = sizes
     # One layer is the cell with the weights that it has without this part.
     keys = jr.split(key, int(count)) if count > 1 else [key]
-    cells = [
-        make_cell(
-            base, normalization, hidden_size if layer else input_size, hidden_size, length, key=key
-        )
-        for layer, key in enumerate(keys)
-    ]
+    cells: list[AbstractCell] = []
+    for key in keys:
+        cells.append(make_cell(base, normalization, input_size, hidden_size, length, key=key))
+        input_size = hidden_output(cells[-1], cells[-1].initial_state()).size
     return cells[0] if count == 1 else StackedCell(cells, residual=name == "skip-layers")

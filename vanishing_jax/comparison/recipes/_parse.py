@@ -9,7 +9,7 @@ from ._parts import KINDS, PARTS, REQUIRED
 from ._recipe import Recipe
 
 _NAMES = (
-    "tanh", "sigmoid", "relu", "linear", "irnn", "lstm", "gru",
+    "tanh", "sigmoid", "relu", "linear", "irnn", "lstm", "gru", "lru", "mingru", "minlstm",
     "tanh+glorot", "tanh+he", "tanh+orthogonal", "tanh+identity", "tanh+small", "tanh+large",
     "lstm+layernorm", "gru+layernorm", "lstm+batchnorm+state-noise",
     "relu+he", "linear+orthogonal", "lstm+chrono", "lstm+forget-bias=0", "gru+chrono",

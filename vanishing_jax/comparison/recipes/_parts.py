@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ... import mitigations
 from ...mitigations import Mitigation
-from ._bases import BASES, GATED, PLAIN
+from ._bases import BASES, DENSE, GATED, PLAIN
 from ._optimizers import OPTIMIZERS
 
 KINDS = (
@@ -65,27 +65,39 @@ PARTS: dict[str, Part] = {
         )
         for name, base in BASES.items()
     },
-    "layernorm": Part("normalization", "layer normalization of Wh + Ux"),
-    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux"),
+    "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=DENSE),
+    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux", bases=DENSE),
     "batchnorm": Part(
-        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1"
+        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1", bases=DENSE
     ),
-    "batchnorm-input": Part("normalization", "batch normalization of Ux per time step, gain 0.1"),
+    "batchnorm-input": Part(
+        "normalization", "batch normalization of Ux per time step, gain 0.1", bases=DENSE
+    ),
     "layers": Part("layers", "{} of the cell, each on the hidden output of the one below", 2.0),
     "skip-layers": Part("layers", "{} of the cell with skip connections across them", 2.0),
-    "glorot": Part("recurrent initialization", "Glorot normal", None, mitigations.glorot),
-    "he": Part("recurrent initialization", "He normal", None, mitigations.he),
+    "glorot": Part(
+        "recurrent initialization", "Glorot normal", None, mitigations.glorot, bases=DENSE
+    ),
+    "he": Part("recurrent initialization", "He normal", None, mitigations.he, bases=DENSE),
     "orthogonal": Part(
-        "recurrent initialization", "orthogonal, gain {}", 1.0, mitigations.orthogonal
+        "recurrent initialization", "orthogonal, gain {}", 1.0, mitigations.orthogonal, bases=DENSE
     ),
     "identity": Part(
-        "recurrent initialization", "{} times the identity", 1.0, mitigations.identity
+        "recurrent initialization", "{} times the identity", 1.0, mitigations.identity, bases=DENSE
     ),
     "small": Part(
-        "recurrent initialization", "normal, standard deviation {}", 0.01, mitigations.normal
+        "recurrent initialization",
+        "normal, standard deviation {}",
+        0.01,
+        mitigations.normal,
+        bases=DENSE,
     ),
     "large": Part(
-        "recurrent initialization", "normal, standard deviation {}", 1.0, mitigations.normal
+        "recurrent initialization",
+        "normal, standard deviation {}",
+        1.0,
+        mitigations.normal,
+        bases=DENSE,
     ),
     "chrono": Part(
         "gate bias", "chrono, up to {} steps", TASK_LENGTH, mitigations.chrono, bases=GATED
@@ -108,13 +120,25 @@ PARTS: dict[str, Part] = {
     "clip": Part("gradient clipping", "at global norm {}", 1.0, mitigations.clip_by_global_norm),
     "clip-value": Part("gradient clipping", "components at {}", 1.0, mitigations.clip_by_value),
     "soft-orthogonal": Part(
-        "penalty", "soft orthogonality, strength {}", 0.01, mitigations.soft_orthogonality
+        "penalty",
+        "soft orthogonality, strength {}",
+        0.01,
+        mitigations.soft_orthogonality,
+        bases=DENSE,
     ),
     "band": Part(
-        "projection", "singular values within {} of 1", 0.0, mitigations.singular_value_band
+        "projection",
+        "singular values within {} of 1",
+        0.0,
+        mitigations.singular_value_band,
+        bases=DENSE,
     ),
     "slow-recurrent": Part(
-        "recurrent learning rate", "{} times the others'", 0.1, mitigations.recurrent_learning_rate
+        "recurrent learning rate",
+        "{} times the others'",
+        0.1,
+        mitigations.recurrent_learning_rate,
+        bases=DENSE,
     ),
     "decay": Part("weight decay", "{}, decoupled, matrices only", 0.01, mitigations.weight_decay),
     **{

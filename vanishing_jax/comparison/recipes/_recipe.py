@@ -9,7 +9,7 @@ from ..._types import Key
 from ...mitigations import Mitigation, chain
 from ...tasks import AbstractTask
 from ...training import SequenceModel
-from ._bases import BASES, make_layers
+from ._bases import BASES, DIAGONAL, GATED, make_layers
 from ._optimizers import OPTIMIZERS, make_optimizer
 from ._parts import KINDS, PARTS, TASK_LENGTH, described
 
@@ -100,7 +100,9 @@ class Recipe(NamedTuple):
         """Return what the recipe chooses, one line each."""
         chosen = {PARTS[name].kind: described(PARTS[name], x) for name, x in self.parts}
         implied = BASES[self.parts[0][0]].initialization
-        default = "orthogonal" if BASES[self.parts[0][0]].activation is None else "Glorot normal"
+        base = self.parts[0][0]
+        default = "orthogonal" if base in GATED else "Glorot normal"
+        default = "the cell's own" if base in DIAGONAL else default
         chosen.setdefault(
             "recurrent initialization",
             described(PARTS[implied], PARTS[implied].number) if implied else default,
