@@ -192,6 +192,7 @@ TASKS = {
 
 MITIGATIONS = {
     "chrono": lambda: _mitigation("chrono", 30),
+    "critical": lambda: _mitigation("critical", 0.5),
     "clip_by_global_norm": lambda: _mitigation("clip_by_global_norm", 0.1),
     "clip_by_value": lambda: _mitigation("clip_by_value", 0.1),
     "clip_state_gradient": lambda: _mitigation("clip_state_gradient", 0.1),

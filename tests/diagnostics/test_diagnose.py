@@ -293,3 +293,20 @@ class TestBadInput:
     def test_no_cell(self, vj):
         with helpers.as_a_user(), pytest.raises(TypeError, match="FunctionCell"):
             vj.diagnose(lambda s, x: s, jnp.zeros((4, T, 3)))
+
+
+def test_theory_stands_beside_the_rate(vj):
+    cell = vj.cells.VanillaCell(3, N, key=jr.key(3))
+    inputs = jr.normal(jr.key(5), (6, T, 3))
+    d = vj.diagnose(cell, inputs)
+    expected = vj.theory.predict(cell, inputs)
+    assert d.prediction.top_exponent == expected.top_exponent
+    assert d.prediction.standard_deviation < expected.standard_deviation  # 6 sequences, not 4
+    z = d.prediction.z_score(d.rate)
+    assert abs(z) < 4 and f"z = {z:+.1f}; fails: the network is wide (n = 3)" in str(d)
+    json.dumps(d.to_dict())
+    trained = cell.map_recurrent(lambda w: jnp.eye(N, dtype=w.dtype))
+    assert "no prediction: the recurrent weights do not look random" in str(
+        vj.diagnose(trained, inputs)
+    )
+    assert "theory" not in str(run(vj, scaled(vj, 0.5)))

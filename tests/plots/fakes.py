@@ -171,6 +171,7 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         causes=causes,
         recommendations=remedies,
         effects=causes + remedies,
+        prediction=None,
         skipped={"gradient clipping": "it never changes a direction's decay"},
     )
     return SimpleNamespace(**{**fields, **changes})

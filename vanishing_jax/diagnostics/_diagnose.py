@@ -16,6 +16,7 @@ from .._tree import describe, state_layout
 from .._types import Array, PyTree
 from ..cells import as_cell
 from ..spectra import Spectrum, log_singular_values, lyapunov_exponents
+from ..theory import Prediction, can_predict, predict
 from . import _judgement
 from ._activation_history import activation_history, activation_names
 from ._diagnosis import Diagnosis, Effect
@@ -145,6 +146,7 @@ def diagnose(
         recommendations=_judgement.recommendations(verdict, base, effects, reach),
         effects=effects,
         skipped=skipped,
+        prediction=_prediction(cell, batch, reach),
     )
 
 
@@ -263,6 +265,19 @@ def _effects(subject, batch):
             continue
         effects.append(Effect(*intervention[:5], *rate))
     return effects, skipped
+
+
+def _prediction(cell, batch, reach) -> Prediction | None:
+    """Return what theory says of the rate of the first sequences, or None if it knows no theory."""
+    if reach == 0 or not can_predict(cell):
+        return None
+    first = slice(None, None, batch.num_probes)
+    return predict(
+        cell,
+        np.asarray(batch.inputs)[first, :reach],
+        state0=np.asarray(batch.state0)[0],
+        num_sequences=batch.num_sequences,
+    )
 
 
 def _chain(cell, trajectory) -> JacobianChain:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from .._files import write_atomically
 from ..spectra import LyapunovExponents, Spectrum
+from ..theory import Prediction
 from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
@@ -69,6 +70,8 @@ class Diagnosis:
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
+    - `prediction`: what `theory.predict` says of the rate, for random weights on these inputs;
+      None where no theory is there for the cell.
     """
 
     verdict: Verdict
@@ -96,6 +99,7 @@ class Diagnosis:
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
+    prediction: Prediction | None = None
 
     def __str__(self) -> str:
         from ._text import diagnosis_text

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..theory import Prediction
 from ._diagnosis import Diagnosis, Effect
 
 # Causes and recommendations printed; all of them are in the result.
@@ -35,6 +36,19 @@ def rate_text(rate: float, error: float) -> str:
     return f"{rate:+.3f} ± {error:.3f}" if math.isfinite(error) else f"{rate:+.3f} (no interval)"
 
 
+def theory_text(prediction: Prediction, rate: float) -> str:
+    """Return predicted rate and score in words: `-0.186 for random weights, ...; z = +0.4`."""
+    if prediction.theory is None:
+        return f"no prediction: {prediction.reason}"
+    text = f"{prediction.top_exponent:+.3f} for random weights as n grows"
+    if math.isfinite(prediction.standard_deviation):
+        here = f"{prediction.expected_rate:+.3f} ± {prediction.standard_deviation:.3f}"
+        text += f", {here} at this size; z = {prediction.z_score(rate):+.1f}"
+    for assumption in prediction.failed:
+        text += f"; fails: {assumption.name} ({assumption.detail})"
+    return text
+
+
 def _measured(d) -> Iterator[tuple[str, str]]:
     sequences = "one sequence" if d.num_sequences == 1 else f"{d.num_sequences} sequences"
     steps = "one step" if d.num_steps == 1 else f"{d.num_steps} steps"
@@ -42,6 +56,8 @@ def _measured(d) -> Iterator[tuple[str, str]]:
     yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
     interval = " nats/step (95 % interval)" if math.isfinite(d.rate) else ""
     yield "rate", rate_text(d.rate, d.rate_error) + interval
+    if d.prediction is not None:
+        yield "theory", theory_text(d.prediction, d.rate)
     if d.zero_share > 0:
         yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the sequences"
     horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)

@@ -31,7 +31,7 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
     # One subfigure per panel: in a common grid, one panel's colorbar narrows the other's axes.
     panels = figure.subfigures(2, 2, wspace=0.04, hspace=0.05)
     plot_transport(diagnosis, ax=panels[0, 0].subplots())
-    plot_spectrum(diagnosis.spectrum, ax=panels[0, 1].subplots())
+    plot_spectrum(diagnosis.spectrum, prediction=diagnosis.prediction, ax=panels[0, 1].subplots())
     plot_influence(diagnosis.influence, ax=panels[1, 0].subplots())
     if diagnosis.effects:
         plot_effects(diagnosis, ax=panels[1, 1].subplots())

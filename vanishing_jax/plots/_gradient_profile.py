@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._prediction import draw_predicted_decay
 from ._style import (
     Axes,
     add_legend,
@@ -22,7 +23,9 @@ from ._style import (
 )
 
 
-def plot_gradient_profile(profile: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+def plot_gradient_profile(
+    profile: Any, *, prediction: Any = None, ax: Any = None, **line_kwargs: Any
+) -> Axes:
     r"""Draw $\|\partial L/\partial s_t\|$ and the parameter gradient of each step against t.
 
     A line that falls toward small t says that early states hardly change the loss: the gradient
@@ -34,6 +37,8 @@ def plot_gradient_profile(profile: Any, *, ax: Any = None, **line_kwargs: Any) -
 
     - `profile`: a `GradientProfile`, or a dict from label to `GradientProfile` for an overlay. A
       batch of profiles is drawn as thin lines with their mean.
+    - `prediction`: a `theory.Prediction` to draw beneath: its decay from the last step, where the
+      first profile has its mean; None draws none.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the state gradients.
 
@@ -45,6 +50,7 @@ def plot_gradient_profile(profile: Any, *, ax: Any = None, **line_kwargs: Any) -
         if one is not None:  # a diagnosis without a loss has no profile
             lines += _lines_of(index, plain(label), one, line_kwargs)
     notes = draw_log_lines(ax, lines)
+    notes = notes + _predicted(ax, profile, prediction)
     if isinstance(profile, Mapping) and lines:
         notes = ["dotted: parameter gradient of step $t$ alone", *notes]
     finish(
@@ -77,6 +83,19 @@ def _lines_of(index: int, name: str, profile: Any, line_kwargs: dict[str, Any]) 
         *sequence_lines(np.arange(num_steps + 1), states.reshape(-1, num_steps + 1), thick),
         *sequence_lines(np.arange(1, num_steps + 1), shares.reshape(-1, num_steps), thin),
     ]
+
+
+def _predicted(ax: Axes, profile: Any, prediction: Any) -> list[str]:
+    first = next(iter(as_labeled(profile).values()), None)
+    if first is None:
+        return []
+    norms = to_log10(first.log_norm).reshape(-1, np.shape(first.log_norm)[-1])
+    ends = norms[np.isfinite(norms[:, -1]), -1]
+    if ends.size == 0:  # the loss does not read the last state
+        return []
+    last = norms.shape[1] - 1
+    lags = np.arange(last + 1)
+    return draw_predicted_decay(ax, prediction, lags, x=last - lags, start=float(ends.mean()))
 
 
 def _rises(lines: list) -> bool:

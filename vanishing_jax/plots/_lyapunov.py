@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ._prediction import draw_predicted_exponents
 from ._style import (
     GRAY,
     Axes,
@@ -21,7 +22,9 @@ from ._style import (
 )
 
 
-def plot_lyapunov(lyapunov: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+def plot_lyapunov(
+    lyapunov: Any, *, prediction: Any = None, ax: Any = None, **line_kwargs: Any
+) -> Axes:
     r"""Draw the Lyapunov exponents $\lambda_i$, descending, with their standard errors.
 
     Exponents near 0 are slow directions, along which a gradient lives long; -0.1 loses a factor e
@@ -30,6 +33,8 @@ def plot_lyapunov(lyapunov: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     **Arguments:**
 
     - `lyapunov`: a `LyapunovExponents`.
+    - `prediction`: a `theory.Prediction` to draw beneath: its exponents and the rate of a gradient;
+      None draws none.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot`.
 
@@ -49,13 +54,14 @@ def plot_lyapunov(lyapunov: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     reference_line(ax, 0.0, linestyle="-")
     zeros = floor_zeros(ax, index, values, floor_of(values), options["color"])
     write_if_nothing(ax, values)
+    theory = draw_predicted_exponents(ax, prediction, values.size)
     steps = "1 step" if lyapunov.num_steps == 1 else f"{lyapunov.num_steps} steps"
     finish(
         ax,
         title=f"Lyapunov exponents over {steps}",
         xlabel="index $i$ (descending)",
         ylabel=r"exponent $\lambda_i$ (nats per step)",
-        notes=count_notes(zeros, count_undefined(values)),
+        notes=[*theory, *count_notes(zeros, count_undefined(values))],
     )
     integer_ticks(ax)
     light_grid(ax)

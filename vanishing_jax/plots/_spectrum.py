@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._prediction import draw_predicted_decay, draw_predicted_exponents
 from ._style import (
     COLORS,
     GRAY,
@@ -30,7 +31,9 @@ from ._style import (
 _VISIBLE_ERROR = 0.05  # nats; a smaller error bound disappears in a line's width
 
 
-def plot_spectrum(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+def plot_spectrum(
+    spectrum: Any, *, prediction: Any = None, ax: Any = None, **line_kwargs: Any
+) -> Axes:
     r"""Draw the singular values of $\partial s_t/\partial s_s$: a fan over lags, or one spectrum.
 
     With records, one line per index i, colored by i, against the lag t - s. All lines near 1: every
@@ -41,6 +44,8 @@ def plot_spectrum(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     **Arguments:**
 
     - `spectrum`: a `Spectrum`.
+    - `prediction`: a `theory.Prediction` to draw beneath: over lags, the growth of a gradient with
+      its band; of one spectrum, the exponents times the number of steps; None draws none.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot`.
 
@@ -50,9 +55,15 @@ def plot_spectrum(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     if np.ndim(spectrum.log_singular_values) == 1:
         notes, title = _draw_single(ax, spectrum, line_kwargs), _window_title(spectrum.windows)
         xlabel = "index $i$ (descending)"
+        steps = float(np.ptp(np.ravel(np.asarray(spectrum.windows))))
+        size = np.size(spectrum.log_singular_values)
+        notes = notes + draw_predicted_exponents(ax, prediction, size, scale=steps / np.log(10.0))
     else:
         notes, xlabel = _draw_fan(ax, spectrum, line_kwargs)
         title = "Singular values of the product of Jacobians"
+        lags = np.unique(np.ptp(np.asarray(spectrum.windows).reshape(-1, 2), axis=1))
+        if len(lags) > 1:
+            notes = notes + draw_predicted_decay(ax, prediction, lags)
     reference_line(ax, 0.0, linestyle="-")
     finish(ax, title=title, xlabel=xlabel, ylabel=r"singular value $\sigma_i$", notes=notes)
     set_decades(ax, [np.asarray(spectrum.log_singular_values)])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._prediction import draw_predicted_decay
 from ._style import (
     GRAY,
     HORIZON_LEVEL,
@@ -32,7 +33,8 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
 
     A straight fall is vanishing at a fixed rate, a straight rise is exploding, a line that stays
     near 1 is healthy. The horizon is the lag at which the median sequence reaches 0.001. Wide
-    scatter between the sequences says that the data decide, not the weights alone.
+    scatter between the sequences says that the data decide, not the weights alone. Where theory has
+    a prediction, it is the black dashed line with its band of two standard deviations.
 
     **Arguments:**
 
@@ -54,6 +56,7 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
         _mark_horizon(ax, index, one)
     if not isinstance(diagnosis, Mapping):
         notes = [*_own_notes(diagnosis), *notes]
+        notes += draw_predicted_decay(ax, diagnosis.prediction, diagnosis.lags)
     elif any(_horizon_is_drawn(one) for one in labeled.values()):
         notes = ["dashed: horizon of that color, at 0.001 (dotted)", *notes]
     finish(

@@ -41,7 +41,7 @@ FIGURES = (
         "Gradient of the loss at each step",
         "Where the lines are many decades below their right end, the loss hardly depends on the "
         "states, and training hardly hears the inputs, of those steps.",
-        lambda d, ax: plots.plot_gradient_profile(d.profile, ax=ax),
+        lambda d, ax: plots.plot_gradient_profile(d.profile, prediction=d.prediction, ax=ax),
         lambda d: d.profile is not None,
     ),
     FigureSpec(
@@ -49,7 +49,7 @@ FIGURES = (
         "Singular values of the product of Jacobians",
         "Each line is one direction: lines near 1 survive, falling lines are forgotten, and a wide "
         "fan means that few directions carry everything.",
-        lambda d, ax: plots.plot_spectrum(d.spectrum, ax=ax),
+        lambda d, ax: plots.plot_spectrum(d.spectrum, prediction=d.prediction, ax=ax),
     ),
     FigureSpec(
         "spectrum_density",
@@ -77,7 +77,7 @@ FIGURES = (
         "Lyapunov exponents",
         "Exponents near 0 are directions that live long; a first exponent above 0 means chaos and "
         "exploding gradients.",
-        lambda d, ax: plots.plot_lyapunov(d.lyapunov, ax=ax),
+        lambda d, ax: plots.plot_lyapunov(d.lyapunov, prediction=d.prediction, ax=ax),
     ),
     FigureSpec(
         "effects",

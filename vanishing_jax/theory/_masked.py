@@ -57,7 +57,7 @@ def masked_ginibre_exponents(
     """
     if not 0 < variance < np.inf:
         raise ValueError(f"expected a positive, finite `variance` of the entries; got {variance}.")
-    weights, freedom = _conditional_rows(n, active)
+    weights, freedom = conditional_rows(n, active)
     return (np.log(2 * variance) + np.sum(weights * psi(freedom / 2), axis=1)) / 2
 
 
@@ -87,7 +87,7 @@ def masked_ginibre_growth_variance(n: int, *, active: float = 0.5) -> Float64[np
     >>> masked_ginibre_growth_variance(1, active=0.3).round(6)  # pi^2 / 8: |normal| or dead
     array([1.233701])
     """
-    weights, freedom = _conditional_rows(n, active)
+    weights, freedom = conditional_rows(n, active)
     mean = np.sum(weights * psi(freedom / 2), axis=1, keepdims=True)
     spread = np.sum(weights * (psi(freedom / 2) - mean) ** 2, axis=1)
     return (np.sum(weights * polygamma(1, freedom / 2), axis=1) + spread) / 4
@@ -122,7 +122,7 @@ def masked_ginibre_survival(n: int, *, active: float = 0.5) -> Float64[np.ndarra
     return np.minimum(np.cumsum(np.exp(log_probability)[::-1])[::-1][1:], 1.0)
 
 
-def _conditional_rows(n: int, active: float):
+def conditional_rows(n: int, active: float):
     """Return P(B = b | B >= i) and b - i + 1 (1 where b < i), rows i = 1..n, columns b = 1..n."""
     log_probability = _log_binomial(n, active)[1:]
     rows = np.arange(1, n + 1)

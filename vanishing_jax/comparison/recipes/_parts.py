@@ -85,6 +85,13 @@ PARTS: dict[str, Part] = {
     "identity": Part(
         "recurrent initialization", "{} times the identity", 1.0, mitigations.identity, bases=DENSE
     ),
+    "critical": Part(
+        "recurrent initialization",
+        "normal, of the critical gain for inputs of variance {}",
+        1.0,
+        mitigations.critical,
+        bases=PLAIN,
+    ),
     "small": Part(
         "recurrent initialization",
         "normal, standard deviation {}",

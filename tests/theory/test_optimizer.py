@@ -1,0 +1,74 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vanishing_jax as vj
+from vanishing_jax.theory import adam_update_size, lag_shares, steps_until_stall
+
+pytestmark = pytest.mark.float64_anyway
+
+
+def test_adam_of_optax_moves_by_the_predicted_size():
+    sizes = np.array([1.0, 1e-6, 1e-8, 1e-10, 1e-12])
+    gradient, adam = jnp.asarray(sizes), optax.scale_by_adam()
+    state = adam.init(gradient)
+    for _ in range(3):  # the same at every step of a constant gradient
+        with jax.numpy_dtype_promotion("standard"):
+            update, state = adam.update(gradient, state)
+        found = [adam_update_size(math.log(g)) for g in sizes]
+        np.testing.assert_allclose(found, np.asarray(update), rtol=1e-6)
+    assert adam_update_size(-1e6) < 1e-300 and adam_update_size(-9.0, epsilon=0.0) == 1
+
+
+def test_clipping_by_norm_cannot_turn_or_lengthen_and_by_value_can_turn():
+    rng = np.random.default_rng(0)
+    for gradient in rng.normal(size=(5, 4)) * 10.0 ** np.arange(-2, 3)[:, None]:
+        clipped, by_value = (
+            np.asarray(
+                remedy.gradient_transform.update(
+                    jnp.asarray(gradient), remedy.gradient_transform.init(jnp.asarray(gradient))
+                )[0]
+            )
+            for remedy in (
+                vj.mitigations.clip_by_global_norm(1.0),
+                vj.mitigations.clip_by_value(0.3),
+            )
+        )
+        norm = np.linalg.norm(gradient)
+        np.testing.assert_allclose(np.linalg.norm(clipped), min(norm, 1.0), rtol=1e-6)
+        cosine = clipped @ gradient / np.linalg.norm(clipped) / norm
+        assert cosine == pytest.approx(1, abs=1e-6)
+        assert np.linalg.norm(by_value) <= norm * (1 + 1e-6)
+    cosine = by_value @ gradient / np.linalg.norm(by_value) / norm
+    assert cosine < 0.99
+
+
+def test_shares_of_lags_of_a_real_gradient():
+    # h' = w h + x with loss h_T: dL/dw = sum over lags of w^lag h_{T-lag-1}; inputs hold h at 1.
+    w, steps = 0.8, 6
+
+    def last(weights):
+        h = jnp.ones(())
+        for one in weights:
+            h = one * h + (1 - w)
+        return h
+
+    each = np.asarray(jax.grad(last)(jnp.full(steps, w)))[::-1]  # one weight per step
+    np.testing.assert_allclose(each / each.sum(), lag_shares(math.log(w), steps), rtol=1e-5)
+    np.testing.assert_allclose(lag_shares(5.0, 400)[-1], 1 - math.exp(-5), rtol=1e-9)
+
+
+def test_stall():
+    at = steps_until_stall(-0.5, log_gradient=1.0, epsilon=1e-3)
+    assert adam_update_size(1.0 - 0.5 * at, epsilon=1e-3) == pytest.approx(0.5)
+    assert steps_until_stall(0.0) == math.inf and steps_until_stall(-1.0, log_gradient=-99.0) == 0
+    with pytest.raises(ValueError, match="positive `epsilon`"):
+        steps_until_stall(-1.0, epsilon=0.0)
+    with pytest.raises(ValueError, match="`epsilon` >= 0"):
+        adam_update_size(math.nan)
+    with pytest.raises(ValueError, match="`steps` of at least 1"):
+        lag_shares(-1.0, 0)

@@ -1,0 +1,166 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vanishing_jax as vj
+from vanishing_jax import theory
+from vanishing_jax.theory import _predict, _redrawn
+
+from .. import tables
+
+pytestmark = pytest.mark.float64_anyway
+
+N, T, D = 24, 20, 4
+
+
+def plain(W, U, activation="tanh", bias=None):
+    """Return a plain cell with these weights, drawn by nothing."""
+
+    def fixed(matrix):
+        return lambda key, shape, dtype: jnp.asarray(matrix.T, dtype)
+
+    return vj.cells.VanillaCell(
+        U.shape[1], len(W), activation=activation, recurrent_initializer=fixed(W),
+        input_initializer=fixed(U), key=jax.random.key(0),
+    )  # fmt: skip
+
+
+def draw(rng, gain, orthogonal=False, n=N):
+    W = rng.normal(size=(n, n)) / np.sqrt(n)
+    if orthogonal:
+        Q, R = np.linalg.qr(W)
+        W = Q * np.sign(np.diagonal(R))
+    return gain * W, rng.normal(size=(n, D)) / np.sqrt(D)
+
+
+def normalized(a, cell):
+    """Return LN(a) and its Jacobian, of gain 1, by the textbook formula."""
+    n, sigma = len(a), np.sqrt(a.var() + cell.epsilon)
+    x = (a - a.mean()) / sigma
+    return x, (np.eye(n) - np.ones((n, n)) / n - np.outer(x, x) / n) / sigma
+
+
+def measured(cell, inputs):
+    """Return the mean rate of random gradients, step by step with explicit Jacobians."""
+    plain_cell, keep, scale = _predict._plain(cell)
+    W, U = np.asarray(plain_cell.weight_hh, float), np.asarray(plain_cell.weight_xh, float)
+    rng, rates = np.random.default_rng(9), []
+    for sequence in inputs:
+        h, product = np.zeros(len(W)), np.eye(len(W))
+        for x in sequence:
+            a, through = W @ h + U @ x, np.eye(len(W))
+            if isinstance(cell, vj.cells.LayerNormCell):
+                a, through = normalized(a, cell) if cell.placement == "joint" else (
+                    normalized(W @ h, cell)[0] + normalized(U @ x, cell)[0],
+                    normalized(W @ h, cell)[1],
+                )  # fmt: skip
+            slope = 1 - np.tanh(a) ** 2
+            h = keep * h + scale * np.tanh(a)
+            product = (keep * np.eye(len(W)) + scale * slope[:, None] * (through @ W)) @ product
+        v = rng.normal(size=len(W))
+        rates.append(np.log(np.linalg.norm(v @ product) / np.linalg.norm(v)) / len(sequence))
+    return np.mean(rates)
+
+
+WRAPPERS = {
+    "plain": lambda cell: cell,
+    "leaky": lambda cell: vj.cells.LeakyCell(cell, 0.3),
+    "residual": lambda cell: vj.cells.ResidualCell(cell, 0.1),
+    "joint": lambda cell: vj.cells.LayerNormCell(cell),
+    "separate": lambda cell: vj.cells.LayerNormCell(cell, placement="separate"),
+}
+
+
+@pytest.mark.parametrize(
+    "kind, gain, orthogonal",
+    [
+        ("plain", 1.0, False),
+        ("plain", 1.5, True),
+        ("leaky", 1.5, False),
+        ("residual", 1.0, False),
+        ("joint", 1.0, False),
+        ("separate", 1.0, False),
+    ],
+)
+def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
+    rng, scores, gaps = np.random.default_rng(0), [], []
+    for _ in range(20):
+        cell = WRAPPERS[kind](plain(*draw(rng, gain, orthogonal)))
+        inputs = rng.normal(size=(2, T, D))
+        prediction = theory.predict(cell, inputs)
+        assert prediction.num_draws == 32 and prediction.theory is not None
+        assert prediction.weights.name == ("orthogonal" if orthogonal else "gaussian")
+        scores.append(prediction.z_score(measured(cell, inputs)))
+        gaps.append(prediction.expected_rate - prediction.top_exponent)
+    assert abs(np.mean(scores)) < 0.75 and 0.55 < np.std(scores) < 1.5
+    # From n -> infinity to n = 24. At h = 0 a separate norm has slope epsilon^-1/2, in one step.
+    first = np.log(1e-5) / 2 / T if kind == "separate" else 0.0
+    assert abs(np.mean(gaps) + first) < 0.1
+
+
+def test_a_wide_leaky_network_has_the_predicted_exponent():
+    rng = np.random.default_rng(3)
+    cell = vj.cells.LeakyCell(plain(*draw(rng, 1.5, n=200)), 0.2)
+    inputs = np.sqrt(0.3) * rng.normal(size=(2, 150, D))
+    network = _predict._network(cell.cell, inputs, None, 0.8, 0.2)
+    W = np.asarray(cell.cell.weight_hh, float)
+    found = _redrawn.backward_rates(network, W[None], rng).mean()
+    assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.025)
+
+
+def test_redrawn_rates_of_the_own_weights_are_the_measured_ones():
+    rng = np.random.default_rng(1)
+    for kind in ("plain", "leaky", "residual"):
+        cell = WRAPPERS[kind](plain(*draw(rng, 1.2)))
+        inputs = rng.normal(size=(2, T, D))
+        inner, keep, scale = _predict._plain(cell)
+        network = _predict._network(inner, inputs, None, keep, scale)
+        W = np.asarray(inner.weight_hh, float)
+        rates = [_redrawn.backward_rates(network, W[None], rng).mean() for _ in range(12)]
+        # Over random start vectors; the reference has its own.
+        assert np.mean(rates) == pytest.approx(measured(cell, inputs), abs=0.06)
+
+
+def test_trained_like_and_structured_weights_get_no_prediction():
+    W, U = draw(np.random.default_rng(0), 1.0)
+    prediction = theory.predict(plain(W + W.T, U), 1.0)
+    assert prediction.theory is None and "do not look random" in prediction.reason
+    assert math.isnan(prediction.z_score(-0.1)) and math.isnan(prediction.top_exponent)
+    assert len(prediction.failed) == 1 and "FAILS" in str(prediction)
+    identity = theory.predict(plain(np.eye(N), U, "relu"), 1.0)
+    assert "multiple of the identity" in identity.reason and "theory    none" in str(identity)
+
+
+def test_cells_without_a_theory_say_so():
+    cell = tables.CELLS["FunctionCell"]()[0]
+    for other, name in (
+        (cell, "FunctionCell"),
+        (vj.cells.LeakyCell(cell, 0.3), "LeakyCell of Fun"),
+    ):
+        assert not theory.can_predict(other)
+        prediction = theory.predict(other, 1.0)
+        assert f"none here for {name}" in prediction.reason and prediction.weights is None
+
+
+def test_text_numbers_and_failed_width():
+    W, U = draw(np.random.default_rng(0), 1.0, n=8)
+    prediction = theory.predict(plain(W, U), np.zeros((5, D)), num_sequences=1)
+    text = str(prediction)
+    assert "Gaussian weights of gain" in text and "FAILS     the network is wide: n = 8" in text
+    assert f"{prediction.expected_rate:+.4f} ± {prediction.standard_deviation:.4f} at n = 8" in text
+    assert prediction.horizon == pytest.approx(math.log(1e-3) / prediction.top_exponent)
+    assert prediction.exponents.shape == (8,) and np.all(np.diff(prediction.exponents) < 0)
+    with pytest.raises(ValueError, match="time, 4.*got shape \\(3, 5\\)"):
+        theory.predict(plain(W, U), np.zeros((3, 5)))
+
+
+def test_large_networks_get_fewer_draws_or_no_band():
+    network = _redrawn.PlainNetwork(np.zeros((4, 100, 64)), np.zeros((4, 64)), None)
+    assert _redrawn.num_draws(network, 32) == 32
+    long = network._replace(drives=np.zeros((4, 2000, 64)))
+    assert 8 <= _redrawn.num_draws(long, 32) < 32
+    assert _redrawn.num_draws(network._replace(drives=np.zeros((4, 20_000, 64))), 32) == 0
+    assert all(map(math.isnan, _predict._mean_and_scatter(np.zeros((0, 1)), 3)))
