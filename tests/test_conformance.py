@@ -12,8 +12,8 @@ import pytest
 from . import tables
 
 NAMESPACES = (
-    "cells claims comparison/recipes diagnostics interop mitigations plots report spectra tasks theory "
-    "training"
+    "cells claims comparison/recipes diagnostics interop mitigations plots report spectra tasks "
+    "theory training"
 ).split()
 PACKAGE = pathlib.Path(__file__).parent.parent / "vanishing_jax"
 

@@ -2,8 +2,8 @@
 
 Everything public is here or in one of the namespaces `cells`, `claims`, `spectra`, `diagnostics`,
 `theory`, `tasks`, `mitigations`, `training`, `recipes`, `interop`, `plots`, `report`. Names are
-loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state, and the
-command line answers at once.
+loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state,
+and the command line answers at once.
 """
 
 import importlib
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from .spectra import lyapunov_exponents as lyapunov_exponents
 
 _NAMESPACES = frozenset(
-    "cells claims diagnostics interop mitigations plots report spectra tasks theory training".split()
+    "cells claims diagnostics interop mitigations plots report spectra tasks theory "
+    "training".split()
 )
 
 _HOME = {

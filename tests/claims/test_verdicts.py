@@ -80,9 +80,7 @@ def test_interval_of_the_mean_covers_the_truth_as_often_as_it_says():
 
 def test_interval_of_the_ratio_of_scatters_covers_the_truth():
     rng = np.random.default_rng(1)
-    found = [
-        spread_ratio("", "", rng.normal(0, 10, 6), rng.normal(0, 1, 6)) for _ in range(2000)
-    ]
+    found = [spread_ratio("", "", rng.normal(0, 10, 6), rng.normal(0, 1, 6)) for _ in range(2000)]
     inside = np.mean([one.low < 1 < one.high for one in found])
     assert abs(inside - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)
 

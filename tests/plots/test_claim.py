@@ -19,7 +19,8 @@ def test_findings_of_one_quantity_are_rows_with_interval_range_and_theory(plot_c
     result = fakes.claim_result()
     ax = plot_claim(result)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["small", "large"]
-    values = [container.lines[0].get_xdata()[0] for container in ax.containers if container.lines]
+    bars = [one for one in ax.containers if hasattr(one, "lines")]
+    values = [bar.lines[0].get_xdata()[0] for bar in bars]
     np.testing.assert_allclose(values, [-1.5, 1.5])
     (diamond,) = [line for line in ax.lines if line.get_marker() == "D"]
     assert diamond.get_xdata()[0] == -1.4

@@ -11,9 +11,7 @@ from ._result import Finding
 _SHARE = 0.95
 
 
-def over_seeds(
-    case: str, quantity: str, values: Any, **bounds: Any
-) -> Finding:
+def over_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
     """Return the mean over seeds with Student's 95 % interval; NaN if a seed has no number."""
     x = np.asarray(values, np.float64).ravel()
     mean = float(np.mean(x))
@@ -24,9 +22,7 @@ def over_seeds(
     return Finding(case, quantity, mean, mean - half, mean + half, **_floats(bounds))
 
 
-def all_seeds(
-    case: str, quantity: str, values: Any, **bounds: Any
-) -> Finding:
+def all_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
     """Return the median with the least and the most of all seeds (or steps) as its interval.
 
     For claims about every case, and for numbers whose scatter is not Gaussian: outcomes of

@@ -40,7 +40,7 @@ def explosion(settings: Settings) -> Any:
     )
     finding = over_seeds("tanh at gain 2, input variance 0.01", RATE, rates[2.0], above=0.0,
                          prediction=tanh_exponent(2, 0.01))  # fmt: skip
-    return [finding], Figure("Vanishing turns into chaos", "gain", RATE, curves, 0.0)
+    return [finding], Figure("Rate with weak inputs over the gain", "gain", RATE, curves, 0.0)
 
 
 @claim(
@@ -91,11 +91,9 @@ def non_normality(settings: Settings) -> Any:
     n, alpha = 10, 1.2
     shift = alpha * np.eye(n, k=-1)
     radius = float(np.max(np.abs(np.linalg.eigvals(shift))))
-    lags, largest = tuple(range(1, n)), []
-    chain = JacobianChain(np.stack([shift] * (n - 1)))
-    for lag in lags:
-        spectrum = log_singular_values(chain, window=(0, lag))
-        largest.append(float(spectrum.log_singular_values[0]))
+    lags = tuple(range(1, n))
+    records = log_singular_values(JacobianChain(np.stack([shift] * (n - 1))), every=1)
+    largest = [float(logs[0]) for logs in np.asarray(records.log_singular_values)[-len(lags) :]]
     findings = [
         exact("the delay line", "spectral radius", radius, above=-1e-9, below=1e-9),
         exact("its 9-step Jacobian", "largest singular value", math.exp(largest[-1]), above=1.0,
@@ -105,7 +103,7 @@ def non_normality(settings: Settings) -> Any:
         Curve("largest singular value", lags, tuple(math.exp(x) for x in largest)),
         Curve("1.2^t", lags, tuple(alpha**t for t in lags), False),
     )
-    return findings, Figure("Growth with all eigenvalues 0", "steps t", "sigma_1", curves, 1.0)
+    return findings, Figure("Gain of a delay line", "steps t", "sigma_1", curves, 1.0)
 
 
 @claim(
@@ -135,7 +133,10 @@ def curse_of_memory(settings: Settings) -> Any:
         Curve("theory", memory, tuple(math.log10(law[x]) for x in eigenvalues), False),
     )
     return findings, Figure(
-        "The curse of memory", "memory 1 / (1 − lambda) [steps]", "log10 E (dh/dlambda)^2", curves
+        "Sensitivity of a memory to its own weight",
+        "memory 1 / (1 − lambda) [steps]",
+        "log10 E (dh/dlambda)^2",
+        curves,
     )
 
 

@@ -56,6 +56,9 @@ class Settings(NamedTuple):
         return 6 if self.quick else 12
 
 
+FULL = Settings()
+
+
 class Net(NamedTuple):
     """A kind of random network.
 
@@ -179,7 +182,7 @@ def _estimated(cell: Any, inputs: Array) -> Any:
 
 
 @eqx.filter_jit
-def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Array, Array, Array, Array]:
+def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any, Array]:
     """Return log ||dL/ds_t||, the contributions of the steps, the states h, and ||dL/dtheta||."""
     last = _reads_last(probe)
     state0 = cell.initial_state()

@@ -37,16 +37,14 @@ def layer_normalization(settings: Settings) -> Any:
         for v in (0.1, 1.0)
     ]  # fmt: skip
     gains = np.linspace(0.1, 3, 20)
-    separate = tuple(layer_norm_rate(1.0, placement="separate", gain=g) for g in gains)
+    separate = tuple(layer_norm_rate(0.0, placement="separate", gain=g) for g in gains)
     measured_gains = (0.5, 1.0, 2.0)
-    found = [
-        rate(settings, Net(norm="layer-separate", norm_gain=g)).mean() for g in measured_gains
-    ]
+    found = [rate(settings, Net(norm="layer-separate", norm_gain=g)).mean() for g in measured_gains]
     curves = (
         Curve("separate placement, theory", tuple(gains), separate, False),
         Curve("separate placement, measured", measured_gains, tuple(map(float, found))),
     )
-    title = "The gain of layer normalization decides, not its presence"
+    title = "Rate over the gain of layer normalization"
     return findings, Figure(title, "gain of the normalization", RATE, curves, 0.0)
 
 
@@ -106,12 +104,12 @@ def batch_normalization_flow(settings: Settings) -> Any:
     shown = (0.1, 1.0)
     rates = [rate(settings, Net(norm="batch", norm_gain=g)).mean() for g in shown]
     points = Curve("input variance 1, measured", shown, tuple(map(float, rates)))
-    title = "Recurrent batch normalization at the gain 0.1 vanishes"
+    title = "Rate over the gain of batch normalization"
     return findings, Figure(title, "gain of the normalization", RATE, (curve, points), 0.0)
 
 
 def _batch_law(gain: float) -> float:
-    return float(theory.batch_norm_exponent(gain=gain, input_variance=1.0))
+    return float(theory.batch_norm_exponent(gain=gain))
 
 
 @claim(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ._networks import Settings
+from ._networks import FULL, Settings
 from ._result import ClaimResult, Figure, Finding
 
 ARTICLE = "Gradient Vanishing in Unnormalized RNN Architectures"
@@ -47,10 +47,14 @@ def claim(id: str, statement: str, *, where: str, rule: str, note: str = ""):
 
 def registered() -> dict[str, Claim]:
     """Return all claims by id, in the order of their numbers."""
-    return dict(sorted(_FOUND.items(), key=lambda item: (int("".join(filter(str.isdigit, item[0]))), item[0])))
+    return dict(sorted(_FOUND.items(), key=lambda item: (_number_of(item[0]), item[0])))
 
 
-def check_claim(id: str, settings: Settings = Settings()) -> ClaimResult:
+def _number_of(id: str) -> int:
+    return int("".join(filter(str.isdigit, id)))
+
+
+def check_claim(id: str, settings: Settings = FULL) -> ClaimResult:
     """Return what an experiment says about one claim of the article.
 
     **Arguments:**

@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """"holds", "fails" or "open"."""
+        """Whether the claim "holds" here, "fails", or is "open"."""
         if math.isnan(self.value) or math.isnan(self.low) or math.isnan(self.high):
             return "open"
         if self.above < self.low and self.high < self.below:

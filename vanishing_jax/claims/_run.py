@@ -7,7 +7,7 @@ from typing import Any
 
 from .._files import write_atomically
 from ..comparison._result import versions
-from ._networks import Settings
+from ._networks import FULL, Settings
 from ._registry import check_claim, registered
 from ._result import ClaimResult, from_json, to_json
 
@@ -15,7 +15,7 @@ from ._result import ClaimResult, from_json, to_json
 def run_claims(
     ids: Sequence[str] | None = None,
     *,
-    settings: Settings = Settings(),
+    settings: Settings = FULL,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> list[ClaimResult]:

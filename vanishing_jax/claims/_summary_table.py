@@ -70,8 +70,10 @@ def longer_chains(settings: Settings) -> Any:
                    prediction=_leaky_law(0.1, 1.0, 1.0) - tanh_exponent(1, 1)),
     ]  # fmt: skip
     back = np.arange(logs.shape[1])
-    curve = Curve("tanh, gain 1", tuple(back.tolist()), tuple((np.mean(logs, 0) / math.log(10)).tolist()))
-    title = "Each step costs the same factor"
+    curve = Curve(
+        "tanh, gain 1", tuple(back.tolist()), tuple((np.mean(logs, 0) / math.log(10)).tolist())
+    )
+    title = "Gradient over the number of steps"
     return findings, Figure(title, "steps back in time", "log10 of the gradient", (curve,))
 
 
@@ -122,13 +124,13 @@ def gradient_control(settings: Settings) -> Any:
         over_seeds("explosion at gain 3", RATE, rate(settings, Net(gain=3, noise=0.1)), above=0.0,
                    prediction=tanh_exponent(3, 0.1)),
     ]  # fmt: skip
-    for name, options in (
-        ("leaky units", {"leak": 0.1}),
-        ("layer normalization", {"norm": "layer"}),
+    for name, net in (
+        ("leaky units", Net(noise=0.1, leak=0.1)),
+        ("layer normalization", Net(noise=0.1, norm="layer")),
     ):
         for gain in (0.5, 3.0):
             plain = np.abs(rate(settings, Net(gain=gain, noise=0.1)))
-            cured = np.abs(rate(settings, Net(gain=gain, noise=0.1, **options)))
+            cured = np.abs(rate(settings, net._replace(gain=gain)))
             findings.append(
                 over_seeds(f"{name} at gain {gain:g}", "change of |rate| [nats per step]",
                            cured - plain, below=0.0)

@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
 
 def sizes(settings: Settings) -> Sizes:
     """Return the sizes of all trainings."""
-    return Sizes(8, 40, 1000, 20, 20, 4) if settings.quick else Sizes(10, 60, 2500, 32, 32, 5)
+    return Sizes(8, 25, 1400, 20, 24, 4) if settings.quick else Sizes(10, 60, 2500, 32, 32, 5)
 
 
 class Trained(NamedTuple):
@@ -65,7 +65,9 @@ def trained(settings: Settings, recipe: str, length: str) -> Trained:
     worst = np.where(ended, np.inf, 0.0)
     median = np.nanmedian(np.where(np.isfinite(loss), loss, last[:, None]), axis=0)
     curve = tuple(map(float, ds.record.values)), tuple(map(float, median))
-    return Trained(np.maximum(np.nanmin(loss, axis=1), worst), np.maximum(last, worst), updates, curve)
+    return Trained(
+        np.maximum(np.nanmin(loss, axis=1), worst), np.maximum(last, worst), updates, curve
+    )
 
 
 def training_findings(
@@ -91,7 +93,7 @@ def drifted(settings: Settings, recipe: str) -> dict[str, np.ndarray]:
     task = tasks.named("adding", length=size.short)
     inputs, _ = task.sample(jr.key(settings.seed + 1), 200)
     found: dict[str, list[float]] = {"shift": [], "derivative": []}
-    for seed in range(size.seeds):
+    for seed in range(2 * size.seeds):
         key = jr.fold_in(jr.key(settings.seed), seed)
         before = built(parse(recipe), task, size.units, None, key)[0]
         after, _ = train(

@@ -1,16 +1,13 @@
 """C1-C5: what vanishes, in which networks, and how fast."""
 
-import functools as ft
 import math
 from typing import Any
 
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 
 from .. import theory
 from ._intervals import exact, over_seeds
-from ._networks import RATE, Net, Settings, forward_rate, measured, rate, slope
+from ._networks import RATE, Net, Settings, forward_rate, measured, rate
 from ._registry import claim
 from ._result import Curve, Figure, Finding
 
@@ -49,9 +46,7 @@ def unnormalized_networks(settings: Settings) -> Any:
     for v, words in ((0.01, "weak inputs (variance 0.01)"), (1.0, "strong inputs (variance 1)")):
         law = layer_norm_rate(v) - tanh_exponent(1, v)
         quantity = "rate gained by layer normalization [nats per step]"
-        findings.append(
-            over_seeds(words, quantity, joint[v] - plain[v], above=0.0, prediction=law)
-        )
+        findings.append(over_seeds(words, quantity, joint[v] - plain[v], above=0.0, prediction=law))
     fine = np.geomspace(noises[0], noises[-1], 25)
     curves = [
         _means("plain", noises, plain),
@@ -59,7 +54,7 @@ def unnormalized_networks(settings: Settings) -> Any:
         _means("layer norm", noises, joint),
         Curve("layer norm, theory", tuple(fine), tuple(layer_norm_rate(v) for v in fine), False),
     ]
-    title = "Layer normalization helps weak inputs, not strong ones"
+    title = "Rate with and without layer normalization"
     return findings, Figure(title, "variance of the inputs", RATE, tuple(curves), 0.0)
 
 
@@ -96,10 +91,12 @@ def early_steps(settings: Settings) -> Any:
     ]  # fmt: skip
     lags = np.arange(settings.steps)[::-1]
     mean = np.mean(shares, axis=0)
-    curve = Curve("contribution of one step", tuple(lags.tolist()), tuple((mean - mean.max()).tolist()))
+    curve = Curve(
+        "contribution of one step", tuple(lags.tolist()), tuple((mean - mean.max()).tolist())
+    )
     total = float(np.mean(whole))
     line = Curve("the whole gradient", (0.0, float(lags[0])), (total, total), False)
-    title = "Early steps contribute nothing, the weights still learn"
+    title = "Contribution of each step to the update"
     return findings, Figure(title, "steps before the end", "size [decades]", (curve, line))
 
 
@@ -151,7 +148,7 @@ def small_derivatives(settings: Settings) -> Any:
         curves.append(_means(f"input variance {v:g}", GAINS, rates))
         law = tuple(tanh_exponent(g, v) for g in fine)
         curves.append(Curve(f"variance {v:g}, theory", tuple(fine), law, False))
-    title = "The same tanh vanishes or explodes, as the weights decide"
+    title = "Rate of tanh networks over the gain"
     return findings, Figure(title, "gain of the recurrent weights", RATE, tuple(curves), 0.0)
 
 
@@ -171,7 +168,7 @@ def exponential_decay(settings: Settings) -> Any:
     quantity = "misfit of the power law over that of the exponential [decades]"
     where = "tanh at gain 0.9, input variance 0.1"
     transient = theory.mean_field_transient(400, activation="tanh", gain=1.0, state_variance=1.0)
-    growth = np.cumsum(np.asarray(transient.log_chi)) / 2
+    growth = transient.log_growth
     count = np.arange(1, len(growth) + 1)
     critical = _advantage(count[10:], growth[10:])
     findings = [
@@ -182,7 +179,7 @@ def exponential_decay(settings: Settings) -> Any:
         Curve("gain 0.9, measured", *_decades(steps, np.mean(contracting, axis=0))),
         Curve("gain 1 without input, mean field", *_decades(count, growth), False),
     )
-    title = "Exponential where it vanishes, a power law at the edge"
+    title = "Decay away from the critical gain and at it"
     return findings, Figure(title, "steps back in time", "log10 of the gradient", curves, 0.0)
 
 

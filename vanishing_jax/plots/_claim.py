@@ -65,7 +65,9 @@ def _plot_curves(figure: Any, ax: Axes, line_kwargs: dict[str, Any]) -> Axes:
 
 def _plot_findings(result: Any, shown: list[Any], ax: Axes) -> Axes:
     num_more = len(result.findings) - len(shown)
-    finite = np.array([[one.value, one.low, one.high, one.prediction or one.value] for one in shown])
+    finite = np.array(
+        [[one.value, one.low, one.high, one.prediction or one.value] for one in shown]
+    )
     edges = [edge for one in shown for edge in (one.above, one.below) if np.isfinite(edge)]
     finite = np.r_[finite[np.isfinite(finite)], edges]
     margin = 0.12 * (np.ptp(finite) or 1.0) if len(finite) else 1.0

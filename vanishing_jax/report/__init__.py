@@ -1,4 +1,4 @@
-"""Diagnoses, comparisons, claims and the table of mitigations as self-contained HTML, and as PNG files."""
+"""Diagnoses, comparisons, claims and the table of mitigations as self-contained HTML and PNG."""
 
 from ._claims import claims_html as claims_html
 from ._claims import claims_markdown as claims_markdown

@@ -100,9 +100,7 @@ def claims_markdown(
     return "\n".join([*lines, _made(settings)]).replace("\n\n\n", "\n\n") + "\n"
 
 
-def claims_html(
-    results: Sequence[claims.ClaimResult], *, settings: claims.Settings
-) -> str:
+def claims_html(results: Sequence[claims.ClaimResult], *, settings: claims.Settings) -> str:
     """Return results as one self-contained HTML page.
 
     **Arguments:**
@@ -138,9 +136,9 @@ _HEADS = ("where", "quantity", "measured [95 %]", "theory", "needed", "")
 def _introduction(settings: claims.Settings) -> str:
     size = "small sizes of a quick run" if settings.quick else "full sizes"
     return (
-        f"What the article says, sentence by sentence, held against measurements and theory, at the "
-        f"{size}. Rates are the natural log by which a gradient changes per step back in time: −0.69 "
-        "halves it, 0 keeps it. Claims C35 are what the article leaves out."
+        "What the article says, sentence by sentence, held against measurements and theory, at the "
+        f"{size}. Rates are the natural log by which a gradient changes per step back in time: "
+        "−0.69 halves it, 0 keeps it. Claims C35 are what the article leaves out."
     )
 
 
