@@ -8,6 +8,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "spectra.md"
 COMPARING = ROOT / "docs" / "comparing.md"
 THEORY = ROOT / "docs" / "theory.md"
+CLAIMS = ROOT / "docs" / "claims.md"
 PAGES = (PAGE, COMPARING, THEORY)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -55,7 +56,7 @@ def test_named_fields_exist():
 
 
 def test_links_lead_somewhere():
-    for page in (*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+    for page in (*PAGES, CLAIMS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

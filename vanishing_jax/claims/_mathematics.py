@@ -22,9 +22,11 @@ from ._result import Curve, Figure
 from ._what_vanishes import GAINS, tanh_exponent
 
 
-def sigmoid_exponent(gain: float, noise: float) -> float:
+def sigmoid_exponent(gain: float | int, noise: float | int) -> float:
     """Return the mean-field rate of a sigmoid network."""
-    law = theory.mean_field_exponent(activation="sigmoid", gain=gain, input_variance=noise)
+    law = theory.mean_field_exponent(
+        activation="sigmoid", gain=float(gain), input_variance=float(noise)
+    )
     return float(law)
 
 
@@ -49,7 +51,7 @@ def squashing(settings: Settings) -> Any:
     ]  # fmt: skip
     fine = np.geomspace(noises[0], noises[-1], 30)
     curves = (
-        Curve("tanh, measured", noises, tuple(float(np.mean(rates[v])) for v in noises)),
+        Curve("tanh", noises, tuple(float(np.mean(rates[v])) for v in noises)),
         Curve("tanh, theory", tuple(fine), tuple(tanh_exponent(1, v) for v in fine), False),
         Curve("sigmoid, theory", tuple(fine), tuple(sigmoid_exponent(1, v) for v in fine), False),
     )

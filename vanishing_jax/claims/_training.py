@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
 
 def sizes(settings: Settings) -> Sizes:
     """Return the sizes of all trainings."""
-    return Sizes(8, 25, 1400, 20, 24, 4) if settings.quick else Sizes(10, 60, 2500, 32, 32, 5)
+    return Sizes(8, 25, 1400, 20, 24, 4) if settings.quick else Sizes(10, 50, 2000, 32, 32, 4)
 
 
 class Trained(NamedTuple):

@@ -14,13 +14,15 @@ from ._result import Curve, Figure, Finding
 GAINS = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 
-def tanh_exponent(gain: float, noise: float) -> float:
+def tanh_exponent(gain: float | int, noise: float | int) -> float:
     """Return the mean-field rate of a tanh network."""
-    found = theory.mean_field_exponent(activation="tanh", gain=gain, input_variance=noise)
+    found = theory.mean_field_exponent(
+        activation="tanh", gain=float(gain), input_variance=float(noise)
+    )
     return float(found)
 
 
-def layer_norm_rate(noise: float, **options: Any) -> float:
+def layer_norm_rate(noise: float | int, **options: Any) -> float:
     """Return the mean-field rate of a layer-normalized tanh network."""
     return float(theory.layer_norm_exponent(input_variance=noise, **options))
 
@@ -147,7 +149,7 @@ def small_derivatives(settings: Settings) -> Any:
         rates = {g: rate(settings, Net(gain=g, noise=v)) for g in GAINS}
         curves.append(_means(f"input variance {v:g}", GAINS, rates))
         law = tuple(tanh_exponent(g, v) for g in fine)
-        curves.append(Curve(f"variance {v:g}, theory", tuple(fine), law, False))
+        curves.append(Curve(f"input variance {v:g}, theory", tuple(fine), law, False))
     title = "Rate of tanh networks over the gain"
     return findings, Figure(title, "gain of the recurrent weights", RATE, tuple(curves), 0.0)
 

@@ -47,11 +47,15 @@ def plot_claim(result: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
 
 
 def _plot_curves(figure: Any, ax: Axes, line_kwargs: dict[str, Any]) -> Axes:
+    before = None
     for index, curve in enumerate(figure.curves):
         dots = {"marker": "o", "markersize": 5} if len(curve.x) <= _DOTTED else {}
-        style = dots if curve.measured else {"linewidth": 1.2, "alpha": 0.9}
+        style: dict[str, Any] = dots if curve.measured else {"linewidth": 1.2}
+        if before is not None and before.measured and curve.label == f"{before.label}, theory":
+            style |= {"color": COLORS[(index - 1) % len(COLORS)], "linestyle": "--"}
         options = line_options(index, line_kwargs, label=plain(curve.label), **style)
         ax.plot(curve.x, curve.y, **options)
+        before = curve
     if figure.neutral is not None:
         ax.axhline(figure.neutral, color=GRAY, linewidth=1.0, zorder=1)
     x = np.concatenate([np.asarray(curve.x, float) for curve in figure.curves])

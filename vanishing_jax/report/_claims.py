@@ -57,20 +57,27 @@ def write_claims(
     return [write_atomically(folder / name, text.encode()) for name, text in contents.items()]
 
 
-def claims_table(results: Sequence[claims.ClaimResult]) -> str:
-    """Return how many claims came out how, and all of them in one line each, as Markdown.
+def claims_table(results: Sequence[claims.ClaimResult], *, highlights: Sequence[str] = ()) -> str:
+    """Return how many claims came out how, and some of them with their numbers, as Markdown.
 
     **Arguments:**
 
     - `results`: of `vj.claims.run_claims`.
+    - `highlights`: ids of the claims for a second table.
 
-    **Returns:** two Markdown tables.
+    **Returns:** one Markdown table, or two.
     """
     count = Counter(result.verdict for result in results)
     lines = ["| verdict | claims | which |", "|---|---|---|"]
     for verdict, symbol in SYMBOLS.items():
         which = ", ".join(result.id for result in results if result.verdict == verdict)
         lines.append(f"| {symbol} {verdict} | {count[verdict]} | {which} |")
+    if highlights:
+        lines += ["", _line(("the article says", "verdict", "why")), "|---|---|---|"]
+    by_id = {result.id: result for result in results}
+    for one in map(by_id.__getitem__, highlights):
+        verdict = f"{SYMBOLS[one.verdict]} {one.verdict}"
+        lines.append(_line((f"{one.id}: {one.statement}", verdict, one.why)))
     return "\n".join(lines) + "\n"
 
 
