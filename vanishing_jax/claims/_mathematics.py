@@ -104,7 +104,7 @@ def instability(settings: Settings) -> Any:
         {g: rate(settings, Net(gain=g, noise=0.1, norm=norm)) for g in GAINS}
         for norm in ("", "layer-separate")
     )
-    many = 80 if settings.quick else 200
+    many = 60 if settings.quick else 200
     nets = Net(noise=0.1), Net(noise=0.1, norm="layer-separate")
     scattered = [rate(settings, net, seeds=many) for net in nets]
     reach = [np.ptp(list(by_gain.values()), axis=0) for by_gain in (plain, normed)]

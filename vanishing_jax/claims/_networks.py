@@ -86,15 +86,13 @@ class Measured(NamedTuple):
     """Of each seed: the profile of the last step's gradient, and the states that it went through.
 
     - `log_norm` (seed, T+1), `log_contribution` (seed, T): as `GradientProfile`.
-    - `states` (seed, T+1, n), `weights` (seed, n, n), `log_total` (seed,): norm of the gradient of
-      all recurrent weights.
+    - `states` (seed, T+1, n), `weights` (seed, n, n).
     """
 
     log_norm: np.ndarray
     log_contribution: np.ndarray
     states: np.ndarray
     weights: np.ndarray
-    log_total: np.ndarray
 
 
 def rate(settings: Settings, net: Net, *, seeds: int | None = None) -> np.ndarray:
@@ -116,18 +114,28 @@ def slope(log_norm: np.ndarray) -> np.ndarray:
 @ft.lru_cache(maxsize=64)
 def measured(settings: Settings, net: Net, seeds: int | None = None) -> Measured:
     """Return what gradients do in each seed of a network."""
-    key = jr.fold_in(jr.key(settings.seed), 1)
-    keys = jax.vmap(lambda k: jr.fold_in(key, k))(jnp.arange(seeds or settings.seeds))
-    shapes = settings.units, settings.steps
-    weights, inputs, probes = jax.vmap(ft.partial(_drawn, net, shapes))(keys)
+    weights, inputs, probes = _all_drawn(settings, net, seeds or settings.seeds)
     found = [
         jax.tree.map(np.asarray, _profile(make_cell(net, w, x), x, p))
         for w, x, p in zip(weights, inputs, probes, strict=True)
     ]
-    log_norm, contribution, states, total = (np.stack(x) for x in zip(*found, strict=True))
-    logs = (x.astype(np.float64) for x in (log_norm, contribution, total))
-    log_norm, contribution, total = logs
-    return Measured(log_norm, contribution, states, np.asarray(weights), total)
+    log_norm, contribution, states = (np.stack(x) for x in zip(*found, strict=True))
+    logs = log_norm.astype(np.float64), contribution.astype(np.float64)
+    return Measured(*logs, states, np.asarray(weights))
+
+
+def log_gradients(settings: Settings, net: Net) -> np.ndarray:
+    """Return per seed the log of the norm of dL/dtheta, the gradient of all parameters."""
+    drawn = _all_drawn(settings, net, settings.seeds)
+    return np.array(
+        [float(_log_gradient(make_cell(net, w, x), x, p)) for w, x, p in zip(*drawn, strict=True)]
+    )
+
+
+def _all_drawn(settings: Settings, net: Net, seeds: int) -> tuple[Array, Array, Array]:
+    key = jr.fold_in(jr.key(settings.seed), 1)
+    keys = jax.vmap(lambda k: jr.fold_in(key, k))(jnp.arange(seeds))
+    return jax.vmap(ft.partial(_drawn, net, (settings.units, settings.steps)))(keys)
 
 
 def _drawn(net: Net, shapes: tuple[int, int], key: Any) -> tuple[Array, Array, Array]:
@@ -182,16 +190,20 @@ def _estimated(cell: Any, inputs: Array) -> Any:
 
 
 @eqx.filter_jit
-def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any, Array]:
-    """Return log ||dL/ds_t||, the contributions of the steps, the states h, and ||dL/dtheta||."""
+def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any]:
+    """Return log ||dL/ds_t||, the contributions of the steps, and the states h."""
     last = _reads_last(probe)
     state0 = cell.initial_state()
     profile = gradient_profile(last, cell, state0, inputs)
     states = rollout(cell, state0, inputs).states
+    return profile.log_norm, profile.log_parameter_norm, jax.tree.leaves(states)[0]
+
+
+@eqx.filter_jit
+def _log_gradient(cell: Any, inputs: Array, probe: Array) -> Array:
+    last, state0 = _reads_last(probe), cell.initial_state()
     gradient = eqx.filter_grad(lambda c: last(rollout(c, state0, inputs).states))(cell)
-    total = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient)))
-    hidden = jax.tree.leaves(states)[0]
-    return profile.log_norm, profile.log_parameter_norm, hidden, jnp.log(total)
+    return jnp.log(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient))) / 2
 
 
 def _reads_last(probe: Array) -> Callable[[Any], Array]:

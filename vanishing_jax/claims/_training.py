@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
 
 def sizes(settings: Settings) -> Sizes:
     """Return the sizes of all trainings."""
-    return Sizes(8, 25, 1400, 20, 24, 4) if settings.quick else Sizes(10, 50, 2000, 32, 32, 4)
+    return Sizes(8, 30, 1200, 20, 24, 4) if settings.quick else Sizes(10, 50, 2000, 32, 32, 4)
 
 
 class Trained(NamedTuple):
@@ -97,8 +97,8 @@ def drifted(settings: Settings, recipe: str) -> dict[str, np.ndarray]:
         key = jr.fold_in(jr.key(settings.seed), seed)
         before = built(parse(recipe), task, size.units, None, key)[0]
         after, _ = train(
-            recipe, task, steps=200, batch_size=size.batch, hidden_size=size.units,
-            record_every=100, progress=False, key=key,
+            recipe, task, steps=150, batch_size=size.batch, hidden_size=size.units,
+            record_every=50, progress=False, key=key,
         )  # fmt: skip
         old, new = (_states(model.cell, inputs) for model in (before, after))
         moved = (new.mean(0) - old.mean(0)) / np.maximum(old.std(0), 1e-3)

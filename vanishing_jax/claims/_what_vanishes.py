@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import theory
 from ._intervals import exact, over_seeds
-from ._networks import RATE, Net, Settings, forward_rate, measured, rate
+from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measured, rate
 from ._registry import claim
 from ._result import Curve, Figure, Finding
 
@@ -69,8 +69,8 @@ def _means(label: str, x: Any, by_x: dict[float, np.ndarray]) -> Curve:
     "As the error signal fades through the steps, the weights of earlier steps are updated "
     "extremely slowly or not at all.",
     where="what is the vanishing gradient problem",
-    rule="The contribution of early steps is below a thousandth of the last ones', and so is the "
-    "update of the weights (a tenth of that of the last 20 steps alone).",
+    rule="The contribution of early steps is below a thousandth of the largest one, and the "
+    "update of the weights as a whole below a tenth.",
     note="A recurrent network has one set of weights for all steps: their update is the sum of all "
     "contributions.",
 )
@@ -79,7 +79,7 @@ def early_steps(settings: Settings) -> Any:
     found = measured(settings, Net())
     shares = found.log_contribution / math.log(10)
     share = np.max(shares[:, : settings.steps // 4], axis=1) - np.max(shares, axis=1)
-    whole = found.log_total / math.log(10) - np.max(shares, axis=1)
+    whole = log_gradients(settings, Net()) / math.log(10) - np.max(shares, axis=1)
     where = "tanh at gain 1, input variance 1"
     findings = [
         over_seeds(

@@ -1,6 +1,7 @@
 """What was measured to test a claim."""
 
 import textwrap
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def plot_claim(result: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     Of curves, dots were measured and plain lines are theory; the gray line is neutral. Of findings,
     each row is one number with its 95 % interval, the shaded stretch is where it has to lie if the
     claim is true, and the diamond is what theory predicts: a green dot in the shade speaks for the
-    claim, a red cross beside it against. Findings of another quantity than the first are counted in
-    a note.
+    claim, a red cross beside it against. It is the findings of the most common quantity that are
+    drawn; a note counts the others.
 
     **Arguments:**
 
@@ -40,10 +41,15 @@ def plot_claim(result: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     """
     if result.figure.curves:
         return _plot_curves(result.figure, new_axes(ax), line_kwargs)
-    first = result.findings[0].quantity if result.findings else ""
-    shown = [one for one in result.findings if one.quantity == first]
+    shown = shown_findings(result)
     ax = new_axes(ax, (5.6, max(2.2, 1.3 + 0.55 * len(shown))))
     return _plot_findings(result, shown, ax)
+
+
+def shown_findings(result: Any) -> list[Any]:
+    """Return the findings that share an axis: of the most common quantity, the first of them."""
+    counts = Counter(one.quantity for one in result.findings)
+    return [one for one in result.findings if one.quantity == counts.most_common(1)[0][0]]
 
 
 def _plot_curves(figure: Any, ax: Axes, line_kwargs: dict[str, Any]) -> Axes:

@@ -13,6 +13,7 @@ from .._files import write_atomically
 from ..claims._registry import registered
 from ..claims._result import number, to_json
 from ..comparison._result import versions
+from ..plots._claim import shown_findings
 from ._html import load_template
 
 SYMBOLS = {
@@ -99,7 +100,7 @@ def claims_markdown(
         lines += [f"## {section['id']}: {section['symbol']} {section['verdict']}", ""]
         lines += [f"> {section['statement']} (*{section['where']}*)", "", section["why"], ""]
         if section["rows"]:
-            lines += [f"It would be true if: {section['rule']}", "", _line(_HEADS)]
+            lines += [f"True if: {section['rule']}", "", _line(_HEADS)]
             lines += [_line(["---"] * len(_HEADS)), *map(_line, section["rows"]), ""]
         lines += [section["note"], ""] if section["note"] != section["why"] else []
         if section["rows"]:
@@ -194,7 +195,7 @@ def _png(result: claims.ClaimResult) -> tuple[bytes, int, int]:
     # Not pyplot: a page written from a thread or a server must not touch its list of figures.
     from matplotlib.figure import Figure
 
-    rows = len(result.findings)
+    rows = len(shown_findings(result))
     width, height = 6.4, 3.4 if result.figure.curves else max(2.2, 1.3 + 0.55 * rows)
     figure = Figure(figsize=(width, height), layout="constrained")
     plots.plot_claim(result, ax=figure.subplots())
