@@ -18,15 +18,15 @@ def run(tmp_path, *words):
 
 
 def test_command_writes_pages_and_keeps_finished_claims(tmp_path, capsys, monkeypatch):
-    assert run(tmp_path, "--only", "C35c,C34") == 0
+    assert run(tmp_path, "--only", "C35d,C34") == 0
     printed = capsys.readouterr().out
-    assert "C35c: confirmed. It holds for the delay line" in printed
+    assert "C35d: confirmed. It holds for memory of 100" in printed
     assert "| ? not testable | 1 | C34 |" in printed
     html = (tmp_path / "claims.html").read_text()
     assert "<script" not in html and "http" not in html.split("</style>")[1]
     assert html.count("data:image/png") == 1  # C34 has nothing to draw
     markdown = (tmp_path / "claims.md").read_text()
-    assert "![C35c: " in markdown and (tmp_path / "claims" / "C35c.png").stat().st_size > 1000
+    assert "![C35d: " in markdown and (tmp_path / "claims" / "C35d.png").stat().st_size > 1000
     data = json.loads((tmp_path / "claims.json").read_text())
     assert [one["verdict"] for one in data["claims"]] == ["not testable", "confirmed"]
     assert data["settings"] == {"quick": True, "seed": 0}
@@ -35,12 +35,12 @@ def test_command_writes_pages_and_keeps_finished_claims(tmp_path, capsys, monkey
         raise AssertionError(f"{id} was there already")
 
     monkeypatch.setattr("vanishing_jax.claims._run.check_claim", refuse)
-    assert run(tmp_path, "--only", "C35c") == 0  # loaded
-    with pytest.raises(AssertionError, match="C35c was there"):
-        run(tmp_path, "--only", "C35c", "--seed", "1")  # other settings are measured anew
-    (tmp_path / "results" / "C35c.json").write_text("{")
-    with pytest.raises(AssertionError, match="C35c was there"):
-        run(tmp_path, "--only", "C35c")  # cut off is not finished
+    assert run(tmp_path, "--only", "C35d") == 0  # loaded
+    with pytest.raises(AssertionError, match="C35d was there"):
+        run(tmp_path, "--only", "C35d", "--seed", "1")  # other settings are measured anew
+    (tmp_path / "results" / "C35d.json").write_text("{")
+    with pytest.raises(AssertionError, match="C35d was there"):
+        run(tmp_path, "--only", "C35d")  # cut off is not finished
 
 
 def test_unknown_claim_is_refused(tmp_path, capsys):

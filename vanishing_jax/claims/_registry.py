@@ -71,7 +71,7 @@ def check_claim(id: str, settings: Settings = FULL) -> ClaimResult:
     **Example:**
 
     >>> import vanishing_jax as vj
-    >>> result = vj.claims.check_claim("C35c", vj.claims.Settings(quick=True))
+    >>> result = vj.claims.check_claim("C35d", vj.claims.Settings(quick=True))
     >>> result.verdict
     'confirmed'
     """

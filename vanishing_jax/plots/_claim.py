@@ -75,11 +75,10 @@ def _plot_curves(figure: Any, ax: Axes, line_kwargs: dict[str, Any]) -> Axes:
 
 def _plot_findings(result: Any, shown: list[Any], ax: Axes) -> Axes:
     num_more = len(result.findings) - len(shown)
-    finite = np.array(
-        [[one.value, one.low, one.high, one.prediction or one.value] for one in shown]
-    )
-    edges = [edge for one in shown for edge in (one.above, one.below) if np.isfinite(edge)]
-    finite = np.r_[finite[np.isfinite(finite)], edges]
+    ends = [(one.value, one.low, one.high, one.above, one.below) for one in shown]
+    laws = [one.prediction for one in shown if one.prediction is not None]
+    finite = np.array([*np.ravel(ends), *laws], float)
+    finite = finite[np.isfinite(finite)]
     margin = 0.12 * (np.ptp(finite) or 1.0) if len(finite) else 1.0
     limits = (finite.min() - margin, finite.max() + margin) if len(finite) else (-1.0, 1.0)
     for row, one in enumerate(shown):
