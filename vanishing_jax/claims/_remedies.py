@@ -159,6 +159,8 @@ _CLIPPED = {"exploding": Net(gain=3, noise=0.1), "vanishing": Net(noise=0.1)}
     where="without normalization: gradient clipping",
     rule="Clipping in every step of back-propagation, by norm or by value, makes the gradient of "
     "the first state larger than it is without, in a vanishing or in an exploding network.",
+    note="What clipping does to training in the long run, by keeping parameters away from where "
+    "units saturate, is not tested here.",
 )
 def clipping_against_vanishing(settings: Settings) -> Any:
     """Clip the gradient in every step of back-propagation and look at the first state's."""

@@ -103,6 +103,11 @@ class ClaimResult(NamedTuple):
         """One sentence with the numbers that made the verdict."""
         return explain(self.findings, self.verdict) or self.note
 
+    @property
+    def headline(self) -> Finding | None:
+        """The first finding, with its quantity, value, interval and prediction, if there is one."""
+        return self.findings[0] if self.findings else None
+
     def __repr__(self) -> str:
         return f"ClaimResult({self.id}: {self.verdict}. {self.why})"
 

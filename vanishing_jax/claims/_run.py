@@ -60,7 +60,8 @@ def _found_or_made(id: str, settings: Settings, out: Path | None) -> ClaimResult
     try:
         there = json.loads(path.read_text())
         if there["made with"] == made_with:
-            return from_json(there["result"])
+            # A note is no result: it may have been rewritten since.
+            return from_json(there["result"])._replace(note=registered()[id].note)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not there, or cut off: measured again
     result = check_claim(id, settings)
