@@ -46,7 +46,8 @@ def growth(cell, state, inputs, vector, burn: int):
     chain = vj.linearize(cell, trajectory, dense=False)
     window = (burn, chain.num_steps)
     v, exponent = chain.scaled_mv(vector / jnp.linalg.norm(vector), window=window)
-    return (jnp.log(jnp.linalg.norm(v)) + exponent * np.log(2.0)) / (window[1] - burn)
+    log_norm = jnp.log(jnp.linalg.norm(v)) + exponent.astype(v.dtype) * np.log(2.0)
+    return log_norm / (window[1] - burn)
 
 
 @ft.partial(jax.jit, static_argnums=(0, 1, 2))

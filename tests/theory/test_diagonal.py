@@ -1,4 +1,5 @@
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -20,7 +21,7 @@ def test_ring_by_drawing_and_by_quadrature(smallest, largest):
     atol = 0.05 if smallest > 0.95 else 0.02
     np.testing.assert_allclose(below, [0.9, 0.7, 0.5, 0.3, 0.1], atol=atol)
     area = (largest**2 - smallest**2) / 2
-    mean = mpmath.quad(lambda r: r * mpmath.log(r) / area, [smallest, largest])
+    mean: Any = mpmath.quad(lambda r: r * mpmath.log(r) / area, [smallest, largest])
     found = ring_mean_exponent(smallest=smallest, largest=largest)
     assert found == pytest.approx(float(mean), rel=1e-9)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import mpmath
 import numpy as np
@@ -23,7 +25,7 @@ def test_averages_by_quadrature(name, variance):
     }[name]
     s = mpmath.sqrt(variance)
 
-    def mean(f, u):
+    def mean(f, u) -> Any:
         cuts = sorted([-12, float(-u / s), 12])  # the kink is a cut
         inside = [-6, *cuts[1:2], 6]
         return mpmath.quad(

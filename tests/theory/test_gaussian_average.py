@@ -8,7 +8,7 @@ import pytest
 
 from vanishing_jax.theory import gaussian_average
 
-VARIANCES = [1e-8, 1e-3, 0.3, 1.0, 20.0, 1e4]
+VARIANCES = [1e-8, 0.3, 20.0, 1e4]
 
 SMOOTH = {
     "tanh^2": (lambda x: jnp.tanh(x) ** 2, lambda x: mpmath.tanh(x) ** 2),
@@ -21,8 +21,8 @@ SMOOTH = {
 
 
 def average(function, variance, mean=0.0):
-    """Return the average by adaptive quadrature in 30 digits, split where the function bends."""
-    with mpmath.workdps(30):
+    """Return the average by adaptive quadrature in 20 digits, split where the function bends."""
+    with mpmath.workdps(20):
         s = mpmath.sqrt(variance)
         origin = -mean / s
         near = [origin + k * sign / s for k in (0.5, 2, 8, 30) for sign in (-1, 1)]

@@ -52,8 +52,8 @@ def test_limits_in_closed_form():
 def test_the_mean_is_the_determinant():
     for weights in ("gaussian", "orthogonal"):
         options = {"activation": "tanh", "gain": 1.2, "input_variance": 0.1, "weights": weights}
-        found = mean_field_spectrum(500, **options).mean()
-        assert found == pytest.approx(mean_field_mean_exponent(**options), abs=2e-3)
+        found = mean_field_spectrum(200, **options).mean()
+        assert found == pytest.approx(mean_field_mean_exponent(**options), abs=4e-3)
 
 
 def test_wrong_size_is_named():

@@ -1,5 +1,3 @@
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,7 +45,7 @@ def test_powers_of_one_oscillator(stiffness, damping):
         assert found[0] > 0.1
 
 
-def test_determinant_of_the_nonlinear_cell_by_automatic_differentiation():
+def test_determinant_of_the_nonlinear_cell_by_complex_steps():
     rng = np.random.default_rng(1)
     n, dt, gamma, damping = 3, 0.2, 1.3, 0.7
     W, Wz = rng.normal(size=(2, n, n))
@@ -55,12 +53,10 @@ def test_determinant_of_the_nonlinear_cell_by_automatic_differentiation():
 
     def step(s):
         y, z = s[:n], s[n:]
-        a = jnp.asarray(W) @ y + jnp.asarray(Wz) @ z + x
-        z = z + dt * (jnp.tanh(a) - gamma * y - damping * z)
-        return jnp.concatenate([y + dt * z, z])
+        z = z + dt * (np.tanh(W @ y + Wz @ z + x) - gamma * y - damping * z)
+        return np.concatenate([y + dt * z, z])
 
-    with jax.enable_x64(True):
-        J = np.asarray(jax.jacfwd(step)(jnp.asarray(s0)))
+    J = np.stack([np.imag(step(s0 + 1e-30j * e)) / 1e-30 for e in np.eye(2 * n)], axis=1)
     slopes = 1 - np.tanh(W @ s0[:n] + Wz @ s0[n:] + x) ** 2
     found = cornn_log_determinant(Wz, slopes[None], step=dt, damping=damping)
     assert found == pytest.approx(np.linalg.slogdet(J).logabsdet, rel=1e-10)

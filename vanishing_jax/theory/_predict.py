@@ -79,7 +79,7 @@ def predict(
     **Cost:** 32 networks on at most 4 of the sequences, on the host: 0.1 s at n = 64, T = 100;
     fewer, or no band, where that would take more than some seconds.
 
-    **Validity:** for weights as drawn. Scores of 20 random networks of each kind have mean 0 and
+    **Validity:** for weights as drawn. Scores of 16 random networks of each kind have mean 0 and
     deviation 1 to within a half (`tests/theory/test_predict.py`).
 
     **Example:**
