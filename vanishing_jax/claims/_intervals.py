@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ._result import Finding
 
@@ -17,6 +16,8 @@ def over_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
     mean = float(np.mean(x))
     if len(x) < 2 or not np.isfinite(x).all():
         return Finding(case, quantity, mean, math.nan, math.nan, **_floats(bounds))
+    from scipy import stats  # changes warning filters when imported
+
     quantile = float(stats.t.ppf((1 + _SHARE) / 2, len(x) - 1))
     half = quantile * float(np.std(x, ddof=1)) / math.sqrt(len(x))
     return Finding(case, quantity, mean, mean - half, mean + half, **_floats(bounds))
@@ -47,6 +48,8 @@ def spread_ratio(
     **bounds: Any,
 ) -> Finding:
     """Return log10 of the ratio of two standard deviations over seeds, with the F interval."""
+    from scipy import stats
+
     one, two = np.asarray(values, np.float64), np.asarray(others, np.float64)
     ratio = math.log10(np.std(one, ddof=1) / np.std(two, ddof=1))
     tails = [(1 - _SHARE) / 2, (1 + _SHARE) / 2]
