@@ -11,6 +11,7 @@ INTEROP = ROOT / "docs" / "interop.md"
 DEPTH = ROOT / "docs" / "depth.md"
 INPUT = ROOT / "docs" / "input.md"
 THEORY = ROOT / "docs" / "theory.md"
+CLAIMS = ROOT / "docs" / "claims.md"
 PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT, THEORY)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -61,7 +62,7 @@ def test_named_fields_exist():
 
 
 def test_links_lead_somewhere():
-    for page in (*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+    for page in (*PAGES, CLAIMS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

@@ -1,9 +1,9 @@
 """vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
 
-Everything public is here or in one of the namespaces `cells`, `spectra`, `diagnostics`, `theory`,
-`tasks`, `mitigations`, `networks`, `training`, `recipes`, `interop`, `plots`, `report`. Names are
-loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no global state,
-and the command line answers at once.
+Everything public is here or in one of the namespaces `cells`, `claims`, `spectra`, `diagnostics`,
+`theory`, `tasks`, `mitigations`, `networks`, `training`, `recipes`, `interop`, `plots`, `report`.
+Names are loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no
+global state, and the command line answers at once.
 """
 
 import importlib
@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import cells as cells
+    from . import claims as claims
     from . import diagnostics as diagnostics
     from . import interop as interop
     from . import mitigations as mitigations
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from .spectra import lyapunov_exponents as lyapunov_exponents
 
 _NAMESPACES = frozenset(
-    "cells diagnostics interop mitigations networks plots report spectra tasks theory "
+    "cells claims diagnostics interop mitigations networks plots report spectra tasks theory "
     "training".split()
 )
 

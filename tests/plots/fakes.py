@@ -258,3 +258,17 @@ def network(parts=("layer0.forward", "layer0.backward"), **changes):
     future = diagnosis(toward="future", gradients=layer_gradients("future"))
     fields = dict(reaches={"past": past, "future": future})
     return diagnosis(**fields, parts={name: diagnosis() for name in parts}, **changes)
+
+
+def claim_result(*, curves=False):
+    """Return a claim that holds in one case and fails in another."""
+    from vanishing_jax.claims import ClaimResult, Curve, Figure, Finding
+
+    findings = (
+        Finding("small", "rate [nats]", -1.5, -2.0, -1.0, below=0.0, prediction=-1.4),
+        Finding("large", "rate [nats]", 1.5, 1.0, 2.0, below=0.0),
+        Finding("size", "share", 0.5, 0.4, 0.6, below=0.0),
+    )
+    drawn = (Curve("a", (1.0, 2.0), (1.0, 2.0)), Curve("b", (1.0, 2.0), (2.0, 1.0), False))
+    figure = Figure("title", "x", "y", drawn, 0.5) if curves else Figure()
+    return ClaimResult("C0", "it vanishes", "nowhere", findings, figure)

@@ -23,6 +23,7 @@ ROWS = {
     "plot_gates": lambda d: d.activations,
     "plot_layer_gradients": lambda d: fakes.layer_gradients(),
     "plot_effects": lambda d: d,
+    "plot_claim": lambda d: fakes.claim_result(),
     "plot_comparison": lambda d: fakes.comparison(),
     "plot_test_scores": lambda d: fakes.comparison(),
     "plot_gradient_history": lambda d: fakes.training_history([1.0, 0.5]),

@@ -141,6 +141,29 @@ class Table:
         return run_table(self.out, quick=self.quick, seed=self.seed, sizes=sizes)
 
 
+@dataclasses.dataclass(frozen=True)
+class Claims:
+    """Test what the article says, claim by claim, against measurements and theory.
+
+    Interrupted, the same command goes on after the finished claims.
+    """
+
+    out: pathlib.Path = pathlib.Path("runs/claims")
+    """Folder for claims.html, claims.md, claims.json, the figures and the finished claims."""
+    quick: bool = False
+    """Small networks, and few updates of training."""
+    only: str | None = None
+    """Ids of the claims to test, such as C1,C4; all by default."""
+    seed: int = 0
+    """Seed of all randomness."""
+
+    def run(self) -> int:
+        """Test the claims; return the exit code."""
+        from ._claims import run_claims_command
+
+        return run_claims_command(self.out, quick=self.quick, seed=self.seed, only=self.only)
+
+
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
@@ -148,6 +171,7 @@ Command = (
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Selftest, tyro.conf.subcommand("selftest")]
     | Annotated[Table, tyro.conf.subcommand("table")]
+    | Annotated[Claims, tyro.conf.subcommand("claims")]
 )
 
 

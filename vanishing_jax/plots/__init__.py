@@ -8,6 +8,7 @@ labels 10^k, for a product of a thousand Jacobians has no float.
 from ._activations import plot_activations as plot_activations
 from ._activations import plot_gates as plot_gates
 from ._activations import plot_saturation as plot_saturation
+from ._claim import plot_claim as plot_claim
 from ._comparison import plot_comparison as plot_comparison
 from ._diagnosis import plot_diagnosis as plot_diagnosis
 from ._effects import plot_effects as plot_effects

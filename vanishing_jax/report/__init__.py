@@ -1,5 +1,9 @@
-"""Diagnoses, comparisons and the table of mitigations as self-contained HTML, and as PNG files."""
+"""Diagnoses, comparisons, claims and the table of mitigations as self-contained HTML and PNG."""
 
+from ._claims import claims_html as claims_html
+from ._claims import claims_markdown as claims_markdown
+from ._claims import claims_table as claims_table
+from ._claims import write_claims as write_claims
 from ._comparison import save_comparison_figures as save_comparison_figures
 from ._comparison import write_comparison as write_comparison
 from ._figures import save_figures as save_figures

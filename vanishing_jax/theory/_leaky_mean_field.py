@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
 from scipy.linalg import eigh_tridiagonal
-from scipy.optimize import brentq
 
 from .._types import Array
 from ._gaussian_average import panels
@@ -174,6 +173,8 @@ def _largest_exponent(a: float, drive: Float64[np.ndarray, " lag"]) -> float:
         return eigh_tridiagonal(
             diagonal, beside, select="i", select_range=(0, 0), eigvals_only=True
         )[0]
+
+    from scipy.optimize import brentq  # its import changes warning filters
 
     # Positive definite above the bound by norms; at the root the lowest eigenvalue is 0.
     high = carried + np.sqrt(np.max(np.abs(drive))) + 1e-9

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
 
 from .._types import Array, ArrayLike
 from ._gaussian_pair_average import gaussian_pair_average
@@ -101,6 +100,8 @@ def mean_field_correlation(
 
 def _below_one(excess) -> float | None:
     """Return the largest fixed point below 1 from where the correlation falls; None if none is."""
+    from scipy.optimize import brentq  # its import changes warning filters
+
     grid = 1 - np.concatenate([np.geomspace(_CLOSEST, 1, 20), np.linspace(1, 2, 6)[1:]])
     if excess(grid[0]) > 0:
         return None

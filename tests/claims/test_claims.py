@@ -1,0 +1,70 @@
+"""Every claim is complete, and a few cheap ones come out as theory says."""
+
+import inspect
+
+import jax.random as jr
+import numpy as np
+import pytest
+
+from vanishing_jax import claims
+from vanishing_jax.claims._networks import Net, _drawn, measured, rate
+from vanishing_jax.claims._registry import claim
+
+pytestmark = pytest.mark.float64_anyway  # networks in float32, spectra in float64
+
+
+def test_every_claim_of_the_list_is_there_with_statement_place_and_rule():
+    numbers = [id for id in claims.CLAIMS if not id.startswith("C35")]
+    assert numbers == [f"C{i}" for i in range(1, 35)]
+    assert [id for id in claims.CLAIMS if id.startswith("C35")] == [f"C35{x}" for x in "abcde"]
+    for id, one in claims.CLAIMS.items():
+        assert one.id == id and one.statement.endswith(".") and one.where and one.rule
+        assert inspect.getdoc(one.experiment)
+        assert "verdict" not in inspect.getsource(one.experiment)  # it is computed, not written
+    with pytest.raises(ValueError, match="C4 has two"):
+        claim("C4", "again", where="", rule="")(lambda settings: [])
+    with pytest.raises(ValueError, match="expected one of C1, .*; got 'C99'"):
+        claims.check_claim("C99")
+
+
+class Tiny(claims.Settings):
+    """Sizes for tests: a shape that all of them share."""
+
+    units = property(lambda self: 40)
+    steps = property(lambda self: 48)
+    seeds = property(lambda self: 4)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Tiny(quick=True, seed=3)
+
+
+def test_company_is_not_testable(tiny):
+    result = claims.check_claim("C34", tiny)
+    assert result.verdict == "not testable" and result.why == result.note
+
+
+def test_curse_of_memory_agrees_with_theory(tiny):
+    growth = claims.check_claim("C35d", tiny).findings[0]
+    assert growth.outcome == "holds"
+    assert growth.value == pytest.approx(growth.prediction, abs=0.1)
+
+
+def test_gradients_of_the_random_networks_agree_with_brute_force(tiny):
+    found = measured(tiny, Net())
+    key = jr.fold_in(jr.fold_in(jr.key(tiny.seed), 1), 2)
+    weights, inputs, probe = map(np.asarray, _drawn(Net(), (tiny.units, tiny.steps), key))
+    np.testing.assert_array_equal(weights, found.weights[2])
+    state, states = np.zeros(tiny.units), []
+    for x in inputs:
+        state = np.tanh(weights @ state + x)
+        states.append(state)
+    vector, logs = probe.astype(float), []
+    for state in reversed(states):
+        logs.append(np.log(np.linalg.norm(vector)))
+        vector = weights.T @ ((1 - state**2) * vector)
+    np.testing.assert_allclose(found.log_norm[2, :0:-1], logs, atol=1e-4)
+    assert rate(tiny, Net()).shape == (4,)
+    # -0.4595 is the mean-field value (tests/theory); 40 units are few.
+    assert np.mean(rate(tiny, Net())) == pytest.approx(-0.4595, abs=0.1)

@@ -1,0 +1,62 @@
+"""Findings out of measured numbers: one value per seed, or an exact one."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ._result import Finding
+
+_SHARE = 0.95
+
+
+def over_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
+    """Return the mean over seeds with Student's 95 % interval; NaN if a seed has no number."""
+    x = np.asarray(values, np.float64).ravel()
+    mean = float(np.mean(x))
+    if len(x) < 2 or not np.isfinite(x).all():
+        return Finding(case, quantity, mean, math.nan, math.nan, **_floats(bounds))
+    from scipy import stats  # changes warning filters when imported
+
+    quantile = float(stats.t.ppf((1 + _SHARE) / 2, len(x) - 1))
+    half = quantile * float(np.std(x, ddof=1)) / math.sqrt(len(x))
+    return Finding(case, quantity, mean, mean - half, mean + half, **_floats(bounds))
+
+
+def all_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
+    """Return the median with the least and the most of all seeds (or steps) as its interval.
+
+    For claims about every case, and for numbers whose scatter is not Gaussian: outcomes of
+    training, counts, extremes.
+    """
+    x = np.asarray(values, np.float64).ravel()
+    numbers = (float(f(x)) for f in (np.median, np.min, np.max))
+    return Finding(case, quantity, *numbers, **_floats(bounds))
+
+
+def exact(case: str, quantity: str, value: Any, **bounds: Any) -> Finding:
+    """Return a number that no seed changes."""
+    x = float(value)
+    return Finding(case, quantity, x, x, x, **_floats(bounds))
+
+
+def spread_ratio(
+    case: str,
+    quantity: str,
+    values: Any,
+    others: Any,
+    **bounds: Any,
+) -> Finding:
+    """Return log10 of the ratio of two standard deviations over seeds, with the F interval."""
+    from scipy import stats
+
+    one, two = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    ratio = math.log10(np.std(one, ddof=1) / np.std(two, ddof=1))
+    tails = [(1 - _SHARE) / 2, (1 + _SHARE) / 2]
+    low, high = map(float, stats.f.ppf(tails, len(one) - 1, len(two) - 1))
+    limits = ratio - math.log10(high) / 2, ratio - math.log10(low) / 2
+    return Finding(case, quantity, ratio, *limits, **_floats(bounds))
+
+
+def _floats(bounds: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if x is None else float(x) for name, x in bounds.items()}
