@@ -107,7 +107,7 @@ def test_bad_files_are_a_usage_error_in_words(saved, capsys, break_it, message):
 def test_options_for_another_framework_are_not_ignored(saved, capsys):
     file, inputs = saved(0.5)
     assert call("diagnose", file, "--inputs", inputs, "--cell", "gru") == 2
-    assert "PyTorch files" in capsys.readouterr().err
+    assert "files of other frameworks" in capsys.readouterr().err
 
 
 def test_unknown_arguments_exit_with_usage(capsys):

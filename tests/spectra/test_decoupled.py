@@ -207,9 +207,10 @@ def test_dead_units_are_exact_zeros(vj):
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_non_finite_entry_names_its_step(vj, dense):
+    # States stay 1, but for sqrt(1 - 1), whose derivative is infinite; then x brings them back.
     inputs = np.zeros((40, 3))
-    inputs[30, 0] = inputs[20, 2] = np.inf
-    chain = leaky(vj, np.ones(3, np.float32), 40, activation=jnp.square, inputs=inputs)
+    inputs[30:32, 0] = inputs[20:22, 2] = [-1, 1]
+    chain = leaky(vj, np.ones(3, np.float32), 40, activation=jnp.sqrt, inputs=inputs)
     if dense:
         J = np.stack([np.diag([0.5, 0.25, 2.0])] * 40)
         J[30, 0, 0] = J[20, 2, 2] = np.inf
@@ -218,8 +219,7 @@ def test_non_finite_entry_names_its_step(vj, dense):
         vj.log_singular_values(chain)
     with pytest.raises(vj.NonFiniteError, match="t = 21 "):
         vj.lyapunov_exponents(chain)
-    last = 31 if dense else 40
-    with pytest.raises(vj.NonFiniteError, match=f"t = {last} "):
+    with pytest.raises(vj.NonFiniteError, match="t = 31 "):
         vj.log_singular_values(chain, direction="backward")
     assert np.isfinite(vj.log_singular_values(chain, window=(0, 20)).log_singular_values).all()
 

@@ -26,7 +26,8 @@ def test_error_bound_sees_nearly_singular_factors(vj):
     for jacobians in (projections, contracted):
         result = spectrum(vj, jacobians)
         exact = helpers.exact_log_singular_values(jacobians, 2400)
-        np.testing.assert_array_less(np.abs(result.log_singular_values - exact), result.error_bound)
+        # Where a value is 0 for this machine's rounding alone, error and bound are both infinite.
+        assert np.all(np.abs(result.log_singular_values - exact) <= result.error_bound)
 
 
 @pytest.mark.float64_anyway
@@ -101,7 +102,8 @@ def test_walks_see_amplification_between_the_probed_steps(vj):
         (here,) = walk_chain(chain, 0, steps, [steps], "forward", **options).records.amplified
         result = spectrum(vj, jacobians)
         exact = helpers.exact_log_singular_values(jacobians, 800)
-        np.testing.assert_array_less(np.abs(result.log_singular_values - exact), result.error_bound)
+        # Where a value is 0 for this machine's rounding alone, error and bound are both infinite.
+        assert np.all(np.abs(result.log_singular_values - exact) <= result.error_bound)
         amplified.append(here)
     assert amplified[1] > 30 * amplified[0]
 

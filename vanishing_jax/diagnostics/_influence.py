@@ -59,7 +59,7 @@ def influence_map(chain: JacobianChain, *, points: int = 33) -> InfluenceMap:
     if logs is not None:
         for i in range(len(logs)):
             log_norm[i + 1 :, i] = np.max(np.cumsum(logs[i:], axis=0), axis=1)
-        return InfluenceMap(times, log_norm)
+        return InfluenceMap(times, log_norm, chain.axis)
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         pieces = [_piece(chain, s, t) for s, t in zip(times[:-1], times[1:], strict=True)]
         for j in range(len(pieces)):

@@ -11,6 +11,7 @@ from ._recipe import Recipe
 _NAMES = (
     "tanh", "sigmoid", "relu", "linear", "irnn", "lstm", "gru", "lru", "mingru", "minlstm",
     "tanh+glorot", "tanh+he", "tanh+orthogonal", "tanh+identity", "tanh+small", "tanh+large",
+    "tanh+critical",
     "lstm+layernorm", "gru+layernorm", "lstm+batchnorm+state-noise",
     "relu+he", "linear+orthogonal", "lstm+chrono", "lstm+forget-bias=0", "gru+chrono",
     "tanh+layernorm", "tanh+layernorm-separate", "tanh+batchnorm", "tanh+batchnorm-input",
