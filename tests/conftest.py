@@ -55,19 +55,23 @@ def _few_programs():
         jax.clear_caches()
 
 
-# The upper floors: their numbers come from below, which both runs test.
-_RUN_ONCE = {"claims", "cli", "comparison", "interop", "plots", "report", "theory"}
+# Floors that run once, beside what is marked so: their numbers come from the floors below them,
+# which run both ways. Training as its users have it, without 64-bit types.
+_ONCE_WITH = {"claims", "cli", "comparison", "interop", "plots", "report", "theory"}
+_ONCE_WITHOUT = {"mitigations", "tasks", "training"}
+
+
+def _runs(item) -> bool:
+    """Say whether a test belongs to the run with the x64 flag as it is."""
+    once = item.get_closest_marker("float64_anyway") or item.get_closest_marker("slow")
+    floor = item.path.parent.name if item.path.parent.parent.name == "tests" else ""
+    if _X64:
+        return bool(once) or floor not in _ONCE_WITHOUT
+    return not item.get_closest_marker("float64_anyway") and floor not in _ONCE_WITH
 
 
 def pytest_collection_modifyitems(config, items):
-    """With the x64 flag off, leave out what computes the same whatever the flag."""
-    if _X64:
-        return
-    again = [
-        item
-        for item in items
-        if item.get_closest_marker("float64_anyway")
-        or (item.path.parent.name in _RUN_ONCE and item.path.parent.parent.name == "tests")
-    ]
-    config.hook.pytest_deselected(items=again)
-    items[:] = [item for item in items if item not in again]
+    """Leave out what the other run does; begin with the longest test."""
+    config.hook.pytest_deselected(items=[item for item in items if not _runs(item)])
+    items[:] = [item for item in items if _runs(item)]
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")

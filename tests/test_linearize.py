@@ -94,14 +94,14 @@ def test_integer_and_complex_leaves(vj):
 
 
 def test_saturated_units_keep_their_derivative_in_any_cell(vj):
-    # In float32 jax's own derivative of tanh is exactly 0 from |x| = 9 on.
+    # In float32 jax's own derivative of tanh is exactly 0 from about |x| = 9 on, as XLA pleases.
     cell = vj.FunctionCell(lambda w, h, x: jnp.tanh(w * h + x), jnp.ones((), jnp.float32))
-    inputs = jnp.full((3, 1), 11.0, jnp.float32)
+    inputs = jnp.full((3, 1), 30.0, jnp.float32)
     trajectory = vj.rollout(cell, jnp.zeros(1, jnp.float32), inputs)
     chain = vj.linearize(cell, trajectory)
     assert jax.jacfwd(cell)(jnp.zeros(1, jnp.float32), inputs[0]) == 0
     total = vj.log_singular_values(chain).log_singular_values[0]
-    assert total == pytest.approx(3 * (np.log(4) - 2 * 12) + 2, abs=1e-3)
+    assert total == pytest.approx(3 * (np.log(4) - 2 * 31) + 2, abs=1e-3)
 
 
 def test_saturated_float32_network_in_float64(vj):

@@ -139,19 +139,6 @@ def small_demo(monkeypatch):
 
 
 @pytest.mark.slow
-def test_demo(small_demo, tmp_path, capsys):
-    assert call("demo", "--out", tmp_path, "--steps", 20) == 0
-    printed = capsys.readouterr().out
-    assert "tanh RNN (Glorot)     before" in printed and "LSTM (forget bias 1)  after" in printed
-    assert "VANISHING" in printed and "causes" in printed
-    assert str(tmp_path / "report.html") in printed
-    assert len(list(tmp_path.rglob("*.png"))) > 40
-    for path in tmp_path.rglob("*.png"):
-        assert str(path) in printed and path.stat().st_size > 5_000
-    assert "tanh RNN (Glorot), before training" in (tmp_path / "report.html").read_text()
-
-
-@pytest.mark.slow
 def test_interrupted_demo_leaves_what_was_finished(small_demo, tmp_path, capsys, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
