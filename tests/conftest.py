@@ -70,6 +70,8 @@ def _runs(item) -> bool:
     # Spectra are computed in float64 whatever the flag: there, what float32 chains give.
     if floor == "spectra" and "float32" not in item.nodeid:
         return False
+    if floor == "diagnostics" and item.path.stem not in ("test_diagnose", "test_gradient_profile"):
+        return False
     return not item.get_closest_marker("float64_anyway") and floor not in _ONCE_WITH
 
 
