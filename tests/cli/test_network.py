@@ -136,6 +136,32 @@ def test_inspect_other_files(tmp_path, capsys):
 
 
 @pytest.mark.float64_anyway
+@pytest.mark.parametrize(
+    ("kind", "options", "gates"),
+    [
+        ("MGUCell", {}, "forget content"),
+        ("ResetBeforeGRUCell", {}, "reset update content"),
+        ("PeepholeLSTMCell", {}, "input forget content output"),
+        ("PeepholeLSTMCell", {"coupled": True}, "input content output"),
+        ("LRUCell", {}, ""),  # diagonal: no recurrent matrix
+    ],
+)
+def test_inspect_knows_the_gates_of_every_cell(tmp_path, capsys, kind, options, gates):
+    from vanishing_jax import cells
+
+    cell: Any = getattr(cells, kind)(D, N, key=jax.random.key(0), **options)
+    path = tmp_path / "cell.safetensors"
+    cells.save_cell(path, cell)
+    assert call("inspect", path, "--json", "-") == 0
+    (part,) = json.loads(capsys.readouterr().out)["parts"]
+    assert (part["cell"], part["input_size"], part["hidden_size"]) == (kind, D, N)
+    assert [gate["gate"] for gate in part["gates"]] == gates.split()
+    if gates:
+        last = np.linalg.norm(np.asarray(cell.weight_hh)[-N:], 2)
+        assert part["gates"][-1]["largest_singular_value"] == pytest.approx(last, rel=1e-5)
+
+
+@pytest.mark.float64_anyway
 def test_frameworks_of_the_command_line_are_those_that_can_be_read():
     import typing
 

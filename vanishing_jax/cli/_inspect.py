@@ -9,7 +9,16 @@ import numpy as np
 import safetensors
 
 from .._files import write_atomically
-from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, StackedCell, VanillaCell
+from ..cells import (
+    GRUCell,
+    LSTMCell,
+    MGUCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    ResetBeforeGRUCell,
+    StackedCell,
+    VanillaCell,
+)
 from ..cells._wrapper import AbstractWrapper
 from ..networks import RecurrentNetwork
 from ._diagnose import load
@@ -17,10 +26,14 @@ from ._diagnose import load
 if TYPE_CHECKING:
     from ._main import Inspect
 
+# What the rows of the recurrent matrix belong to, in their order.
 _GATES = {
     LSTMCell: ("input", "forget", "content", "output"),
+    PeepholeLSTMCell: ("input", "forget", "content", "output"),
     ProjectedLSTMCell: ("input", "forget", "content", "output"),
     GRUCell: ("reset", "update", "content"),
+    ResetBeforeGRUCell: ("reset", "update", "content"),
+    MGUCell: ("forget", "content"),
     VanillaCell: ("state",),
 }
 
@@ -104,12 +117,15 @@ def _part(name: str, layer: int, direction: str, cell: Any) -> dict[str, Any]:
     inside = _inside(cell)
     part: dict[str, Any] = {"name": name, "layer": layer, "direction": direction}
     part["cell"] = " in ".join([type(inside).__name__, *_wrappers(cell)])
+    sizes = ("input_size", "hidden_size")
+    part |= {size: getattr(inside, size) for size in sizes if hasattr(inside, size)}
     if type(inside) not in _GATES:
         return {**part, "gates": []}
-    part |= {"input_size": inside.input_size, "hidden_size": inside.hidden_size}
     if isinstance(inside, ProjectedLSTMCell):
         part["projection_size"] = inside.projection_size
     names = _GATES[type(inside)]
+    if isinstance(inside, PeepholeLSTMCell) and inside.coupled:  # the forget gate is 1 - input
+        names = tuple(name for name in names if name != "forget")
     blocks = np.split(np.asarray(inside.weight_hh, np.float64), len(names))
     if isinstance(inside, ProjectedLSTMCell):
         # What a gate does to what the cell state gives out: (n, p) by (p, n).
@@ -157,16 +173,14 @@ def _text(found: dict[str, Any]) -> str:
     both = ", both directions" if found["bidirectional"] else ""
     layers = "1 layer" if found["layers"] == 1 else f"{found['layers']} layers"
     lines.append(f"{layers}{both}; of each gate the recurrent matrix, not the fused kernel:")
-    rows: list[tuple[str, ...]] = [
-        ("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")
-    ]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for part in found["parts"]:
         first = [part["name"], part["cell"], _sizes(part)]
         for gate in part["gates"]:
             rows.append((*first, *_numbers(gate)))
             first = ["", "", ""]
         if not part["gates"]:
-            rows.append((*first, "recurrent matrices not known", "", "", "", ""))
+            rows.append((*first, "no recurrent matrix that is known", "", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         left = [text.ljust(width) for text, width in zip(row[:4], widths[:4], strict=True)]
