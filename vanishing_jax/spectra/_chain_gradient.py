@@ -193,7 +193,7 @@ def _pull(pulled, at, frame, renew, steps, jacobians, directions):
     def singular():
         before = at(steps.before)
         factors = factor_in_place(frame @ at(jacobians).T)[0]
-        product = multiply(_product_before(before, frame), factors, jnp.ones((), K.dtype))
+        product = multiply(product_before(before, frame), factors, jnp.ones((), K.dtype))
         after = rows_of(product.exponent, product.triangle)
         return _undo_singular(K, lower, after, before, directions)
 
@@ -209,7 +209,7 @@ def _pull(pulled, at, frame, renew, steps, jacobians, directions):
 
 
 def _pull_exactly(K, before, frame, J, directions):
-    f = exact_factors(_product_before(before, frame), J)
+    f = exact_factors(product_before(before, frame), J)
     outer, inner = f.R_outer.T, f.R_inner.T
     middle = rows_of(f.middle_exponent, f.middle_triangle.T)
     after = rows_of(f.exponent, f.triangle.T)
@@ -227,7 +227,7 @@ def _pull_exactly(K, before, frame, J, directions):
     return K, times_pow2(gradient, -f.size)
 
 
-def _product_before(before, frame):
+def product_before(before, frame):
     return GradedProduct(frame, before.exponent, before.triangle, jnp.zeros_like(frame[0]))
 
 

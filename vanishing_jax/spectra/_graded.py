@@ -155,10 +155,10 @@ def scaled_rows(
     product: GradedProduct,
 ) -> tuple[Int[Array, "state"], Float[Array, "state *columns"]]:
     """Return (e, W) of the product with each row of W scaled into [1, 2), as `absorb` has it."""
-    return _normalized_rows(product.exponent, product.triangle.T)
+    return normalized_rows(product.exponent, product.triangle.T)
 
 
-def _normalized_rows(exponent, W):
+def normalized_rows(exponent, W):
     k = binary_exponent(jnp.max(jnp.abs(W), axis=1) if W.ndim == 2 else W)
     dead = (exponent == ZERO) | (k == ZERO)
     k = jnp.where(dead, 0, k)
@@ -174,14 +174,14 @@ def absorb(R, exponent, triangle):
     W may be its diagonal alone.
     """
     if triangle.ndim == 1:
-        return _normalized_rows(exponent, jnp.diagonal(R) * triangle)
+        return normalized_rows(exponent, jnp.diagonal(R) * triangle)
     size = binary_exponent(R)
     alive = (size != ZERO) & (exponent != ZERO)[None, :]
     reach = jnp.where(alive, size + exponent[None, :], ZERO)
     a = jnp.max(reach, axis=1)
     shift = jnp.where(alive, exponent[None, :] - a[:, None], 0)
     W = jnp.where(alive, R * pow2(shift, R.dtype), 0) @ triangle
-    return _normalized_rows(jnp.where(a == ZERO, ZERO, a), W)
+    return normalized_rows(jnp.where(a == ZERO, ZERO, a), W)
 
 
 def _absorb_lower(lower, exponent, triangle):
@@ -191,7 +191,7 @@ def _absorb_lower(lower, exponent, triangle):
     they do or not. That is as good unless a later row is very much larger: then `absorb` is taken.
     """
     if triangle.ndim == 1:
-        return _normalized_rows(exponent, jnp.diagonal(lower) * triangle)
+        return normalized_rows(exponent, jnp.diagonal(lower) * triangle)
     k = binary_exponent(jnp.max(jnp.abs(triangle), axis=0))
     dead = (k == ZERO) | (exponent == ZERO)
     true = jnp.where(dead, ZERO, exponent + k)
@@ -206,7 +206,7 @@ def _absorb_lower(lower, exponent, triangle):
         return jnp.where(nothing, ZERO, scale), _lower_product(triangle, C)
 
     def entry_by_entry(lower, exponent, triangle, dead, a):
-        rows = _normalized_rows(exponent, triangle.T)
+        rows = normalized_rows(exponent, triangle.T)
         e, W = absorb(jnp.tril(lower).T, *rows)
         return e, _row_major(W.T)
 
