@@ -5,6 +5,7 @@ import importlib
 import json
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,11 +78,9 @@ def test_recipes_and_causes_on_the_page_exist():
         vj.recipes.parse(f"lstm+{part}")
     (lines,) = re.findall(r"\| `vj.diagnose` says .*?\n\n", text, re.DOTALL)
     named = re.findall(r"(?<!\*)\*([a-z][^*]+)\*", lines)
-    blamed = {one.blames for one in INTERVENTIONS} | {
-        f"{gate} too closed"
-        for kind in (vj.cells.LSTMCell, vj.cells.GRUCell)
-        for gate in kind.gate_names.fget(None)
-    }
+    kinds: tuple[Any, ...] = (vj.cells.LSTMCell, vj.cells.GRUCell)
+    gates = [gate for kind in kinds for gate in kind.gate_names.fget(None)]
+    blamed = {one.blames for one in INTERVENTIONS} | {f"{gate} gate too closed" for gate in gates}
     assert len(named) == 7 and set(named) <= blamed
 
 

@@ -155,7 +155,7 @@ def test_batch_statistics_of_other_inputs_get_no_prediction():
     fresh = vj.cells.BatchNormCell(plain(W, U), num_steps=T)
     prediction = theory.predict(fresh, inputs)
     assert prediction.theory is None and "estimate_statistics" in prediction.reason
-    assert prediction.weights.name == "gaussian"
+    assert prediction.weights is not None and prediction.weights.name == "gaussian"
     # One component of input: units that hear little of it vary less, which the theory excludes.
     cell, _ = batch_normalized(W, U[:, :1] * np.logspace(-3, 0, N)[:, None], inputs[..., :1], 0.1)
     (failed,) = theory.predict(cell, inputs[..., :1]).failed
@@ -202,7 +202,9 @@ def test_gated_cells_name_what_is_known_of_one_step():
         (eqx.nn.GRUCell(2, 3, key=key), "gru_one_step_moment"),
     ):
         reason = theory.predict(cell, 1.0).reason
-        assert reason.endswith(f"; of one step: vj.theory.{function}") and hasattr(theory, function)
+        assert reason.endswith(f"Cell; one step: vj.theory.{function}") and hasattr(
+            theory, function
+        )
     assert "one step" not in theory.predict(tables.CELLS["MinGRUCell"]()[0], 1.0).reason
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def rate(rng, gain, input_variance, bias_variance, orthogonal):
     [(1.0, 0.5, 0.0, "gaussian"), (1.5, 0.1, 0.3, "orthogonal")],
 )
 def test_mean_and_scatter_are_those_of_networks_drawn(gain, input_variance, bias_variance, weights):
-    prediction = theory.predict_plain(
+    prediction: Any = theory.predict_plain(
         N, gain=gain, input_variance=input_variance, bias_variance=bias_variance,
         weights=weights, num_steps=T,
     )  # fmt: skip

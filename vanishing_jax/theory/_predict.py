@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..cells import BatchNormCell, LayerNormCell, LeakyCell, ResidualCell, VanillaCell, as_cell
+from ..cells import (
+    BatchNormCell,
+    EquinoxCell,
+    LayerNormCell,
+    LeakyCell,
+    ResidualCell,
+    VanillaCell,
+    as_cell,
+)
 from ._correlated_skip import correlated_skip_exponent
 from ._driven_mean_field import driven_mean_field, quantiles, slope_squares
 from ._free_spectrum import free_log_growth
@@ -194,6 +202,7 @@ def _plain(cell) -> tuple[VanillaCell | None, float, float]:
 
 
 def _described(cell) -> str:
+    cell = cell.module if isinstance(cell, EquinoxCell) else cell
     inside = getattr(cell, "cell", None)
     name = type(cell).__name__
     return name if not isinstance(inside, eqx.Module) else f"{name} of {type(inside).__name__}"
@@ -215,7 +224,7 @@ def one_step_function(cell: Any) -> str | None:
 
 def _one_step(cell) -> str:
     function = one_step_function(cell)
-    return "" if function is None else f"; of one step: vj.theory.{function}"
+    return "" if function is None else f"; one step: vj.theory.{function}"
 
 
 def _step(cell, state0) -> tuple[int, Any]:
