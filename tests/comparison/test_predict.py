@@ -12,16 +12,16 @@ pytestmark = pytest.mark.float64_anyway
 N, T = 24, 20
 
 
-def test_prediction_is_that_of_the_cell_which_the_recipe_trains():
-    task, key = vj.tasks.named("adding", length=T), jax.random.key(4)
-    inputs = np.random.default_rng(0).normal(size=(2, T, task.input_size))
+def test_prediction_is_that_of_the_recipes_cell():
+    key = jax.random.key(4)
+    inputs = np.random.default_rng(0).normal(size=(2, T, 2))
     found = vj.recipes.predict("tanh+leaky+clip", inputs, hidden_size=N, key=key)
     weights, _ = jax.random.split(key)
-    model, _ = vj.recipes.parse("tanh+leaky+clip").build(task, N, key=weights)
-    expected = theory.predict(model.cell, inputs)
+    cell = vj.recipes.parse("tanh+leaky+clip").cell(2, N, length=T, key=weights)
+    expected = theory.predict(cell, inputs)
     assert found.expected_rate == expected.expected_rate
     assert found.top_exponent == expected.top_exponent < 0
-    drawn = vj.recipes.predict("tanh", 0.3, hidden_size=N, input_size=task.input_size, num_steps=T)
+    drawn = vj.recipes.predict("tanh", 0.3, hidden_size=N, input_size=2, num_steps=T)
     assert (drawn.num_units, drawn.num_steps) == (N, T)
 
 
@@ -33,7 +33,7 @@ def test_batch_normalization_gets_the_statistics_of_the_inputs():
 
 
 def test_recipes_without_a_theory_and_other_shapes():
-    irnn = vj.recipes.predict("irnn+clip", 1.0, hidden_size=N)
+    irnn = vj.recipes.predict("irnn+clip", 1.0, hidden_size=N, input_size=2)
     assert irnn.theory is None and "identity" in irnn.reason
     with pytest.raises(ValueError, match="got shape"):
         vj.recipes.predict("tanh", np.zeros(3), hidden_size=N)
