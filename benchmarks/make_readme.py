@@ -1,4 +1,4 @@
-"""Write README.md, remedies.md, depth.md, their figures and a table of docs/interop.md.
+"""Write README.md, remedies.md, depth.md, docs/choosing.md, figures and a table of docs/interop.md.
 
 All come from the JSON files under results/ and the notes.
 
@@ -12,8 +12,11 @@ import sys
 from typing import Any
 
 import _imports_table
+from _choosing_figure import draw as draw_choosing
+from _choosing_page import page as choosing_page
 from _depth_page import draw as draw_depth
 from _depth_page import page as depth_page
+from _evidence import README, SOURCES
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
@@ -127,6 +130,16 @@ def depth(results: pathlib.Path, figures: pathlib.Path) -> str:
     return depth_page(result)
 
 
+def choosing(results: pathlib.Path, folder: pathlib.Path) -> str | None:
+    """Return the page about choosing a remedy and draw its figure; None until all was run."""
+    loaded = {name: load(results, name) for name in SOURCES}
+    if not all(loaded.values()):
+        return None
+    readme = README.read_text()
+    draw_choosing(loaded, readme, folder / "choosing.png")
+    return choosing_page(loaded, readme)
+
+
 def _questions(loaded):
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
@@ -139,6 +152,8 @@ def _questions(loaded):
     rows.append([imports, "`python benchmarks/bench_imports.py`", "see there"])
     deep = "[How do gradients change with depth?](depth.md)"
     rows.append([deep, "`python benchmarks/bench_depth.py`", "see there"])
+    causes = "[Which remedy, and what does each do to gradients?](../docs/choosing.md)"
+    rows.append([causes, "`python benchmarks/bench_initial.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
@@ -164,6 +179,11 @@ def main(arguments=None) -> int:
         docs = _imports_table.PAGE
         docs.write_text(_imports_table.with_measured(docs.read_text(), imports))
         print(f"wrote {docs}", file=sys.stderr)
+    docs = HERE.parent / "docs" if options.out.parent == HERE else options.out.parent
+    text = choosing(options.results, docs)
+    if text is not None:
+        (docs / "choosing.md").write_text(text)
+        print(f"wrote {docs / 'choosing.md'}", file=sys.stderr)
     out = options.out.parent / "depth.md"
     out.write_text(depth(options.results, out.parent / "figures"))
     print(f"wrote {out}", file=sys.stderr)

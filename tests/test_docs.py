@@ -11,8 +11,9 @@ INTEROP = ROOT / "docs" / "interop.md"
 DEPTH = ROOT / "docs" / "depth.md"
 INPUT = ROOT / "docs" / "input.md"
 THEORY = ROOT / "docs" / "theory.md"
+CHOOSING = ROOT / "docs" / "choosing.md"
 CLAIMS = ROOT / "docs" / "claims.md"
-PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT, THEORY)
+PAGES = (PAGE, COMPARING, INTEROP, DEPTH, INPUT, THEORY, CHOOSING)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

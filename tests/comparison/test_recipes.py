@@ -184,7 +184,10 @@ def test_seeds_build_in_one_program():
         jr.split(jr.key(0), 3)
     )
     assert models.cell.weight_hh.shape == (3, N, N)
-    one = recipes.parse("tanh").build(TASK, N, key=jr.split(jr.key(0), 3)[1])[0]
+    key = jr.split(jr.key(0), 3)[1]
+    one = recipes.parse("tanh").build(TASK, N, key=key)[0]
+    cell = recipes.parse("tanh").cell(TASK.input_size, N, length=TASK.length, key=key)
+    assert eqx.tree_equal(one.cell, cell)
     np.testing.assert_allclose(models.weight[1], one.weight, rtol=1e-6)
 
 

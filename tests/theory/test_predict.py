@@ -1,6 +1,7 @@
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +105,109 @@ def test_scores_of_random_networks_are_standard_normal(kind, gain, orthogonal):
     assert abs(np.mean(gaps) + first) < 0.1
 
 
+def batch_normalized(W, U, inputs, gain, bias=None):
+    """Return a cell with the population statistics of these inputs, and its measured rate."""
+    batch, steps, n = *inputs.shape[:2], len(W)
+    cell = vj.cells.BatchNormCell(plain(W, U), num_steps=steps, gain=gain)
+    tables = {site: np.zeros((2, steps, n)) for site in ("recurrent", "input")}
+    epsilon, h = cell.epsilon, np.zeros((batch, n))
+    product = np.broadcast_to(np.eye(n), (batch, n, n))
+    for t in range(steps):
+        parts = {"recurrent": h @ W.T, "input": inputs[:, t] @ U.T}
+        for site, values in parts.items():
+            tables[site][:, t] = values.mean(axis=0), values.var(axis=0)
+        scaled = {
+            site: gain * (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + epsilon)
+            for site, values in parts.items()
+        }
+        h = np.tanh(scaled["recurrent"] + scaled["input"])
+        through = gain / np.sqrt(parts["recurrent"].var(axis=0) + epsilon)
+        product = ((1 - h**2) * through)[:, :, None] * (W @ product)
+    v = np.random.default_rng(9).normal(size=(batch, n))
+    pulled = np.einsum("bi,bij->bj", v, product)
+    logs = np.log(np.linalg.norm(pulled, axis=1) / np.linalg.norm(v, axis=1))
+    cell = eqx.tree_at(
+        lambda c: (c.statistics.mean, c.statistics.variance), cell,
+        tuple({k: jnp.asarray(x[i], jnp.float32) for k, x in tables.items()} for i in (0, 1)),
+    )  # fmt: skip
+    return cell, float(np.mean(logs) / steps)
+
+
+def test_scores_of_batch_normalized_networks_are_standard_normal():
+    rng, scores = np.random.default_rng(5), []
+    for _ in range(10):
+        W, U = draw(rng, 1.0)[0], rng.normal(size=(N, N)) / np.sqrt(N)
+        inputs = rng.normal(size=(32, T, N))
+        cell, found = batch_normalized(W, U, inputs, 0.5)
+        prediction: Any = theory.predict(cell, inputs)
+        assert not prediction.failed and prediction.num_draws == 32
+        scores.append(prediction.z_score(found))
+    exponent: Any = theory.batch_norm_exponent(gain=0.5)
+    assert prediction.top_exponent == pytest.approx(exponent, abs=0.01)
+    assert abs(np.mean(scores)) < 0.9 and 0.4 < np.std(scores) < 1.7
+    assert theory.predict(cell, inputs[:8]).num_draws == 0  # too few to normalize over
+
+
+def test_batch_statistics_of_other_inputs_get_no_prediction():
+    rng = np.random.default_rng(5)
+    W, U = draw(rng, 1.0)
+    inputs = rng.normal(size=(16, T, D))
+    fresh = vj.cells.BatchNormCell(plain(W, U), num_steps=T)
+    prediction = theory.predict(fresh, inputs)
+    assert prediction.theory is None and "estimate_statistics" in prediction.reason
+    assert prediction.weights is not None and prediction.weights.name == "gaussian"
+    # One component of input: units that hear little of it vary less, which the theory excludes.
+    cell, _ = batch_normalized(W, U[:, :1] * np.logspace(-3, 0, N)[:, None], inputs[..., :1], 0.1)
+    (failed,) = theory.predict(cell, inputs[..., :1]).failed
+    assert failed.name == "W h varies alike in all units"
+
+
+def test_batch_statistics_are_those_of_the_step_that_a_state_has_reached():
+    rng = np.random.default_rng(5)
+    W, U = draw(rng, 1.0)
+    inputs = rng.normal(size=(16, T, D))
+    cell, _ = batch_normalized(W, U, inputs, 0.5)
+    mean, variance = (x["recurrent"] for x in (cell.statistics.mean, cell.statistics.variance))
+    last = variance[1:].mean(axis=0)  # over time, as steps beyond the last share its statistics
+    cell = eqx.tree_at(
+        lambda c: (c.statistics.mean["recurrent"], c.statistics.variance["recurrent"]), cell,
+        (0 * mean, jnp.full_like(variance, 100.0).at[-1].set(last)),
+    )  # fmt: skip
+    assert theory.predict(cell, inputs).theory is None
+    late = (np.zeros(N), np.int32(T))  # steps beyond use the last row
+    assert theory.predict(cell, inputs, state0=late).theory is not None
+
+
+def test_normalized_inputs_leave_an_ordinary_network():
+    rng = np.random.default_rng(5)
+    W, U = draw(rng, 1.0)
+    inputs = rng.normal(size=(2, T, D))
+    cell = vj.cells.BatchNormCell(plain(W, U), num_steps=T, placement="input", gain=0.7)
+    mean, variance = rng.normal(size=(T, N)), rng.uniform(0.5, 2.0, size=(T, N))
+    cell = eqx.tree_at(
+        lambda c: (c.statistics.mean["input"], c.statistics.variance["input"]), cell,
+        (jnp.asarray(mean), jnp.asarray(variance)),
+    )  # fmt: skip
+    drives = 0.7 * (inputs @ U.T - mean) / np.sqrt(variance + cell.epsilon)
+    gain = theory.weight_law(W).gain
+    paths = [theory.driven_mean_field(d, activation="tanh", gain=gain) for d in drives]
+    expected = np.mean([path.log_growth for path in paths])
+    assert theory.predict(cell, inputs).top_exponent == pytest.approx(expected, abs=1e-5)
+
+
+def test_gated_cells_name_what_is_known_of_one_step():
+    def reason(kind):  # of a cell whose weights nobody draws
+        return theory.predict(eqx.filter_eval_shape(kind, 2, 3, key=jax.random.key(0)), 1.0).reason
+
+    for kind, function in (
+        (vj.cells.LSTMCell, "lstm_one_step_moments"),
+        (eqx.nn.GRUCell, "gru_one_step_moment"),
+    ):
+        assert reason(kind).endswith(f"{kind.__name__}; one step: vj.theory.{function}")
+        assert callable(getattr(theory, function))
+    assert "one step" not in reason(vj.cells.MinGRUCell)
+
+
 def test_a_wide_leaky_network_has_the_predicted_exponent():
     rng = np.random.default_rng(3)
     inside = plain(*draw(rng, 1.5, n=150))
@@ -171,4 +275,4 @@ def test_large_networks_get_fewer_draws_or_no_band():
     long = network._replace(drives=np.zeros((4, 2000, 64)))
     assert 8 <= _redrawn.num_draws(long, 32) < 32
     assert _redrawn.num_draws(network._replace(drives=np.zeros((4, 20_000, 64))), 32) == 0
-    assert all(map(math.isnan, _predict._mean_and_scatter(np.zeros((0, 1)), 3)))
+    assert all(map(math.isnan, _predict.mean_and_scatter(np.zeros((0, 1)), 3)))

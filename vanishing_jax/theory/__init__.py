@@ -75,6 +75,7 @@ from ._oscillators import cornn_log_determinant as cornn_log_determinant
 from ._oscillators import oscillator_exponents as oscillator_exponents
 from ._predict import can_predict as can_predict
 from ._predict import predict as predict
+from ._predict_plain import predict_plain as predict_plain
 from ._prediction import Assumption as Assumption
 from ._prediction import Prediction as Prediction
 from ._time_scales import chrono_longest_share as chrono_longest_share

@@ -1,21 +1,37 @@
 """The theory that fits a network, applied to it and to its inputs."""
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ..cells import LayerNormCell, LeakyCell, ResidualCell, VanillaCell, as_cell
+from ..cells import (
+    BatchNormCell,
+    EquinoxCell,
+    LayerNormCell,
+    LeakyCell,
+    ResidualCell,
+    VanillaCell,
+    as_cell,
+)
 from ._correlated_skip import correlated_skip_exponent
 from ._driven_mean_field import driven_mean_field, quantiles, slope_squares
 from ._free_spectrum import free_log_growth
 from ._memory_horizon import memory_horizon
-from ._normalized_exponents import layer_norm_exponent
+from ._normalized_network import (
+    NormalizedNetwork,
+    batch_normalized,
+    batch_normalized_input,
+    layer_normalized,
+)
 from ._plain_step import host_activation
 from ._prediction import Assumption, Prediction
 from ._redrawn import (
-    LayerNorm,
+    BatchNorm,
     PlainNetwork,
     backward_rates,
     draw_weights,
@@ -25,7 +41,10 @@ from ._redrawn import (
 from ._weight_law import WeightLaw, weight_law
 
 # Sequences that are followed, and draws of W: enough for a scatter that is known to an eighth.
-_SEQUENCES, _DRAWS = 4, 32
+SEQUENCES, _DRAWS = 4, 32
+
+# Sequences of a batch over which batch normalization is redrawn: no more, no band with fewer.
+_BATCH, _SMALLEST_BATCH = 32, 16
 
 # Fewer units than this and theories of wide networks say little; longest lag of slopes.
 _WIDE, _LAGS = 20, 60
@@ -53,22 +72,25 @@ def predict(
     For plain cells it is mean-field theory along the given inputs (`driven_mean_field`): only W is
     taken as random, with the gain that it has; its other weights, biases and the inputs enter as
     they are. Leaky and residual plain cells: `correlated_skip_exponent` of the slopes measured in a
-    run. Layer-normalized plain cells: `layer_norm_exponent`, which takes inputs as white. As n
+    run. Layer-normalized plain cells: `layer_norm_exponent`, which takes inputs as white;
+    batch-normalized ones: `batch_norm_exponent` (of U x alone: an ordinary network). As n
     grows the top exponent is exact; what networks *of this size* do on these inputs is found by
     drawing other W of the same law, Gaussian or orthogonal, and carrying a gradient back through
     each: mean and standard deviation, from which `Prediction.z_score` makes a score of a measured
     rate. `diagnose` prints it beside its rate.
 
     No prediction is made, and the reason given, where W does not look like a random matrix
-    (`weight_law`: trained, structured, a multiple of the identity) or no theory is here for the
-    cell.
+    (`weight_law`: trained, structured, a multiple of the identity), where the statistics of batch
+    normalization are not those of the cell on these inputs, or no theory is here for the cell: of
+    gated cells there is one for one step only. For a recipe instead of a cell:
+    `vj.recipes.predict`; for numbers: `predict_plain`.
 
     **Arguments:**
 
     - `cell`: anything `as_cell` takes.
     - `inputs`: (time, input) or (batch, time, input), or a number: the variance of inputs that are
       white in time and across components, drawn for `num_steps` steps.
-    - `state0`: (n,), initial state; 0 by default.
+    - `state0`: (n,), initial state; 0 by default. Of a batch-normalized cell: (state, step).
     - `num_steps`: of drawn inputs.
     - `num_sequences`: over how many sequences the measured rate is averaged, if not those given.
 
@@ -93,23 +115,44 @@ def predict(
     cell = as_cell(cell)
     plain, keep, scale = _plain(cell)
     if plain is None:
-        return _none(f"there is none here for {_described(cell)}")
+        return _none(f"there is none here for {_described(cell)}{_one_step(cell)}")
     law = weight_law(np.asarray(plain.weight_hh))
     if law.name in ("structured", "identity"):
         what = "a multiple of the identity" if law.name == "identity" else law.reason
         return _none(f"the recurrent weights do not look random ({what})", law, plain.hidden_size)
-    x = _sequences(inputs, plain.input_size, num_steps)
+    step, state0 = _step(cell, state0)
+    x = _sequences(inputs, plain.input_size, num_steps, _batch(cell))
     network = _network(plain, x, state0, keep, scale)
+    normalized = None
     if isinstance(cell, LayerNormCell):
-        network = _with_norm(cell, plain, x, network)
+        normalized = layer_normalized(cell, plain, x, network)
+    elif isinstance(cell, BatchNormCell) and cell.placement == "recurrent":
+        normalized = batch_normalized(cell, plain, x, network, step)
+        fit = normalized.assumptions[0]
+        if not fit.holds:
+            return _unfit(fit, law, plain.hidden_size)
+    elif isinstance(cell, BatchNormCell):
+        network = network._replace(drives=batch_normalized_input(cell, plain, x, step))
+    return predicted(plain, network, law, normalized, num_sequences)
+
+
+def predicted(
+    plain: VanillaCell,
+    network: PlainNetwork,
+    law: WeightLaw,
+    normalized: NormalizedNetwork | None,
+    num_sequences: int | None,
+) -> Prediction:
+    """Return the prediction for a recurrence whose W is of a known law."""
+    network = network if normalized is None else normalized.network
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        theory = _theory(cell, plain, network, law)
-        rates = _redrawn(network, law, rng)
+        theory = _theory(plain, network, law, normalized)
+        rates = redrawn(network, law, rng)
     if not math.isfinite(theory.top):
         return _none("the states overflow or no gradient is left", law, plain.hidden_size)
     count = network.drives.shape[0] if num_sequences is None else num_sequences
-    mean, deviation = _mean_and_scatter(rates, count)
+    mean, deviation = mean_and_scatter(rates, count)
     return Prediction(
         theory=theory.name,
         reason="",
@@ -122,7 +165,8 @@ def predict(
         num_units=plain.hidden_size,
         num_steps=network.drives.shape[1],
         weights=law,
-        assumptions=_assumptions(law, plain.hidden_size, network),
+        assumptions=_assumptions(law, plain.hidden_size, network)
+        + (() if normalized is None else normalized.assumptions),
     )
 
 
@@ -133,7 +177,7 @@ def can_predict(cell: Any) -> bool:
 
     - `cell`: anything `as_cell` takes.
 
-    **Returns:** True for plain cells, bare, leaky, residual or layer-normalized.
+    **Returns:** True for plain cells, bare, leaky, residual, layer- or batch-normalized.
 
     **Example:**
 
@@ -150,7 +194,7 @@ def _plain(cell) -> tuple[VanillaCell | None, float, float]:
         return cell, 0.0, 1.0
     if isinstance(cell, LeakyCell) and isinstance(cell.cell, VanillaCell):
         return cell.cell, 1 - cell.rate, cell.rate
-    if isinstance(cell, LayerNormCell) and isinstance(cell.cell, VanillaCell):
+    if isinstance(cell, LayerNormCell | BatchNormCell) and isinstance(cell.cell, VanillaCell):
         return cell.cell, 0.0, 1.0
     if isinstance(cell, ResidualCell) and isinstance(cell.cell, VanillaCell):
         return cell.cell, 1.0, cell.scale
@@ -158,16 +202,48 @@ def _plain(cell) -> tuple[VanillaCell | None, float, float]:
 
 
 def _described(cell) -> str:
+    cell = cell.module if isinstance(cell, EquinoxCell) else cell
     inside = getattr(cell, "cell", None)
     name = type(cell).__name__
     return name if not isinstance(inside, eqx.Module) else f"{name} of {type(inside).__name__}"
 
 
-def _sequences(inputs, size: int, num_steps: int) -> np.ndarray:
-    """Return up to four sequences (batch, time, input) in float64."""
+# Cells by the name of their class, in any framework -> what is known of one step of them.
+_ONE_STEP = {
+    **dict.fromkeys(("LSTMCell", "OptimizedLSTMCell"), "lstm_one_step_moments"),
+    **dict.fromkeys(("GRUCell", "ResetBeforeGRUCell"), "gru_one_step_moment"),
+}
+
+
+def one_step_function(cell: Any) -> str | None:
+    """Return the function that predicts one step of a gated cell, or None."""
+    inside = [cell, *(getattr(cell, name, None) for name in ("module", "layer", "definition"))]
+    names = (_ONE_STEP.get(type(one).__name__) for one in inside)
+    return next(filter(None, names), None)
+
+
+def _one_step(cell) -> str:
+    function = one_step_function(cell)
+    return "" if function is None else f"; one step: vj.theory.{function}"
+
+
+def _step(cell, state0) -> tuple[int, Any]:
+    """Return the number of steps done, and the state that W multiplies."""
+    if not isinstance(cell, BatchNormCell) or state0 is None:
+        return 0, state0
+    inner, step = cell.checked(jax.tree.map(jnp.asarray, state0))
+    return int(step), inner
+
+
+def _batch(cell) -> int:
+    return _BATCH if isinstance(cell, BatchNormCell) else SEQUENCES
+
+
+def _sequences(inputs, size: int, num_steps: int, most: int = SEQUENCES) -> np.ndarray:
+    """Return the first sequences (batch, time, input), or drawn ones, in float64."""
     if np.ndim(inputs) == 0:
         rng = np.random.default_rng(1)
-        return np.sqrt(float(inputs)) * rng.normal(size=(_SEQUENCES, num_steps, size))
+        return np.sqrt(float(inputs)) * rng.normal(size=(most, num_steps, size))
     x = np.asarray(inputs, np.float64)
     x = x[None] if x.ndim == 2 else x
     if x.ndim != 3 or x.shape[2] != size or 0 in x.shape[:2]:
@@ -175,7 +251,7 @@ def _sequences(inputs, size: int, num_steps: int) -> np.ndarray:
             f"expected inputs (time, {size}) or (batch, time, {size}), or the variance of white "
             f"inputs; got shape {np.shape(inputs)}."
         )
-    return x[:_SEQUENCES]
+    return x[:most]
 
 
 def _network(cell: VanillaCell, x, state0, keep: float, scale: float) -> PlainNetwork:
@@ -187,46 +263,13 @@ def _network(cell: VanillaCell, x, state0, keep: float, scale: float) -> PlainNe
     return PlainNetwork(drives, states, host_activation(cell.activation), keep, scale)
 
 
-def _with_norm(cell: LayerNormCell, plain: VanillaCell, x, network: PlainNetwork) -> PlainNetwork:
-    """Return the network whose W h (and U x) layer normalization normalizes before b is added."""
-    Ux = x @ np.asarray(plain.weight_xh, np.float64).T
-    b = 0.0 if plain.bias is None else np.asarray(plain.bias, np.float64)
-    if cell.placement == "joint":
-        norm = LayerNorm(Ux, _gains(cell, "sum"), cell.epsilon)
-        return network._replace(drives=np.zeros_like(Ux) + b, norm=norm)
-    x_hat = Ux - Ux.mean(axis=-1, keepdims=True)
-    x_hat = x_hat / np.sqrt(np.mean(x_hat**2, axis=-1, keepdims=True) + cell.epsilon)
-    norm = LayerNorm(np.zeros_like(Ux), _gains(cell, "recurrent"), cell.epsilon)
-    return network._replace(drives=_gains(cell, "input") * x_hat + b, norm=norm)
-
-
-def _gains(cell: LayerNormCell, site: str) -> np.ndarray:
-    return np.asarray(cell.norms[site].weight, np.float64)
-
-
-def _normalized_theory(cell: LayerNormCell, plain: VanillaCell, network, law, kind) -> _Theory:
-    def rms(values) -> float:
-        return float(np.sqrt(np.mean(np.square(values))))
-
-    joint = cell.placement == "joint"
-    b = 0.0 if plain.bias is None else np.asarray(plain.bias, np.float64)
-    top = layer_norm_exponent(
-        activation=host_activation(plain.activation).name or plain.activation,
-        placement=cell.placement,
-        gain=rms(_gains(cell, "sum" if joint else "recurrent")),
-        input_gain=None if joint else rms(_gains(cell, "input")),
-        weight_gain=law.gain,
-        input_variance=rms(network.norm.inside) ** 2,
-        bias_variance=rms(b) ** 2,
-    )
-    name = f"mean-field theory of {cell.placement} layer normalization"
-    return _Theory(f"{name}, {kind} weights of gain {law.gain:.3g}", top)
-
-
-def _theory(cell, plain: VanillaCell, network: PlainNetwork, law: WeightLaw) -> _Theory:
+def _theory(
+    plain: VanillaCell, network: PlainNetwork, law: WeightLaw, normalized: NormalizedNetwork | None
+) -> _Theory:
     kind = {"gaussian": "Gaussian", "orthogonal": "orthogonal"}[law.name]
-    if isinstance(cell, LayerNormCell):
-        return _normalized_theory(cell, plain, network, law, kind)
+    if normalized is not None:
+        name = f"{normalized.theory}, {kind} weights of gain {law.gain:.3g}"
+        return _Theory(name, normalized.top(law.gain))
     if network.keep:
         lags = max(1, min(_LAGS, network.drives.shape[1] // 2))
         W = np.asarray(plain.weight_hh, np.float64)
@@ -265,15 +308,16 @@ def _exponents(network: PlainNetwork, variance, law: WeightLaw) -> np.ndarray:
     return np.mean(growth, axis=0)
 
 
-def _redrawn(network: PlainNetwork, law: WeightLaw, rng) -> np.ndarray:
+def redrawn(network: PlainNetwork, law: WeightLaw, rng) -> np.ndarray:
     """Return the rates (draws, sequences) of networks with other weights of the same law."""
     n, count = network.states.shape[1], num_draws(network, _DRAWS)
-    if count == 0:
+    small = isinstance(network.norm, BatchNorm) and len(network.drives) < _SMALLEST_BATCH
+    if count == 0 or small:
         return np.zeros((0, 1))
     return backward_rates(network, draw_weights(law.name, law.gain, n, count, rng), rng)
 
 
-def _mean_and_scatter(rates: np.ndarray, num_sequences: int) -> tuple[float, float]:
+def mean_and_scatter(rates: np.ndarray, num_sequences: int) -> tuple[float, float]:
     """Return the mean rate and the deviation of a mean over `num_sequences` with one W."""
     if len(rates) == 0 or not np.isfinite(rates).all():
         return math.nan, math.nan
@@ -285,6 +329,11 @@ def _mean_and_scatter(rates: np.ndarray, num_sequences: int) -> tuple[float, flo
     return float(rates.mean()), math.sqrt(between + within / num_sequences)
 
 
+def width(n: int) -> Assumption:
+    """Return whether a network is wide enough for theories of wide ones to say anything."""
+    return Assumption("the network is wide", n >= _WIDE, f"n = {n}")
+
+
 def _assumptions(law: WeightLaw, n: int, network: PlainNetwork) -> tuple[Assumption, ...]:
     worst = max(law.scores.items(), key=lambda item: abs(item[1]))
     found = [
@@ -293,12 +342,20 @@ def _assumptions(law: WeightLaw, n: int, network: PlainNetwork) -> tuple[Assumpt
             True,
             f"{law.name}, gain {law.gain:.3g}; {worst[0]} off by {abs(worst[1]):.1f} sd",
         ),
-        Assumption("the network is wide", n >= _WIDE, f"n = {n}"),
+        width(n),
     ]
     if network.keep and law.name == "orthogonal":
         detail = "orthogonal weights are treated like Gaussian ones of their gain"
         found.append(Assumption("weights with a skip are Gaussian", False, detail))
     return tuple(found)
+
+
+def _unfit(fit: Assumption, law: WeightLaw, n: int) -> Prediction:
+    reason = (
+        "its batch statistics are not those of these inputs: take "
+        "vj.cells.estimate_statistics(cell, inputs)"
+    )
+    return dataclasses.replace(_none(reason, None, n), weights=law, assumptions=(fit,))
 
 
 def _none(reason: str, law: WeightLaw | None = None, n: int = 0) -> Prediction:

@@ -19,6 +19,13 @@ class LayerNorm(NamedTuple):
     epsilon: float
 
 
+class BatchNorm(NamedTuple):
+    """Batch normalization of W h over the sequences at each step, times `gain` (n,)."""
+
+    gain: Float[np.ndarray, " hidden"]
+    epsilon: float
+
+
 class PlainNetwork(NamedTuple):
     """The recurrence h' = k h + a phi(W h + d), or of a normalized W h, without its W.
 
@@ -32,7 +39,7 @@ class PlainNetwork(NamedTuple):
     activation: HostActivation
     keep: float = 0.0
     scale: float = 1.0
-    norm: LayerNorm | None = None
+    norm: LayerNorm | BatchNorm | None = None
 
 
 def draw_weights(law: str, gain: float, n: int, count: int, rng) -> Float64[np.ndarray, "draw n n"]:
@@ -76,10 +83,14 @@ def backward_rates(
     return total / len(slopes)
 
 
-def _normalized(norm: LayerNorm | None, recurrent, t: int):
+def _normalized(norm: LayerNorm | BatchNorm | None, recurrent, t: int):
     """Return what becomes of W h, and the map that carries a gradient back through it."""
     if norm is None:
         return recurrent, lambda v: v
+    if isinstance(norm, BatchNorm):
+        x = recurrent - recurrent.mean(axis=1, keepdims=True)
+        slope = norm.gain / np.sqrt(np.mean(x**2, axis=1, keepdims=True) + norm.epsilon)
+        return slope * x, lambda v: slope * v  # statistics are constants, as of the population
     x = recurrent + norm.inside[None, :, t]
     x = x - x.mean(axis=-1, keepdims=True)
     sigma = np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + norm.epsilon)

@@ -6,6 +6,7 @@ import jax.random as jr
 import optax
 
 from ..._types import Key
+from ...cells import AbstractCell
 from ...mitigations import Mitigation, chain
 from ...tasks import AbstractTask
 from ...training import SequenceModel
@@ -49,15 +50,39 @@ class Recipe(NamedTuple):
         training loop calls its `initial_state` for each sequence, adds its `penalty` to the loss
         and calls its `project` after each update.
         """
+        return self._mitigation(task.length)
+
+    def _mitigation(self, length: int) -> Mitigation:
         implied = BASES[self.parts[0][0]].initialization
         chosen = [(implied, PARTS[implied].number)] if implied else []
         made = []
         for name, number in [*chosen, *self.parts]:
             make = PARTS[name].mitigation
             if make is not None:
-                number = float(task.length) if number == TASK_LENGTH else number
+                number = float(length) if number == TASK_LENGTH else number
                 made.append(make() if number is None else make(number))
         return chain(*made)
+
+    def cell(self, input_size: int, hidden_size: int, *, length: int, key: Key) -> AbstractCell:
+        """Return the cell of the recipe as it is initialized, that of `build` with the same key.
+
+        **Arguments:**
+
+        - `input_size`, `hidden_size`: its sizes.
+        - `length`: time steps, for what depends on it: "chrono", batch normalization.
+        - `key`: for the initial weights.
+
+        **Returns:** a cell; one layer of a stack, if the recipe has "layers", is a part of it.
+
+        **Raises:** `ValueError` for numbers that a part does not take.
+        """
+        key_cell, key_mitigation, _ = jr.split(key, 3)
+        base, normalization = self.parts[0][0], self.part("normalization")
+        layers = next((part for part in self.parts if PARTS[part[0]].kind == "layers"), None)
+        sizes = input_size, hidden_size
+        cell = make_layers(base, normalization, layers, sizes, length, key=key_cell)
+        transform = self._mitigation(length).transform_cell
+        return cell if transform is None else transform(cell, key=key_mitigation)
 
     def build(
         self,
@@ -84,17 +109,11 @@ class Recipe(NamedTuple):
 
         **Raises:** `ValueError` for numbers that a part does not take.
         """
-        key_cell, key_mitigation, key_readout = jr.split(key, 3)
-        mitigation = self.mitigation(task)
-        base, normalization = self.parts[0][0], self.part("normalization")
-        layers = next((part for part in self.parts if PARTS[part[0]].kind == "layers"), None)
-        sizes = task.input_size, hidden_size
-        cell = make_layers(base, normalization, layers, sizes, task.length, key=key_cell)
-        if mitigation.transform_cell is not None:
-            cell = mitigation.transform_cell(cell, key=key_mitigation)
+        cell = self.cell(task.input_size, hidden_size, length=task.length, key=key)
+        _, _, key_readout = jr.split(key, 3)
         model = SequenceModel(cell, task.output_size, every_step=task.every_step, key=key_readout)
         rate = self.learning_rate if learning_rate is None else learning_rate
-        return model, make_optimizer(self.optimizer_name, mitigation, rate)
+        return model, make_optimizer(self.optimizer_name, self.mitigation(task), rate)
 
     def __str__(self) -> str:
         """Return what the recipe chooses, one line each."""

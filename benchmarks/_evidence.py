@@ -1,0 +1,150 @@
+"""What the committed results say about one recipe or one claim, as numbers and as text."""
+
+import math
+import pathlib
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vanishing_jax import recipes
+
+SOURCES = ("initial", "remedies", "claims", "mean_field", "depth", "training")
+README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+class Share(NamedTuple):
+    """m of k seeds."""
+
+    good: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """The share as a number."""
+        return self.good / self.of
+
+    def __str__(self) -> str:
+        """Return "m of k"."""
+        return f"{self.good} of {self.of}"
+
+
+class Mitigation(NamedTuple):
+    """An entry of the README's table: ✔ gradient and training better, ◐ one of them, ✘ neither."""
+
+    recipe: str
+    symbol: str
+    solved: Share
+
+
+def trained_networks(readme: str) -> tuple[dict[str, Share], list[Mitigation], int]:
+    """Return what `vanishing-jax table` trained, as its table in the README says.
+
+    Seeds that solved the task, by network of the usual length; all mitigations; most updates.
+    """
+    _, _, after = readme.partition("| cause | effect |")
+    lines, _, caption = after.partition("\n\n")
+    solved: dict[str, Share] = {}
+    mitigations = []
+    for line in lines.splitlines()[2:]:
+        cause, _, *columns = line.strip("|").split(" | ")
+        ((start, *share),) = re.findall(r"`([^`]+)` (\d+)/(\d+)", cause)
+        solved[recipes.parse(start).name] = Share(*map(int, share))
+        for entry in re.findall(r"([✔◐✘]) `([^`]+)` (\d+)/(\d+)", " ".join(columns)):
+            symbol, name, *share = entry
+            found = Mitigation(name, symbol, Share(*map(int, share)))
+            mitigations.append(found)
+            if "," not in name:  # a length of its own
+                whole = start + name if name.startswith("+") else name
+                solved[recipes.parse(whole).name] = found.solved
+    (updates,) = re.findall(r"at most (\d+) updates", " ".join(caption.split()))
+    return solved, mitigations, int(updates)
+
+
+class Evidence:
+    """All results that the page draws on, by the names of their files, and the README's table."""
+
+    def __init__(self, results: dict[str, dict[str, Any]], readme: str):
+        self.results = results
+        self.claims = {one["id"]: one for one in results["claims"]["claims"]}
+        self.table = results["initial"]["settings"]
+        rows = [r for r in results["initial"]["rows"] if r["length"] == self.table["length"]]
+        self.networks = {row["recipe"]: row for row in rows}
+        self._solved, self.mitigations, self.updates = trained_networks(readme)
+
+    # --- the table of causes and mitigations ---
+
+    def solved(self, recipe: str) -> Share:
+        """Return how many seeds of a network of the table solved its task."""
+        return self._solved[recipes.parse(recipe).name]
+
+    def decades(self, recipe: str) -> tuple[float, float]:
+        """Return by how many decades the best-kept gradient changes: mean, standard error."""
+        row = self.networks[recipes.parse(recipe).name]
+        values = np.array([float(x) for x in row["log10_gain"]])
+        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+    # --- tuned recipes ---
+
+    def reached(self, experiment: str, recipe: str) -> Share:
+        """Return how many seeds brought their training loss below the target of an experiment."""
+        rows = self._rows(experiment, recipe)
+        return Share(sum(math.isfinite(float(r["steps_to_target"])) for r in rows), len(rows))
+
+    def dead(self, experiment: str, recipe: str) -> Share:
+        """Return how many seeds met a NaN."""
+        rows = self._rows(experiment, recipe)
+        return Share(sum(math.isfinite(float(r["nonfinite_step"])) for r in rows), len(rows))
+
+    def scores(self, experiment: str, recipe: str) -> np.ndarray:
+        """Return the score of every seed on held-out sequences."""
+        return np.array([float(row["test_metric"]) for row in self._rows(experiment, recipe)])
+
+    def seconds(self, experiment: str, recipe: str) -> float:
+        """Return the CPU time of one seed, compilation included."""
+        return float(self._rows(experiment, recipe)[0]["cpu_seconds"])
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """Return the settings of an experiment."""
+        return next(one for one in self.results["remedies"]["experiments"] if one["name"] == name)
+
+    def _rows(self, experiment: str, recipe: str) -> list[dict[str, Any]]:
+        rows = [
+            row
+            for row in self.results["remedies"]["final"]
+            if (row["experiment"], row["recipe"]) == (experiment, recipe)
+        ]
+        if not rows:
+            raise ValueError(f"expected results of {recipe!r} in {experiment!r}; there are none.")
+        return rows
+
+    # --- claims, theory, depth, speed ---
+
+    def finding(self, claim: str, case: str) -> float:
+        """Return the value of the one finding of a claim whose case is, or begins with, `case`."""
+        findings = {f["case"]: float(f["value"]) for f in self.claims[claim]["findings"]}
+        if case in findings:
+            return findings[case]
+        (found,) = [value for name, value in findings.items() if name.startswith(case)]
+        return found
+
+    def exponent(self, gain: float, input_variance: float) -> float:
+        """Return the measured exponent of wide tanh networks, in nats per step."""
+        rows = self.results["mean_field"]["plain"]
+        found = (r for r in rows if (r["gain"], r["input_variance"]) == (gain, input_variance))
+        return next(found)["full"]["measured"]
+
+    def layers(self, network: str) -> dict[str, Any]:
+        """Return a row of the benchmark of depth."""
+        return next(row for row in self.results["depth"]["rows"] if row["network"] == network)
+
+    def cost(self, cell: str) -> tuple[float, int]:
+        """Return the time of a training step over that of tanh: median over sizes, how many."""
+        rows = [r for r in self.results["training"]["rows"] if r["method"] == "vanishing_jax"]
+        rows = [row for row in rows if row["group"] == "step"]
+
+        def seconds(name):
+            return np.array([row["seconds_median"] for row in rows if row["cell"] == name])
+
+        ratios = seconds(cell) / seconds("tanh")
+        return float(np.median(ratios)), len(ratios)
