@@ -188,7 +188,7 @@ def _network(cell: VanillaCell, x, state0, keep: float, scale: float) -> PlainNe
 
 
 def _with_norm(cell: LayerNormCell, plain: VanillaCell, x, network: PlainNetwork) -> PlainNetwork:
-    """Return the network whose W h (and U x) layer normalization normalizes before b is added."""
+    """Return the network whose W h or U x layer normalization normalizes before b is added."""
     Ux = x @ np.asarray(plain.weight_xh, np.float64).T
     b = 0.0 if plain.bias is None else np.asarray(plain.bias, np.float64)
     if cell.placement == "joint":
@@ -196,8 +196,11 @@ def _with_norm(cell: LayerNormCell, plain: VanillaCell, x, network: PlainNetwork
         return network._replace(drives=np.zeros_like(Ux) + b, norm=norm)
     x_hat = Ux - Ux.mean(axis=-1, keepdims=True)
     x_hat = x_hat / np.sqrt(np.mean(x_hat**2, axis=-1, keepdims=True) + cell.epsilon)
+    network = network._replace(drives=_gains(cell, "input") * x_hat + b)
+    if cell.placement == "input":
+        return network  # a plain one, of other inputs
     norm = LayerNorm(np.zeros_like(Ux), _gains(cell, "recurrent"), cell.epsilon)
-    return network._replace(drives=_gains(cell, "input") * x_hat + b, norm=norm)
+    return network._replace(norm=norm)
 
 
 def _gains(cell: LayerNormCell, site: str) -> np.ndarray:
@@ -225,7 +228,7 @@ def _normalized_theory(cell: LayerNormCell, plain: VanillaCell, network, law, ki
 
 def _theory(cell, plain: VanillaCell, network: PlainNetwork, law: WeightLaw) -> _Theory:
     kind = {"gaussian": "Gaussian", "orthogonal": "orthogonal"}[law.name]
-    if isinstance(cell, LayerNormCell):
+    if network.norm is not None:
         return _normalized_theory(cell, plain, network, law, kind)
     if network.keep:
         lags = max(1, min(_LAGS, network.drives.shape[1] // 2))
