@@ -17,8 +17,8 @@ class LayerNormCell(AbstractWrapper):
     - `placement="joint"` (Ba et al. 2016, eq. 4): $\mathrm{LN}(W h + U x) + b$;
     - `placement="separate"` (their supplement, for LSTM and GRU):
       $\mathrm{LN}(W h) + \mathrm{LN}(U x) + b$;
-    - `placement="input"`: $W h + \mathrm{LN}(U x) + b$, which leaves the structure of the Jacobian as
-      it is and only fixes how strong the input is
+    - `placement="input"`: $W h + \mathrm{LN}(U x) + b$, which leaves the structure of the Jacobian
+      as it is and only fixes how strong the input is
 
     in the place of the pre-activations $W h + U x + b$, where
     $\mathrm{LN}(a) = g \odot (a - \bar a)/\sqrt{\mathrm{var}(a) + \epsilon}$ over the units of one
