@@ -116,8 +116,8 @@ ax = vj.plots.plot_test_scores(ds)
 # Three kinds of recipe. Some solve the task with every seed; the GRU is first, at the same update
 # for nearly all of its seeds. Some never leave the baseline, layer normalization included. And some
 # do it, or nearly, by luck: of the LSTM without chrono, and of the IRNN without clipping, a single
-# seed could have told either story. (The target is one of the *training* loss, averaged over a record: a
-# filled dot may lie a little above it.)
+# seed could have told either story. (The target is one of the *training* loss, averaged over a
+# record: a filled dot may lie a little above it.)
 #
 # ## What the initial gradient knew
 #
