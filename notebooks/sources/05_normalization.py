@@ -137,7 +137,7 @@ def profiles(wrap, kind, gain, strength, gains, keys):
 def measure(norm, strength, gamma=1.0, gamma_x=None, gain=1.0, kind=vj.cells.VanillaCell):
     """Return the rate of every network, and the mean square of their states."""
     gains = {"recurrent": gamma, "input": gamma if gamma_x is None else gamma_x}
-    numbers = jax.tree.map(jnp.asarray, (float(gain), float(strength), gains))
+    numbers = jax.tree.map(jnp.float32, (gain, strength, gains))  # of one type: compiled once
     log_norm, square = profiles(NORMS[norm], kind, *numbers, jr.split(jr.key(0), SEEDS))
     log_norm = np.asarray(log_norm, float)
     first, last = STEPS // 4, STEPS - STEPS // 8
