@@ -30,7 +30,8 @@ class Reference:
     """The formulas of the paper, over NumPy arrays."""
 
     def __init__(self, cell):
-        self.norms, self.joint = cell.norms, cell.placement == "joint"
+        self.norms, self.placement = cell.norms, cell.placement
+        self.joint = cell.placement == "joint"
         names = ("weight_hh", "weight_xh", "bias", "bias_n")
         self.W, self.U, self.b, self.b_n = (
             np.asarray(getattr(cell.cell, name, np.nan), np.float64) for name in names
@@ -43,7 +44,9 @@ class Reference:
     def pair(self, group, recurrent, driven):
         if self.joint:
             return self.norm(f"{group}sum", recurrent + driven)
-        return self.norm(f"{group}recurrent", recurrent) + self.norm(f"{group}input", driven)
+        if self.placement == "separate":
+            recurrent = self.norm(f"{group}recurrent", recurrent)
+        return recurrent + self.norm(f"{group}input", driven)
 
     def VanillaCell(self, h, x):
         return (np.tanh(self.pair("", self.W @ h, self.U @ x) + self.b),)
@@ -51,7 +54,10 @@ class Reference:
     def LSTMCell(self, h, c, x):
         i, f, g, o = np.split(self.pair("", self.W @ h, self.U @ x) + self.b, 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(self.norm("cell", c) + self.norms["cell"].bias), c
+        read = c
+        if self.placement != "input":
+            read = self.norm("cell", c) + self.norms["cell"].bias
+        return sigmoid(o) * np.tanh(read), c
 
     def GRUCell(self, h, x):
         a, b, two = self.W @ h, self.U @ x, 2 * N
@@ -59,12 +65,15 @@ class Reference:
         if self.joint:
             n = self.norm("new_sum", b[two:] + r * a[two:])
         else:
-            n = self.norm("new_input", b[two:]) + r * self.norm("new_recurrent", a[two:])
+            recurrent = a[two:]
+            if self.placement == "separate":
+                recurrent = self.norm("new_recurrent", recurrent)
+            n = self.norm("new_input", b[two:]) + r * recurrent
         n = np.tanh(n + self.b[two:] + r * self.b_n)
         return ((1 - z) * n + z * h,)
 
 
-@pytest.mark.parametrize("placement", ["joint", "separate"])
+@pytest.mark.parametrize("placement", ["joint", "separate", "input"])
 @pytest.mark.parametrize("kind", [cells.VanillaCell, cells.LSTMCell, cells.GRUCell])
 def test_is_the_formula(kind, placement):
     cell = cells.LayerNormCell(plain(kind), placement=placement, epsilon=EPSILON)
@@ -119,7 +128,7 @@ def test_remedies_for_gates_reach_the_cell_inside():
 
 
 def test_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="'joint' or 'separate'; got 'both'"):
+    with pytest.raises(ValueError, match="'joint', 'separate' or 'input'; got 'both'"):
         cells.LayerNormCell(plain(), placement="both")
     with pytest.raises(ValueError, match="at least 2; got 1"):
         cells.LayerNormCell(plain(n=1))

@@ -149,6 +149,7 @@ def test_parts_do_what_they_say():
     norm = build("relu+batchnorm-input")[0].cell
     assert isinstance(norm, cells.BatchNormCell) and norm.num_steps == TASK.length
     assert norm.placement == "input"
+    assert build("tanh+layernorm-input")[0].cell.placement == "input"
     bias = np.asarray(build("lstm+chrono")[0].cell.bias)
     assert np.all(bias[N : 2 * N] < np.log(2)) and np.all(bias[N : 2 * N] > 0)  # T_max = 3
 

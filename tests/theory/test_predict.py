@@ -208,6 +208,20 @@ def test_gated_cells_name_what_is_known_of_one_step():
     assert "one step" not in reason(vj.cells.MinGRUCell)
 
 
+def test_layer_norm_of_the_input_is_a_plain_cell_of_normalized_inputs():
+    rng = np.random.default_rng(3)
+    W, U = draw(rng, 1.0)
+    x = rng.normal(size=(2, T, D)) * 10
+    normed = x @ np.asarray(U).T
+    normed = normed - normed.mean(-1, keepdims=True)
+    normed = normed / np.sqrt(np.mean(normed**2, -1, keepdims=True) + 1e-5)
+    found = theory.predict(vj.cells.LayerNormCell(plain(W, U), placement="input"), x)
+    expected = theory.predict(plain(W, np.eye(len(W))), normed)
+    np.testing.assert_allclose(found.top_exponent, expected.top_exponent, rtol=1e-5)
+    np.testing.assert_allclose(found.expected_rate, expected.expected_rate, rtol=1e-5)
+    assert found.theory is not None and "along the inputs" in found.theory
+
+
 def test_a_wide_leaky_network_has_the_predicted_exponent():
     rng = np.random.default_rng(3)
     inside = plain(*draw(rng, 1.5, n=150))

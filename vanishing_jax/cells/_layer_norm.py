@@ -8,20 +8,23 @@ from .._types import PyTree
 from ._normalized import Normalizable, check_cell, normalized_step, sites
 from ._wrapper import AbstractWrapper
 
-PLACEMENTS = ("joint", "separate")
+PLACEMENTS = ("joint", "separate", "input")
 
 
 class LayerNormCell(AbstractWrapper):
-    r"""A plain cell, LSTM or GRU with layer normalization, in one of two placements.
+    r"""A plain cell, LSTM or GRU with layer normalization, in one of three placements.
 
     - `placement="joint"` (Ba et al. 2016, eq. 4): $\mathrm{LN}(W h + U x) + b$;
     - `placement="separate"` (their supplement, for LSTM and GRU):
-      $\mathrm{LN}(W h) + \mathrm{LN}(U x) + b$
+      $\mathrm{LN}(W h) + \mathrm{LN}(U x) + b$;
+    - `placement="input"`: $W h + \mathrm{LN}(U x) + b$, which leaves the structure of the Jacobian
+      as it is and only fixes how strong the input is
 
     in the place of the pre-activations $W h + U x + b$, where
     $\mathrm{LN}(a) = g \odot (a - \bar a)/\sqrt{\mathrm{var}(a) + \epsilon}$ over the units of one
     step, with gains $g$ starting at 1 (`equinox.nn.LayerNorm`). As in the paper all four
-    gates of an LSTM are normalized as one vector, and the state that its output reads:
+    gates of an LSTM are normalized as one vector, and (not by "input") the state that its output
+    reads:
     $h' = o \odot \tanh(\mathrm{LN}(c') + b_c)$, while $c'$ itself is carried on as it is. Of a GRU
     the two gates are one vector and the new content another: with the reset r inside,
     $\mathrm{LN}(U x + r \odot W h)$, or outside, $\mathrm{LN}(U x) + r \odot \mathrm{LN}(W h)$.
@@ -40,7 +43,7 @@ class LayerNormCell(AbstractWrapper):
 
     - `cell`: a `VanillaCell`, `LSTMCell` or `GRUCell` of at least 2 units, because one unit is its
       own mean.
-    - `placement`: "joint" (default) or "separate".
+    - `placement`: "joint" (default), "separate" or "input".
     - `epsilon`: added to the variance; 1e-5 by default.
 
     **Raises:** `TypeError` for another cell, `ValueError` for an unknown placement or one unit;
@@ -70,7 +73,9 @@ class LayerNormCell(AbstractWrapper):
     def __init__(self, cell: Any, *, placement: str = "joint", epsilon: float = 1e-5):
         self.cell = check_cell(cell, "LayerNormCell")
         if placement not in PLACEMENTS:
-            raise ValueError(f"expected placement 'joint' or 'separate'; got {placement!r}.")
+            raise ValueError(
+                f"expected placement 'joint', 'separate' or 'input'; got {placement!r}."
+            )
         if cell.hidden_size < 2:
             raise ValueError(
                 f"layer normalization needs hidden_size of at least 2; got {cell.hidden_size}."

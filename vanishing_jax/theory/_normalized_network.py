@@ -53,10 +53,8 @@ def layer_normalized(
         norm = LayerNorm(Ux, gains["sum"], cell.epsilon)
         drives = np.zeros_like(Ux) + b
     else:
-        x_hat = Ux - Ux.mean(axis=-1, keepdims=True)
-        x_hat = x_hat / np.sqrt(np.mean(x_hat**2, axis=-1, keepdims=True) + cell.epsilon)
         norm = LayerNorm(np.zeros_like(Ux), gains["recurrent"], cell.epsilon)
-        drives = gains["input"] * x_hat + b
+        drives = layer_normalized_input(cell, plain, x)
 
     def top(weight_gain: float) -> float:
         return layer_norm_exponent(
@@ -71,6 +69,14 @@ def layer_normalized(
 
     name = f"mean-field theory of {cell.placement} layer normalization"
     return NormalizedNetwork(network._replace(drives=drives, norm=norm), name, top)
+
+
+def layer_normalized_input(cell: LayerNormCell, plain: VanillaCell, x: np.ndarray) -> np.ndarray:
+    """Return the drives where U x is normalized on its own."""
+    Ux = x @ np.asarray(plain.weight_xh, np.float64).T
+    Ux = Ux - Ux.mean(axis=-1, keepdims=True)
+    x_hat = Ux / np.sqrt(np.mean(Ux**2, axis=-1, keepdims=True) + cell.epsilon)
+    return np.asarray(cell.norms["input"].weight, np.float64) * x_hat + _bias(plain)
 
 
 def batch_normalized(

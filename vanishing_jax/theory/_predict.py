@@ -27,6 +27,7 @@ from ._normalized_network import (
     batch_normalized,
     batch_normalized_input,
     layer_normalized,
+    layer_normalized_input,
 )
 from ._plain_step import host_activation
 from ._prediction import Assumption, Prediction
@@ -124,7 +125,9 @@ def predict(
     x = _sequences(inputs, plain.input_size, num_steps, _batch(cell))
     network = _network(plain, x, state0, keep, scale)
     normalized = None
-    if isinstance(cell, LayerNormCell):
+    if isinstance(cell, LayerNormCell) and cell.placement == "input":
+        network = network._replace(drives=layer_normalized_input(cell, plain, x))
+    elif isinstance(cell, LayerNormCell):
         normalized = layer_normalized(cell, plain, x, network)
     elif isinstance(cell, BatchNormCell) and cell.placement == "recurrent":
         normalized = batch_normalized(cell, plain, x, network, step)

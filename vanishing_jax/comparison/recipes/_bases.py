@@ -74,7 +74,7 @@ def make_cell(
     if normalization is None:
         return cell
     if normalization.startswith("layernorm"):
-        placement = "separate" if normalization.endswith("separate") else "joint"
+        placement = normalization.removeprefix("layernorm").removeprefix("-") or "joint"
         return LayerNormCell(cell, placement=placement)
     placement = "input" if normalization.endswith("input") else "recurrent"
     return BatchNormCell(cell, num_steps=length, placement=placement)

@@ -67,6 +67,7 @@ PARTS: dict[str, Part] = {
     },
     "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=DENSE),
     "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux", bases=DENSE),
+    "layernorm-input": Part("normalization", "layer normalization of Ux", bases=DENSE),
     "batchnorm": Part(
         "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1", bases=DENSE
     ),
