@@ -1,7 +1,7 @@
 """What the two maps over gains share: checks of their axes, weights of gain 1, chunks."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -84,7 +84,7 @@ def attributes(settings: dict[str, Any], key: Key) -> dict[str, Any]:
     return {"settings": json.dumps(settings), "versions": json.dumps(versions())}
 
 
-def rank_correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
+def rank_correlation(x: Any, y: Any) -> float:
     """Return Spearman's rank correlation; infinities have ranks, ties their mean rank."""
     ranks = [_ranks(np.asarray(values, float)) for values in (x, y)]
     if any(np.ptp(rank) == 0 for rank in ranks):

@@ -27,10 +27,10 @@ _CHUNK = 32  # networks between two updates of the bar
 
 def phase_diagram(
     *,
-    gains: Sequence[float] | np.ndarray,
-    input_variances: Sequence[float] | np.ndarray | None = None,
-    bias_variances: Sequence[float] | np.ndarray | None = None,
-    input_variance: float = 0.0,
+    gains: Sequence[float | int] | np.ndarray,
+    input_variances: Sequence[float | int] | np.ndarray | None = None,
+    bias_variances: Sequence[float | int] | np.ndarray | None = None,
+    input_variance: float | int = 0.0,
     activation: Activation = "tanh",
     weights: str = "gaussian",
     hidden_size: int = 200,
@@ -161,7 +161,7 @@ def _grid(gains, input_variances, bias_variances, input_variance) -> _Grid:
         raise TypeError("`input_variance` goes with `bias_variances`; leave one of the two out.")
     (fixed,) = checked_axis("input_variance", [input_variance])
     values = checked_axis(f"{axis}s", given[axis])
-    return _Grid(checked_axis("gains", gains, above=0), axis, values, float(fixed))
+    return _Grid(checked_axis("gains", gains, above=0.0), axis, values, float(fixed))
 
 
 # --- measuring --------------------------------------------------------------------------------
@@ -219,6 +219,7 @@ def backward_growth(
         return v / jnp.where(size == 0, 1, size), jnp.log(size)
 
     _, logs = lax.scan(back, v / jnp.linalg.norm(v), a, reverse=True)
+    logs = jnp.where(jnp.isfinite(a[-1]).all(), logs, jnp.nan)  # the states have not overflown
     return logs.mean(), _horizon(jnp.cumsum(logs[::-1]))
 
 

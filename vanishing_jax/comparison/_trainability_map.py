@@ -26,9 +26,9 @@ _ADAM = optax.adam(1e-4)
 
 def trainability_map(
     *,
-    gains: Sequence[float] | np.ndarray,
-    lags: Sequence[int] | np.ndarray,
-    input_variance: float = 0.01,
+    gains: Sequence[float | int] | np.ndarray,
+    lags: Sequence[float | int] | np.ndarray,
+    input_variance: float | int = 0.01,
     activation: Activation = "tanh",
     weights: str = "gaussian",
     hidden_size: int = 64,
@@ -125,7 +125,7 @@ def trainability_map(
     )  # fmt: skip
     if symbols < 2:
         raise ValueError(f"expected `symbols` of at least 2; got {symbols}.")
-    g, T = checked_axis("gains", gains, above=0), _whole_lags(lags)
+    g, T = checked_axis("gains", gains, above=0.0), _whole_lags(lags)
     (variance,) = checked_axis("input_variance", [input_variance])
     sizes = Sizes(
         activation, check_weights(weights), hidden_size, int(T[-1]), symbols, batch_size, updates,
@@ -142,7 +142,7 @@ def trainability_map(
 
 
 def _whole_lags(lags: Any) -> np.ndarray:
-    axis = checked_axis("lags", lags, above=0)
+    axis = checked_axis("lags", lags, above=0.0)
     if (axis != np.rint(axis)).any():
         raise TypeError(f"expected whole numbers of steps in `lags`; got {list(axis)}.")
     return axis.astype(int)

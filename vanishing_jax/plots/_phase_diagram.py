@@ -26,8 +26,8 @@ _TITLES = {
 }
 _BEYOND_COLOR = "#f4f1e8"
 _AXES = {
-    "input_variance": r"variance of the input $\sigma_u^2$",
-    "bias_variance": r"variance of the biases $\sigma_b^2$",
+    "input_variance": r"variance of the input $s^2$",
+    "bias_variance": r"variance of the biases $s_b^2$",
 }
 
 
