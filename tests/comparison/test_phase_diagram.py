@@ -2,7 +2,6 @@ import json
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np

@@ -31,10 +31,10 @@ def found():
 
 def plain_loss(params, symbols, label, start, noise):
     """Return loss and accuracy, one step after the other, differentiated by JAX alone."""
-    a = jnp.tanh(start) @ params["W"].T + params["b"] + symbols[label]
+    a = jnp.tanh(start) @ params["W"].T + params["b"][None] + symbols[label]
     for drive in noise:
-        a = jnp.tanh(a) @ params["W"].T + params["b"] + drive
-    logits = jnp.tanh(a) @ params["V"].T + params["c"]
+        a = jnp.tanh(a) @ params["W"].T + params["b"][None] + drive
+    logits = jnp.tanh(a) @ params["V"].T + params["c"][None]
     log_p = logits - jax.scipy.special.logsumexp(logits, axis=1, keepdims=True)
     losses = -jnp.take_along_axis(log_p, label[:, None], axis=1)
     return losses.mean(), (logits.argmax(axis=1) == label).mean()
@@ -54,7 +54,7 @@ def test_training_is_that_of_a_plain_loop(found):
     key_model, key_data, key_test = jr.split(key, 3)
     sizes = recall.Sizes("tanh", "gaussian", 6, 4, 3, 5, 3, 40)
     params, symbols = recall._initial(sizes, jnp.asarray(GAINS[i]), key_model)
-    gradient = jax.grad(lambda *args: plain_loss(*args)[0])
+    gradient = jax.jit(jax.grad(lambda *args: plain_loss(*args)[0]))
     for own in jr.split(key_data, 3):
         change = gradient(params, symbols, *draws(own, 5, GAINS[i], LAGS[j], 6))
         params = jax.tree.map(lambda p, g: p - 0.5 * g, params, change)

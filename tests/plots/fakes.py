@@ -304,5 +304,5 @@ def trainability(accuracy=None):
     if accuracy is None:
         accuracy = np.where(lags < edge[:, None], 1.0, 0.25)[..., None].repeat(2, axis=2)
     times = {"signal_time": edge / 2, "gradient_time": np.array([3.0, np.inf, 9.0, 2.0])}
-    attrs = {"symbols": 4, "input_variance": 0.01, "updates": 7}
+    attrs = {"symbols": 4, "input_variance": 0.01, "updates": 7, "critical_gain": 1.1}
     return module._dataset(gains, lags, (accuracy, accuracy), times, attrs)

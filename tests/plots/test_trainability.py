@@ -21,11 +21,12 @@ def test_map_boundary_and_scales(plot_trainability):
     assert ax.collections[0].get_clim() == (0.25, 1.0)  # from chance
     lines = {line.get_label(): line for line in ax.lines}
     assert ax.get_yscale() == "log"
-    signal = lines[f"{found.attrs['signal_multiple']:.1f} × predicted signal time"]
+    signal = lines[f"{found.attrs['signal_multiple']:.1f} × signal time"]
     expected = found.attrs["signal_multiple"] * found.signal_time.values
     finite = np.isfinite(expected)
     np.testing.assert_allclose(signal.get_ydata()[finite], expected[finite])
     assert (signal.get_ydata()[~finite] > ax.get_ylim()[1]).all()
+    assert lines["_critical gain"].get_xdata()[0] == 1.1
     circles = lines["measured boundary"]
     np.testing.assert_allclose(circles.get_ydata(), found.boundary.values[:2])
     outside = {line.get_marker(): line for line in ax.lines if line.get_label() == "_outside"}

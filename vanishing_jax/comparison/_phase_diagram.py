@@ -237,9 +237,10 @@ def _horizon(log_norm: Array) -> Array:
     level = jnp.asarray(math.log(_REMAINING), log_norm.dtype)
     below = log_norm <= level
     i = jnp.argmax(below)
-    before = jnp.where(i > 0, log_norm[i - 1], 0)
+    before = jnp.where(i > 0, log_norm[i - 1], jnp.zeros((), log_norm.dtype))
     fall = before - log_norm[i]
-    lag = i + jnp.where(jnp.isfinite(fall), (before - level) / fall, 1)
+    part = jnp.where(jnp.isfinite(fall), (before - level) / fall, 1)
+    lag = i.astype(part.dtype) + part
     lag = jnp.where(below.any(), lag, jnp.inf)
     return jnp.where(jnp.isnan(log_norm[-1]), jnp.nan, lag)
 
@@ -287,26 +288,28 @@ def _dataset(grid: _Grid, exponent, horizon, predicted, attrs) -> "xr.Dataset":
             error = exponent.std(axis=2, ddof=1) / np.sqrt(seeds)
         z = (mean - predicted["exponent"]) / error
     crossing, crossing_error = zero_crossing(grid.gains, mean, error)
-    rate, point, line = {"units": "nats per step"}, ("gain", grid.axis), (grid.axis,)
-    text = "variance of the input to each unit" if grid.axis == "input_variance" else None
-    data: dict[str, Any] = {
-        "exponent": ((*point, "seed"), exponent, {"long_name": "measured exponent", **rate}),
-        "standard_error": (point, error, {"long_name": "error of the mean exponent", **rate}),
-        "predicted_exponent": (point, predicted["exponent"], {"long_name": "predicted", **rate}),
-        "z": (point, z, {"long_name": "difference in standard errors", "units": "1"}),
-        "horizon": ((*point, "seed"), horizon, {"long_name": "steps to 1e-3", "units": "steps"}),
-        "predicted_horizon": (
-            point, predicted["horizon"], {"long_name": "predicted steps to 1e-3", "units": "steps"},
-        ),
-        "critical_gain": (line, predicted["critical_gain"], {"long_name": "predicted", "units": "1"}),
-        "measured_critical_gain": (
-            line, crossing, {"long_name": "gain of measured exponent 0", "units": "1"},
-        ),
-        "critical_gain_error": (line, crossing_error, {"long_name": "standard error", "units": "1"}),
-    }  # fmt: skip
+    rate, steps, one = "nats per step", "steps", "1"
+    point, line = ("gain", grid.axis), (grid.axis,)
+    every = (*point, "seed")
+    rows = [
+        ("exponent", every, exponent, "measured exponent", rate),
+        ("standard_error", point, error, "standard error of the mean exponent", rate),
+        ("predicted_exponent", point, predicted["exponent"], "predicted exponent", rate),
+        ("z", point, z, "measured minus predicted, in standard errors", one),
+        ("horizon", every, horizon, "measured steps to 1e-3", steps),
+        ("predicted_horizon", point, predicted["horizon"], "predicted steps to 1e-3", steps),
+        ("critical_gain", line, predicted["critical_gain"], "predicted critical gain", one),
+        ("measured_critical_gain", line, crossing, "gain of measured exponent 0", one),
+        ("critical_gain_error", line, crossing_error, "standard error of that gain", one),
+    ]
+    data = {
+        name: (dims, values, {"long_name": text, "units": unit})
+        for name, dims, values, text, unit in rows
+    }
+    of = "the input to each unit" if grid.axis == "input_variance" else "the biases"
     coords: dict[str, Any] = {
         "gain": ("gain", grid.gains, {"long_name": "gain of the recurrent weights", "units": "1"}),
-        grid.axis: (grid.axis, grid.values, {"long_name": text or "variance of the biases"}),
+        grid.axis: (grid.axis, grid.values, {"long_name": f"variance of {of}", "units": one}),
         "seed": np.arange(seeds),
     }
     # netCDF has no None.

@@ -51,12 +51,13 @@ def recall_scores(
 def _trained_scores(sizes: Sizes, optimizer, setting: Setting, key: Key):
     key_model, key_data, key_test = jr.split(key, 3)
     params, symbols = _initial(sizes, setting.gain, key_model)
-    def loss(params, key):
+
+    def loss_of(params, key):
         return scores(params, symbols, sizes, setting, num=sizes.batch_size, key=key)[0]
 
     def update(carry, key):
         params, state = carry
-        changes, state = optimizer.update(jax.grad(loss)(params, key), state, params)
+        changes, state = optimizer.update(jax.grad(loss_of)(params, key), state, params)
         return (optax.apply_updates(params, changes), state), None
 
     keys = jr.split(key_data, sizes.updates)
@@ -87,10 +88,10 @@ def scores(
     start = setting.resting_deviation * jr.normal(key_start, (num, sizes.hidden_size))
     phi = slopes(sizes.activation).value
     # The symbol comes at a step of its own, upon the noise of that step.
-    first = phi(start) @ params["W"].T + params["b"] + symbols[label]
+    first = phi(start) @ params["W"].T + params["b"][None] + symbols[label]
     noise = (key_noise, setting.input_deviation)
     last = run(sizes.activation, sizes.longest, params["W"], params["b"], first, noise, setting.lag)
-    logits = phi(last) @ params["V"].T + params["c"]
+    logits = phi(last) @ params["V"].T + params["c"][None]
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
     accuracy = (logits.argmax(axis=1) == label).mean()
     return loss, accuracy.astype(loss.dtype)
@@ -116,7 +117,7 @@ def _forward(activation, longest, W, b, first, noise, lag):
         a, kept = carry
         kept = lax.dynamic_update_index_in_dim(kept, a, t, 0)
         drive = deviation * jr.normal(jr.fold_in(key, t), a.shape)
-        return phi(a) @ W.T + b + drive, kept
+        return phi(a) @ W.T + b[None] + drive, kept
 
     kept = jnp.zeros((longest, *first.shape), first.dtype)
     last, kept = lax.fori_loop(0, lag, step, (first, kept))

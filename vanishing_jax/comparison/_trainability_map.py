@@ -10,7 +10,12 @@ import numpy as np
 import optax
 
 from .._types import Key
-from ..theory import mean_field_correlation, mean_field_exponent, mean_field_variance
+from ..theory import (
+    critical_gain,
+    mean_field_correlation,
+    mean_field_exponent,
+    mean_field_variance,
+)
 from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation
 from ..training._train import check_counts
@@ -86,7 +91,7 @@ def trainability_map(
 
     Attributes `gradient_rank_correlation` and `signal_rank_correlation` are Spearman's, of boundary
     and time scale over the gains; `gradient_multiple` and `signal_multiple` the median ratios,
-    where both are finite.
+    where both are finite; `critical_gain` is the predicted one.
 
     **Raises:** `ValueError` for an axis that is empty, not finite or not increasing, and for a
     number out of range; `TypeError` for lags that are not whole numbers.
@@ -137,6 +142,8 @@ def trainability_map(
     settings = {name: value for name, value in sizes._asdict().items() if name != "longest"}
     settings["activation"] = activation if isinstance(activation, str) else activation.__name__
     settings["input_variance"] = float(variance)
+    with jax.enable_x64(True):
+        settings["critical_gain"] = float(critical_gain(**network))
     settings["optimizer"] = "adam, learning rate 1e-4" if optimizer is None else "given"
     return _dataset(g, T, scores, predicted, attributes(settings, key) | settings)
 

@@ -143,8 +143,6 @@ def _draw_critical_line(ax: Axes, phase: Any, rows: np.ndarray, *, measured: boo
     if measured and np.isfinite(crossing).any():
         error = 2 * np.nan_to_num(phase.critical_gain_error.values)
         look: dict[str, Any] = {"markerfacecolor": "white", "markersize": 5, "color": "black"}
-        ax.errorbar(
-            crossing, rows, xerr=error, fmt="o", elinewidth=1.2, label="measured", **look
-        )
+        ax.errorbar(crossing, rows, xerr=error, fmt="o", elinewidth=1.2, label="measured", **look)
     ax.set_xlim(low, high)
     add_legend(ax, "lower right")

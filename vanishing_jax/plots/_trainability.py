@@ -24,7 +24,8 @@ def plot_trainability(trainability: Any, *, ax: Any = None, **mesh_kwargs: Any) 
     Bright networks have learned to recall, dark ones guess. Circles are the boundary, where the
     accuracy is halfway to chance (triangles: outside of the lags). The lines are the predicted time
     scales of the untrained network, of the signal and of the gradient, each times one number, the
-    legend's: a line along the circles says that this scale decides what can be learned.
+    legend's: a line along the circles says that this scale decides what can be learned. The dotted
+    line is the predicted critical gain.
 
     **Arguments:**
 
@@ -47,17 +48,24 @@ def plot_trainability(trainability: Any, *, ax: Any = None, **mesh_kwargs: Any) 
         bar.ax.tick_params(labelsize="small")
         ax.set_yscale("log", base=2)
         _draw_scales(ax, trainability)
+        critical = attrs["critical_gain"]
+        if edges[0][0] < critical < edges[0][-1]:
+            style: dict[str, Any] = {"color": "white", "linestyle": ":", "linewidth": 1.6}
+            ax.axvline(critical, label="_critical gain", **style)
         _draw_boundary(ax, gains, trainability.boundary.values, edges[1])
         ax.set_xlim(edges[0][0], edges[0][-1])
         ax.set_ylim(edges[1][0], edges[1][-1])
-        add_legend(ax, "upper right")
+        add_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, ncols=3)
     noise = f"noise of variance {attrs['input_variance']:g}"
     finish(
         ax,
         title=f"Recall after T steps of {noise}",
         xlabel="gain $g$ of the recurrent weights",
         ylabel="lag $T$ (steps)",
-        notes=[f"{attrs['updates']} updates, {trainability.sizes['seed']} networks per point"],
+        notes=[
+            f"{attrs['updates']} updates, {trainability.sizes['seed']} networks per point",
+            "dotted: critical gain",
+        ],
     )
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return ax
@@ -75,7 +83,7 @@ def _draw_scales(ax: Axes, trainability: Any) -> None:
         scale = np.where(np.isfinite(scale), scale, 1e9)  # leaves the axes, as it should
         ax.plot(
             trainability.gain.values, scale, color=color, linestyle=style, linewidth=1.8,
-            path_effects=halo, label=f"{multiple:.1f} × predicted {name} time",
+            path_effects=halo, label=f"{multiple:.1f} × {name} time",
         )  # fmt: skip
 
 
