@@ -2,6 +2,7 @@ import json
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -84,7 +85,9 @@ def test_orthogonal_weights_over_biases_are_those_of_products_too():
     np.testing.assert_allclose(found.critical_gain, expected, rtol=1e-6)
 
 
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(120)
+# The trapezoidal rule, which converges exponentially here.
+NODES = np.linspace(-12, 12, 2001)
+WEIGHTS = np.exp(-(NODES**2) / 2)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
@@ -94,7 +97,7 @@ def average(function, q):
 
 def variance(gain, added):
     q = 1.0
-    for _ in range(3000):
+    for _ in range(1000):
         q = gain**2 * average(lambda x: np.tanh(x) ** 2, q) + added
     return q
 
@@ -145,7 +148,7 @@ def test_measured_critical_gain_is_where_the_line_through_two_points_is_zero():
 
 def test_horizon_of_a_dead_and_of_an_undefined_gradient():
     logs = jnp.array([[-1.0, -jnp.inf, -jnp.inf], [-1.0, jnp.nan, jnp.nan], [-9.0, -9.0, -9.0]])
-    found = [float(module._horizon(row)) for row in logs]
+    found = jax.jit(jax.vmap(module._horizon))(logs)
     np.testing.assert_allclose(found, [2.0, math.nan, math.log(1e3) / 9])
 
 
@@ -170,11 +173,9 @@ def test_a_point_keeps_its_key_when_the_map_grows():
 
 
 def test_rank_correlation_with_ties_and_infinities():
-    from scipy.stats import spearmanr
-
-    x, y = [3.0, 1.0, 1.0, math.inf, 0.0], [2.0, 2.0, 0.5, 7.0, 1.0]
-    expected: Any = spearmanr(np.where(np.isinf(x), 9.0, x), y)
-    assert rank_correlation(x, y) == pytest.approx(expected.statistic)
+    found = rank_correlation([3.0, 1.0, 1.0, math.inf, 0.0], [2.0, 2.0, 0.5, 7.0, 1.0])
+    ranks = [4.0, 2.5, 2.5, 5.0, 1.0], [3.5, 3.5, 1.0, 5.0, 2.0]
+    assert found == pytest.approx(np.corrcoef(*ranks)[0, 1])
     assert math.isnan(rank_correlation([1.0, 1.0], [1.0, 2.0]))
 
 
@@ -210,6 +211,6 @@ def test_an_axis_is_a_sequence():
 
 
 def test_states_that_overflow_give_nan():
-    sizes = module._Sizes("identity", "gaussian", N, STEPS, BURN)
-    numbers = map(jnp.asarray, (1e200, 1.0, 0.0))
-    assert all(np.isnan(x) for x in module.backward_growth(sizes, *numbers, jr.key(0)))
+    sizes = module._Sizes("tanh", "gaussian", N, STEPS, BURN)  # compiled for `phase`
+    gain, zero = jnp.full(8, jnp.inf), jnp.zeros(8)
+    assert np.isnan(module._growth(sizes, gain, zero, zero, jr.split(jr.key(0), 8))).all()

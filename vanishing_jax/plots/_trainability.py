@@ -8,7 +8,6 @@ from ._influence import _UNDEFINED_COLOR, _paint
 from ._style import (
     SEQUENTIAL,
     Axes,
-    add_legend,
     cell_edges,
     finish,
     new_axes,
@@ -55,7 +54,10 @@ def plot_trainability(trainability: Any, *, ax: Any = None, **mesh_kwargs: Any) 
         _draw_boundary(ax, gains, trainability.boundary.values, edges[1])
         ax.set_xlim(edges[0][0], edges[0][-1])
         ax.set_ylim(edges[1][0], edges[1][-1])
-        add_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, ncols=3)
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        ax.legend(
+            **below, ncols=3, fontsize="small", frameon=False, handlelength=2.0, columnspacing=1.0
+        )
     noise = f"noise of variance {attrs['input_variance']:g}"
     finish(
         ax,
