@@ -47,7 +47,7 @@ QUICK["strong noise"] = {**QUICK["weak noise"], "input_variance": 0.1}
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="toy sizes")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results" / "phase.json")
     parser.add_argument("--docs", type=pathlib.Path, default=HERE.parent / "docs")

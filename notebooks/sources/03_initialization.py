@@ -59,7 +59,7 @@ def rate(activation, remedy, deviation, seed):
 
 deviations = [1.0] if TOY else [0.3, 1.0, 3.0]
 print(f"{'nats per step':16}" + "".join(f"{f'input {d:g}':>18}" for d in deviations))
-for name in starts(1.0):
+for name in ["Glorot", "critical"] if TOY else starts(1.0):
     row = ""
     for deviation in deviations:
         rates = [rate(*starts(deviation)[name], deviation, seed) for seed in range(SEEDS)]
@@ -68,7 +68,12 @@ for name in starts(1.0):
     print(f"{name:16}{row}")
 
 # %% [markdown]
-# TEXT1
+# Glorot's weights let gradients vanish on every input, the faster the larger it is. He's, larger
+# by $\sqrt 2$, make them grow a little on the small input and vanish on the large one: no fixed
+# gain is right for all. Orthogonal weights of gain 1 do nearly what Glorot's do. The identity
+# with ReLU, the IRNN, holds the gradient at all three sizes alike: a ReLU network without biases
+# is the same at every scale of its input. And a gain that is chosen for the input brings the rate
+# near 0 for tanh, slightly on the vanishing side: 128 units are not yet infinitely many.
 #
 # ## Where the line runs
 #
@@ -95,7 +100,11 @@ print(f"difference of the exponents: median {float(difference.median()):.3f}, ",
 print(f"largest {float(difference.max()):.3f} nats per step")
 
 # %% [markdown]
-# TEXT2
+# Left and right agree, within 0.05 nats per step everywhere. The line leans to the right: input
+# drives the units into saturation, where slopes are small, and more gain must make up for it.
+# Glorot's gain of 1 lies on it only where there is no input at all. Networks of 128 units become
+# critical at slightly more gain than the limit, most so without input. Where it is pale, a
+# thousandth of the gradient is still there after all 150 steps, or more than there was.
 #
 # ## Does it matter for learning?
 #
@@ -127,7 +136,13 @@ for scale in ("signal", "gradient"):
     print(f"{trained.attrs[f'{scale}_rank_correlation']:.2f}")
 
 # %% [markdown]
-# TEXT3
+# (`inf` is beyond the longest $T$, 0 below the shortest.) The longest recall is at gain 1.2, next
+# to the critical gain, the dotted line. Left of it, where gradients vanish, the boundary is about
+# six times the predicted time at each of the three gains: that far theory explains what can be
+# learned before anything has been trained. Right of it, where gradients explode, networks learn
+# less than either time scale says, even at small $T$. The time of the gradient, which is short on
+# both sides of the line, orders the gains better than that of the signal. The multiple theory
+# does not give: it is that of so many updates.
 #
 # ## Orthogonal or Gaussian?
 #
@@ -176,7 +191,10 @@ ax.set(
 ax.legend()
 
 # %% [markdown]
-# TEXT4
+# Both leading exponents are near the one prediction, that of the 64 Gaussian units somewhat above
+# it: the best direction fares no better with orthogonal weights. What they change is the
+# *spread*. The 60th direction of 64 loses 0.3 nats per step with orthogonal weights and 1.7 with
+# Gaussian ones: far more directions live almost as long as the best.
 #
 # ## What to try
 #

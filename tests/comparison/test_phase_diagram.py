@@ -212,5 +212,5 @@ def test_an_axis_is_a_sequence():
 
 def test_states_that_overflow_give_nan():
     sizes = module._Sizes("tanh", "gaussian", N, STEPS, BURN)  # compiled for `phase`
-    gain, zero = jnp.full(8, jnp.inf), jnp.zeros(8)
+    gain, zero = jnp.asarray(np.full(8, np.inf)), jnp.asarray(np.zeros(8))
     assert np.isnan(module._growth(sizes, gain, zero, zero, jr.split(jr.key(0), 8))).all()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
@@ -22,8 +24,8 @@ def test_map_line_and_crossings_are_those_of_the_dataset():
     low, high = mesh.get_clim()
     assert low == -high  # white is 0
     line = ax.lines[0]
-    np.testing.assert_allclose(line.get_xdata(), phase.critical_gain)
-    assert line.get_ydata().tolist() == [0, 1, 2]
+    np.testing.assert_allclose(np.asarray(line.get_xdata()), phase.critical_gain)
+    assert np.asarray(line.get_ydata()).tolist() == [0, 1, 2]
     (crossings,) = ax.containers
     np.testing.assert_allclose(crossings[0].get_xdata(), phase.measured_critical_gain)
     bars = crossings[2][0].get_segments()
@@ -48,7 +50,8 @@ def test_what_is_beyond_or_undefined_is_told_apart():
     phase = fakes.phase(seeds=1)
     phase.exponent[0, 0] = np.nan
     assert len(meshes(plot_phase(phase))) == 2  # one cell painted gray
-    horizon = np.ma.getmaskarray(meshes(plot_phase(phase, of="horizon"))[0].get_array())
+    drawn: Any = meshes(plot_phase(phase, of="horizon"))[0].get_array()
+    horizon = np.ma.getmaskarray(drawn)
     expected = np.isinf(phase.horizon.values[..., 0].T)
     np.testing.assert_array_equal(horizon.reshape(expected.shape), expected)
     phase.exponent[:] = np.nan

@@ -86,10 +86,10 @@ def attributes(settings: dict[str, Any], key: Key) -> dict[str, Any]:
 
 def rank_correlation(x: Any, y: Any) -> float:
     """Return Spearman's rank correlation; infinities have ranks, ties their mean rank."""
-    ranks = [_ranks(np.asarray(values, float)) for values in (x, y)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
+    ranks = np.stack([_ranks(np.asarray(values, float)) for values in (x, y)])
+    if (np.ptp(ranks, axis=1) == 0).any():
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def _ranks(x: np.ndarray) -> np.ndarray:

@@ -90,7 +90,9 @@ def scores(
     # The symbol comes at a step of its own, upon the noise of that step.
     first = phi(start) @ params["W"].T + params["b"][None] + symbols[label]
     noise = (key_noise, setting.input_deviation)
-    last = run(sizes.activation, sizes.longest, params["W"], params["b"], first, noise, setting.lag)
+    last: Any = run(
+        sizes.activation, sizes.longest, params["W"], params["b"], first, noise, setting.lag
+    )
     logits = phi(last) @ params["V"].T + params["c"][None]
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
     accuracy = (logits.argmax(axis=1) == label).mean()
