@@ -295,6 +295,7 @@ def test_phase_benchmark_makes_its_section_and_figures(load, tmp_path, monkeypat
 
     monkeypatch.setattr(bench.vj, "phase_diagram", instead(fakes.phase), raising=False)
     monkeypatch.setattr(bench.vj, "trainability_map", instead(fakes.trainability), raising=False)
+    monkeypatch.setattr(load("_phase_page"), "_DPI", 20)
     page, out = tmp_path / "theory.md", tmp_path / "phase.json"
     marks = [load("_phase_page")._BEGIN, load("_phase_page")._END]
     page.write_text("before\n\n" + "\n".join(marks) + "\n\nafter\n")

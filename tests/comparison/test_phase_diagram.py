@@ -10,7 +10,12 @@ import pytest
 
 import vanishing_jax as vj
 from vanishing_jax.comparison import _phase_diagram as module
-from vanishing_jax.comparison._gain_grid import cell_keys, checked_axis, rank_correlation
+from vanishing_jax.comparison._gain_grid import (
+    cell_keys,
+    checked_axis,
+    rank_correlation,
+    unit_matrix,
+)
 
 from ..helpers import root
 
@@ -32,8 +37,6 @@ def log_norms(sizes, gain, input_variance, bias_variance, key):
         lambda x: np.asarray(x, float) if jnp.issubdtype(x.dtype, jnp.inexact) else x,
         module.drawn(sizes, jnp.asarray(gain), jnp.asarray(math.sqrt(bias_variance)), key),
     )
-    if sizes.weights == "orthogonal":
-        np.testing.assert_allclose(W @ W.T, gain**2 * np.eye(N), atol=1e-12)
     jacobians = []
     for t in range(BURN + STEPS):
         noise = np.asarray(jr.normal(jr.fold_in(key_drive, t), (N,)))
@@ -69,20 +72,28 @@ def test_exponents_and_horizons_are_those_of_products_of_jacobians(phase):
     assert np.isfinite(phase.horizon).any() and np.isinf(phase.horizon).any()
 
 
-def test_orthogonal_weights_over_biases_are_those_of_products_too():
+def test_over_biases_they_are_those_of_products_too(phase):
+    biases = [0.1, 0.3]
     found = vj.phase_diagram(
-        gains=GAINS, bias_variances=[0.3], input_variance=0.2, weights="orthogonal", hidden_size=N,
-        steps=STEPS, burn=BURN, seeds=SEEDS, progress=False, key=jr.key(4),
+        gains=GAINS, bias_variances=biases, input_variance=0.2, hidden_size=N, steps=STEPS,
+        burn=BURN, seeds=SEEDS, progress=False, key=jr.key(4),
     )  # fmt: skip
     assert found.exponent.dims == ("gain", "bias_variance", "seed")
-    sizes = module._Sizes("tanh", "orthogonal", N, STEPS, BURN)
-    check_against_products(found, sizes, [(0.2, 0.3)], jr.key(4))
-    network = {"activation": "tanh", "input_variance": 0.2, "bias_variance": 0.3}
-    np.testing.assert_allclose(
-        found.predicted_exponent.values[:, 0], [exponent(g, 0.5) for g in GAINS], atol=1e-9
-    )
-    expected = float(vj.theory.critical_gain(**network))
-    np.testing.assert_allclose(found.critical_gain, expected, rtol=1e-6)
+    sizes = module._Sizes("tanh", "gaussian", N, STEPS, BURN)  # compiled for `phase`
+    check_against_products(found, sizes, [(0.2, b) for b in biases], jr.key(4))
+    expected = [[exponent(g, 0.2 + b) for b in biases] for g in GAINS]
+    np.testing.assert_allclose(found.predicted_exponent, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+def test_weights_have_gain_one(weights):
+    n = 40
+    W = np.asarray(unit_matrix(weights, n, key=jr.key(0)), float)
+    if weights == "orthogonal":
+        np.testing.assert_allclose(W @ W.T, np.eye(n), atol=1e-12)
+    else:  # n^2 entries: chi-square
+        assert np.sum(W**2) == pytest.approx(n, abs=5 * math.sqrt(2))
+        assert abs(W.mean()) < 5 / n**1.5
 
 
 # The trapezoidal rule, which converges exponentially here.

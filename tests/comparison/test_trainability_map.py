@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 from typing import Any
@@ -17,7 +18,7 @@ from .test_phase_diagram import average, exponent, variance
 
 GAINS, LAGS, NOISE = [0.6, 1.4], [1, 4], 0.1
 SMALL: dict[str, Any] = {
-    "hidden_size": 6, "symbols": 3, "updates": 3, "batch_size": 5, "num_test": 40, "seeds": 2,
+    "hidden_size": 6, "symbols": 3, "updates": 3, "batch_size": 40, "num_test": 40, "seeds": 2,
 }  # fmt: skip
 
 
@@ -40,25 +41,30 @@ def plain_loss(params, symbols, label, start, noise):
     return losses.mean(), (logits.argmax(axis=1) == label).mean()
 
 
-def draws(key, count, gain, lag, n):
+@functools.partial(jax.jit, static_argnums=(3, 4))
+@functools.partial(jax.value_and_grad, has_aux=True)
+def reference(params, symbols, key, count, lag, rest):
+    """Return loss, accuracy and gradient on fresh sequences."""
+    n = symbols.shape[1]
     key_label, key_start, key_noise = jr.split(key, 3)
-    rest = math.sqrt(variance(gain, NOISE))
     noise = [jr.normal(jr.fold_in(key_noise, t), (count, n)) for t in range(lag)]
-    label = jr.randint(key_label, (count,), 0, 3)
-    return label, rest * jr.normal(key_start, (count, n)), [math.sqrt(NOISE) * x for x in noise]
+    label = jr.randint(key_label, (count,), 0, len(symbols))
+    start = rest * jr.normal(key_start, (count, n))
+    return plain_loss(params, symbols, label, start, [math.sqrt(NOISE) * x for x in noise])
 
 
 def test_training_is_that_of_a_plain_loop(found):
     i, j, k = 1, 1, 1
     key = jr.fold_in(jr.fold_in(jr.fold_in(jr.key(5), i), j), k)
     key_model, key_data, key_test = jr.split(key, 3)
-    sizes = recall.Sizes("tanh", "gaussian", 6, 4, 3, 5, 3, 40)
-    params, symbols = recall._initial(sizes, jnp.asarray(GAINS[i]), key_model)
-    gradient = jax.jit(jax.grad(lambda *args: plain_loss(*args)[0]))
+    sizes = recall.Sizes("tanh", "gaussian", 6, 4, 3, 40, 3, 40)
+    initial = jax.jit(recall._initial, static_argnums=0)
+    params, symbols = initial(sizes, jnp.asarray(GAINS[i]), key_model)
+    rest = jnp.asarray(math.sqrt(variance(GAINS[i], NOISE)))
     for own in jr.split(key_data, 3):
-        change = gradient(params, symbols, *draws(own, 5, GAINS[i], LAGS[j], 6))
-        params = jax.tree.map(lambda p, g: p - 0.5 * g, params, change)
-    loss, accuracy = plain_loss(params, symbols, *draws(key_test, 40, GAINS[i], LAGS[j], 6))
+        _, gradient = reference(params, symbols, own, 40, LAGS[j], rest)
+        params = {name: p - 0.5 * gradient[name] for name, p in params.items()}
+    (loss, accuracy), _ = reference(params, symbols, key_test, 40, LAGS[j], rest)
     at = found.isel(gain=i, lag=j, seed=k)
     np.testing.assert_allclose(at.loss, loss, rtol=1e-7)
     assert float(at.accuracy) == pytest.approx(float(accuracy))
