@@ -100,7 +100,7 @@ print(f"difference of the exponents: median {float(difference.median()):.3f}, ",
 print(f"largest {float(difference.max()):.3f} nats per step")
 
 # %% [markdown]
-# Left and right agree, within 0.05 nats per step everywhere. The line leans to the right: input
+# Left and right agree, to 0.05 nats per step everywhere. The line leans to the right: input
 # drives the units into saturation, where slopes are small, and more gain must make up for it.
 # Glorot's gain of 1 lies on it only where there is no input at all. Networks of 128 units become
 # critical at slightly more gain than the limit, most so without input. Where it is pale, a
@@ -139,10 +139,10 @@ for scale in ("signal", "gradient"):
 # (`inf` is beyond the longest $T$, 0 below the shortest.) The longest recall is at gain 1.2, next
 # to the critical gain, the dotted line. Left of it, where gradients vanish, the boundary is about
 # six times the predicted time at each of the three gains: that far theory explains what can be
-# learned before anything has been trained. Right of it, where gradients explode, networks learn
-# less than either time scale says, even at small $T$. The time of the gradient, which is short on
-# both sides of the line, orders the gains better than that of the signal. The multiple theory
-# does not give: it is that of so many updates.
+# learned before anything has been trained. Right of it, where gradients explode, the boundary is a
+# smaller multiple of either time, and networks learn less even at small $T$. The time of the
+# gradient, which is short on both sides of the line, orders the gains better than that of the
+# signal. The multiple theory does not give: it is that of so many updates.
 #
 # ## Orthogonal or Gaussian?
 #
