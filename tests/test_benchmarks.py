@@ -282,6 +282,44 @@ def test_committed_mean_field_page_is_made_from_its_results(load):
     assert (FOLDER / "mean_field.md").read_text() == page, again
 
 
+# --- phase diagram ----------------------------------------------------------------------------
+
+
+def test_phase_benchmark_makes_its_section_and_figures(load, tmp_path, monkeypatch):
+    from .plots import fakes
+
+    bench, seen = load("bench_phase"), []
+
+    def instead(make):  # the maps have their own tests; compiling them takes 8 s
+        return lambda **given: seen.append(given) or make()
+
+    monkeypatch.setattr(bench.vj, "phase_diagram", instead(fakes.phase), raising=False)
+    monkeypatch.setattr(bench.vj, "trainability_map", instead(fakes.trainability), raising=False)
+    monkeypatch.setattr(load("_phase_page"), "_DPI", 20)
+    page, out = tmp_path / "theory.md", tmp_path / "phase.json"
+    marks = [load("_phase_page")._BEGIN, load("_phase_page")._END]
+    page.write_text("before\n\n" + "\n".join(marks) + "\n\nafter\n")
+    assert bench.main(["--quick", "--out", str(out), "--docs", str(tmp_path)]) == 0
+    assert [len(given["gains"]) for given in seen] == [3, 2, 2]
+    text = page.read_text()
+    assert text.startswith("before\n\n") and text.endswith("\n\nafter\n") and "Toy sizes" in text
+    assert "| 0.1 | 1.105 |" in text  # e^0.1: the fakes' critical gain
+    assert "| 1.2 | > 32 |" in text and "| 2 | < 2 |" in text
+    assert all((tmp_path / f"{name}.png").exists() for name in ("phase_diagram", "trainability"))
+    again = load("_phase_page").dataset(json.loads(out.read_text())["phase"])
+    expected = fakes.phase()
+    np.testing.assert_allclose(again.exponent, expected.exponent, rtol=1e-5)
+    np.testing.assert_array_equal(np.isinf(again.horizon), np.isinf(expected.horizon))
+
+
+def test_committed_phase_section_is_made_from_its_results(load):
+    result = json.loads((FOLDER / "results" / "phase.json").read_text())
+    page = (FOLDER.parent / "docs" / "theory.md").read_text()
+    again = "run python benchmarks/bench_phase.py --page"
+    assert load("_phase_page").with_section(page, result) == page, again
+    assert not result["settings"]["quick"]
+
+
 # --- remedies ---------------------------------------------------------------------------------
 
 

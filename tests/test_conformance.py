@@ -48,7 +48,8 @@ def test_public_name_is_documented_annotated_and_keyed(namespace, name):
         assert (
             parameters[-1].name == "key" and parameters[-1].kind is inspect.Parameter.KEYWORD_ONLY
         )
-    if namespace == "plots" and name not in ("plot_diagnosis", "plot_network"):
+    pages = ("plot_diagnosis", "plot_network", "plot_phase_diagram")
+    if namespace == "plots" and name not in pages:
         assert signature.parameters["ax"].default is None
 
 

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .comparison import comparison_table as comparison_table
     from .comparison import mitigation_table as mitigation_table
+    from .comparison import phase_diagram as phase_diagram
     from .comparison import recipes as recipes
     from .comparison import train as train
+    from .comparison import trainability_map as trainability_map
     from .diagnostics import Diagnosis as Diagnosis
     from .diagnostics import GradientProfile as GradientProfile
     from .diagnostics import LayerDiagnosis as LayerDiagnosis
@@ -82,9 +84,11 @@ _HOME = {
     "log_singular_values": "spectra",
     "lyapunov_exponents": "spectra",
     "mitigation_table": "comparison",
+    "phase_diagram": "comparison",
     "recipes": "comparison",
     "rollout": "_rollout",
     "train": "comparison",
+    "trainability_map": "comparison",
 }
 
 __all__ = sorted([*_NAMESPACES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]

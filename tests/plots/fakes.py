@@ -272,3 +272,37 @@ def claim_result(*, curves=False):
     drawn = (Curve("a", (1.0, 2.0), (1.0, 2.0)), Curve("b", (1.0, 2.0), (2.0, 1.0), False))
     figure = Figure("title", "x", "y", drawn, 0.5) if curves else Figure()
     return ClaimResult("C0", "it vanishes", "nowhere", findings, figure)
+
+
+def phase(axis="input_variance", seeds=3):
+    """Return a phase diagram of networks whose exponent is ln(gain) - variance, measured 0.1 less.
+
+    The package's own code makes the dataset, so that it has the variables of the real ones.
+    """
+    from vanishing_jax.comparison import _phase_diagram as module
+
+    gains, values = np.array([0.5, 1.0, 2.0, 4.0]), np.array([0.0, 0.1, 1.0])
+    grid = module._Grid(gains, axis, values, 0.2)
+    exponent = np.log(gains)[:, None] - values
+    horizon = np.where(exponent < 0, np.log(1e-3) / np.minimum(exponent, -1e-9), np.inf)
+    horizon = np.where(horizon > 50, np.inf, horizon)
+    scatter = 0.01 * np.arange(seeds) - 0.1
+    attrs = {"steps": 50, "hidden_size": 8, "activation": "tanh", "weights": "gaussian"}
+    if axis == "bias_variance":
+        attrs["input_variance"] = 0.2
+    predicted = {"exponent": exponent, "horizon": horizon, "critical_gain": np.exp(values)}
+    measured = exponent[..., None] + scatter, np.repeat(horizon[..., None], seeds, axis=2)
+    return module._dataset(grid, *measured, predicted, attrs)
+
+
+def trainability(accuracy=None):
+    """Return a map whose boundary is twice the signal's time scale; one gain learns nothing."""
+    from vanishing_jax.comparison import _trainability_map as module
+
+    gains, lags = np.array([0.8, 1.0, 1.2, 2.0]), np.array([2, 8, 32])
+    edge = np.array([4.0, 16.0, np.inf, 0.0])
+    if accuracy is None:
+        accuracy = np.where(lags < edge[:, None], 1.0, 0.25)[..., None].repeat(2, axis=2)
+    times = {"signal_time": edge / 2, "gradient_time": np.array([3.0, np.inf, 9.0, 2.0])}
+    attrs = {"symbols": 4, "input_variance": 0.01, "updates": 7, "critical_gain": 1.1}
+    return module._dataset(gains, lags, (accuracy, accuracy), times, attrs)

@@ -26,6 +26,8 @@ ROWS = {
     "plot_claim": lambda d: fakes.claim_result(),
     "plot_comparison": lambda d: fakes.comparison(),
     "plot_test_scores": lambda d: fakes.comparison(),
+    "plot_phase": lambda d: fakes.phase(),
+    "plot_trainability": lambda d: fakes.trainability(),
     "plot_gradient_history": lambda d: fakes.training_history([1.0, 0.5]),
 }
 
@@ -34,7 +36,7 @@ def test_every_plot_has_a_row():
     from vanishing_jax import plots
 
     public = {name for name in dir(plots) if name.startswith("plot_")}
-    assert public == {*ROWS, "plot_diagnosis", "plot_network"}
+    assert public == {*ROWS, "plot_diagnosis", "plot_network", "plot_phase_diagram"}
 
 
 @pytest.mark.parametrize("name", ROWS)

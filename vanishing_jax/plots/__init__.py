@@ -20,7 +20,10 @@ from ._layer_gradients import plot_layer_gradients as plot_layer_gradients
 from ._lyapunov import plot_lyapunov as plot_lyapunov
 from ._network import plot_network as plot_network
 from ._norm_triangle import plot_norm_triangle as plot_norm_triangle
+from ._phase_diagram import plot_phase as plot_phase
+from ._phase_diagram import plot_phase_diagram as plot_phase_diagram
 from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density
 from ._test_scores import plot_test_scores as plot_test_scores
+from ._trainability import plot_trainability as plot_trainability
 from ._transport import plot_transport as plot_transport
