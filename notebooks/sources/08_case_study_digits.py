@@ -31,9 +31,7 @@ axes[0].imshow(images[0].reshape(8, 8), cmap="gray")
 axes[0].set(title=f"a {labels[0]}", xticks=[], yticks=[])
 axes[1].step(np.arange(1, 65), images[0, :, 0], where="mid")
 axes[1].set(title="what the network sees", xlabel="step", ylabel="pixel, standardized")
-print(
-    f"{len(images)} held-out digits; the most common class is {np.bincount(labels).max()} of them"
-)
+print(f"{len(images)} held-out digits, {np.bincount(labels).max()} of them of the largest class")
 
 # %% [markdown]
 # ## It fails
@@ -43,7 +41,7 @@ print(
 
 # %%
 SGD = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.01))
-ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
+ADAM = SGD if TOY else optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
 
 
 def careless(seed):
@@ -91,8 +89,9 @@ attempt("tiny weights, SGD", model, SGD)
 print(f"loss without any memory: {task.baseline:.2f}; of equal odds: {np.log(10):.2f}")
 
 # %% [markdown]
-# Nine per cent is chance, and the loss is still that of equal odds. Is the learning rate too small, is the
-# training too short, is there a bug? Before trying all of that, ask whether any gradient arrives.
+# Nine per cent is chance, and the loss is still that of equal odds. Is the learning rate too small,
+# is the training too short, is there a bug? Before trying all of that, ask whether any gradient
+# arrives.
 #
 # ## Diagnose it
 #
@@ -227,7 +226,7 @@ variants = {
     "LSTM, chrono, Adam": (gated, FAST, 1),
 }
 scores = {}
-for name, (make, optimizer, stretch) in variants.items():
+for name, (make, optimizer, stretch) in list(variants.items())[: 1 if TOY else None]:
     ended = [
         train(make(seed), optimizer, seed=seed, updates=stretch * UPDATES)[0]
         for seed in range(SEEDS)
