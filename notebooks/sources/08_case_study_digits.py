@@ -114,7 +114,7 @@ figure = diagnosis.plot()
 # %% [markdown]
 # *Top left:* the gradient falls by the same factor in each step and is below a thousandth of its
 # start after three. Of 64 pixels the weights hear from the last few, at the lower edge of the
-# image. *Bottom left:* the same between any two steps; only next to the diagonal is it pale. *Top
+# image. *Bottom left:* the same between any two steps; only next to the diagonal is it white. *Top
 # right:* it is not that the loss asks for an unlucky direction of the state, for none survives.
 #
 # Why? The printed line on `tanh` says that no unit is saturated, so the textbook cause, small
