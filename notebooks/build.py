@@ -130,11 +130,33 @@ def _shrink(output: Any) -> None:
         return
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
     file = io.BytesIO()
-    # Of the methods to choose 256 colors this one keeps those that few pixels have, in color bars.
-    palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette.save(file, "PNG", optimize=True)
+    _with_palette(image).save(file, "PNG", optimize=True)
     data["image/png"] = base64.b64encode(file.getvalue()).decode()
     data.pop("text/plain", None)
+
+
+def _with_palette(image: Any) -> Any:
+    """Return an image of 256 colors: the 96 most common ones as they are, so that areas stay true.
+
+    The others are chosen by the method that keeps those that few pixels have, in color bars.
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(image).astype(int).reshape(-1, 3)
+    packed, where, count = np.unique(
+        pixels @ [65536, 256, 1], return_inverse=True, return_counts=True
+    )
+    colors = np.stack([packed // 65536, packed // 256 % 256, packed % 256], axis=1)
+    common = colors[np.argsort(-count)[:96]]
+    size = 256 - len(common)
+    chosen = image.quantize(size, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    others = np.reshape(chosen.getpalette(), (-1, 3))[:size]
+    palette = np.concatenate([common, others])
+    nearest = np.argmin(np.sum((colors[:, None] - palette) ** 2, axis=2), axis=1)
+    small = Image.fromarray(nearest[where].reshape(image.size[::-1]).astype(np.uint8))
+    small.putpalette(palette.astype(np.uint8).ravel().tolist())
+    return small
 
 
 def main() -> None:

@@ -39,6 +39,14 @@ def _book(source):
     return book
 
 
+def _build_module():
+    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+    assert spec is not None and spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    return build
+
+
 def _outputs(book):
     return [output for cell in book["cells"] for output in cell.get("outputs", [])]
 
@@ -115,10 +123,7 @@ def test_links_and_names_lead_somewhere(source):
 
 
 def test_text_is_renewed_around_the_outputs_only_where_the_code_is_the_same(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
-    assert spec is not None and spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = _build_module()
     monkeypatch.setattr(build, "FOLDER", tmp_path)
     name, text = SOURCES[0].stem, SOURCES[0].read_text()
     notebook, source = tmp_path / f"{name}.ipynb", tmp_path / f"{name}.py"
@@ -134,6 +139,20 @@ def test_text_is_renewed_around_the_outputs_only_where_the_code_is_the_same(tmp_
     source.write_text(text.replace("import os", "import sys"))
     with pytest.raises(SystemExit, match="has changed"):
         build.renew_text(source)
+
+
+def test_figures_keep_the_colors_of_their_areas():
+    import numpy as np
+    from PIL import Image
+
+    build = _build_module()
+    ramp = np.arange(256)
+    pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp, 128), axis=-1).astype(np.uint8)
+    pixels[:, 56:] = [229, 229, 233]  # an area of one pale gray
+    small = build._with_palette(Image.fromarray(pixels))
+    assert small.mode == "P"
+    error = np.abs(np.asarray(small.convert("RGB")).astype(int) - pixels)
+    assert error[:, 56:].max() == 0 and error.max() < 30
 
 
 def test_paths_are_recognized():

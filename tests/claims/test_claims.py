@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vanishing_jax import claims
+from vanishing_jax.claims import _registry, claim
 from vanishing_jax.claims._networks import Net, _drawn, measured, rate
-from vanishing_jax.claims._registry import claim
 
 pytestmark = pytest.mark.float64_anyway  # networks in float32, spectra in float64
 
@@ -25,6 +25,28 @@ def test_every_claim_of_the_list_is_there_with_statement_place_and_rule():
         claim("C4", "again", where="", rule="")(lambda settings: [])
     with pytest.raises(ValueError, match="expected one of C1, .*; got 'C99'"):
         claims.check_claim("C99")
+
+
+def test_claim_of_ones_own_is_tested_like_the_articles(monkeypatch):
+    monkeypatch.setattr(_registry, "_FOUND", dict(_registry._FOUND))
+
+    def define(threshold):
+        @claim("M1", "Two is small.", where="here", rule=f"It is below {threshold}.")
+        def two(settings):
+            return [claims.exact("two", "value", settings.seed, below=threshold)]
+
+    verdicts = []
+    for threshold in (3, 1):  # as a cell of a notebook that is edited and runs again
+        define(threshold)
+        verdicts.append(claims.check_claim("M1", claims.Settings(seed=2)).verdict)
+    assert verdicts == ["confirmed", "refuted"]
+    assert "M1" not in claims.CLAIMS  # these stay what the article says
+    (result,) = claims.run_claims(["M1"], settings=claims.Settings(seed=0), progress=False)
+    assert result.verdict == "confirmed"
+    with pytest.raises(ValueError, match="M1 has two"):
+        claim("M1", "another", where="", rule="")(lambda settings: [])
+    with pytest.raises(ValueError, match="a number in it, such as 'M1'; got 'mine'"):
+        claim("mine", "no number", where="", rule="")
 
 
 class Tiny(claims.Settings):

@@ -1,6 +1,7 @@
 """The command, its pages, and going on after an interruption."""
 
 import json
+import re
 
 import pytest
 
@@ -25,6 +26,9 @@ def test_command_writes_pages_and_keeps_finished_claims(tmp_path, capsys, monkey
     html = (tmp_path / "claims.html").read_text()
     assert "<script" not in html and "http" not in html.split("</style>")[1]
     assert html.count("data:image/png") == 1  # C34 has nothing to draw
+    linked, there = (set(re.findall(f'{how}"([^"]+)"', html)) for how in ("href=", " id="))
+    assert {"#C34", "#C35d", "#overview"} <= linked
+    assert linked - {"data:,"} == {f"#{id}" for id in there}
     markdown = (tmp_path / "claims.md").read_text()
     assert "![C35d: " in markdown and (tmp_path / "claims" / "C35d.png").stat().st_size > 1000
     data = json.loads((tmp_path / "claims.json").read_text())

@@ -11,7 +11,24 @@ _SHARE = 0.95
 
 
 def over_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
-    """Return the mean over seeds with Student's 95 % interval; NaN if a seed has no number."""
+    """Return the mean over seeds with Student's 95 % interval; NaN if a seed has no number.
+
+    **Arguments:**
+
+    - `case`: where it was measured, in words that end a sentence.
+    - `quantity`: what the number is, with its unit in brackets.
+    - `values`: one per seed, at least 2 of them; a single one leaves the finding open.
+    - `bounds`: `above`, `below` and `prediction` of the `Finding`.
+
+    **Returns:** a `Finding`.
+
+    **Example:**
+
+    >>> import vanishing_jax as vj
+    >>> one = vj.claims.over_seeds("here", "rate [nats per step]", [-0.4, -0.5, -0.6], below=0.0)
+    >>> round(one.low, 2), round(one.high, 2), one.outcome
+    (-0.75, -0.25, 'holds')
+    """
     x = np.asarray(values, np.float64).ravel()
     mean = float(np.mean(x))
     if len(x) < 2 or not np.isfinite(x).all():
@@ -28,6 +45,13 @@ def all_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
 
     For claims about every case, and for numbers whose scatter is not Gaussian: outcomes of
     training, counts, extremes.
+
+    **Arguments:**
+
+    - `case`, `quantity`, `bounds`: as of `over_seeds`.
+    - `values`: one per seed, or per step.
+
+    **Returns:** a `Finding`.
     """
     x = np.asarray(values, np.float64).ravel()
     numbers = (float(f(x)) for f in (np.median, np.min, np.max))
@@ -35,7 +59,15 @@ def all_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
 
 
 def exact(case: str, quantity: str, value: Any, **bounds: Any) -> Finding:
-    """Return a number that no seed changes."""
+    """Return a number that no seed changes, which is its own interval.
+
+    **Arguments:**
+
+    - `case`, `quantity`, `bounds`: as of `over_seeds`.
+    - `value`: the number.
+
+    **Returns:** a `Finding`.
+    """
     x = float(value)
     return Finding(case, quantity, x, x, x, **_floats(bounds))
 

@@ -114,28 +114,24 @@ def slope(log_norm: np.ndarray) -> np.ndarray:
 @ft.lru_cache(maxsize=64)
 def measured(settings: Settings, net: Net, seeds: int | None = None) -> Measured:
     """Return what gradients do in each seed of a network."""
-    weights, inputs, probes = _all_drawn(settings, net, seeds or settings.seeds)
-    found = [
-        jax.tree.map(np.asarray, _profile(make_cell(net, w, x), x, p))
-        for w, x, p in zip(weights, inputs, probes, strict=True)
-    ]
+    drawn = _all_drawn(settings, net, seeds or settings.seeds)
+    found = [jax.tree.map(np.asarray, _profile(make_cell(net, w, x), x, p)) for w, x, p in drawn]
     log_norm, contribution, states = (np.stack(x) for x in zip(*found, strict=True))
     logs = log_norm.astype(np.float64), contribution.astype(np.float64)
-    return Measured(*logs, states, np.asarray(weights))
+    return Measured(*logs, states, np.stack([np.asarray(w) for w, _, _ in drawn]))
 
 
 def log_gradients(settings: Settings, net: Net) -> np.ndarray:
     """Return per seed the log of the norm of dL/dtheta, the gradient of all parameters."""
     drawn = _all_drawn(settings, net, settings.seeds)
-    return np.array(
-        [float(_log_gradient(make_cell(net, w, x), x, p)) for w, x, p in zip(*drawn, strict=True)]
-    )
+    return np.array([float(_log_gradient(make_cell(net, w, x), x, p)) for w, x, p in drawn])
 
 
-def _all_drawn(settings: Settings, net: Net, seeds: int) -> tuple[Array, Array, Array]:
+def _all_drawn(settings: Settings, net: Net, seeds: int) -> list[tuple[Array, Array, Array]]:
     key = jr.fold_in(jr.key(settings.seed), 1)
-    keys = jax.vmap(lambda k: jr.fold_in(key, k))(jnp.arange(seeds))
-    return jax.vmap(ft.partial(_drawn, net, (settings.units, settings.steps)))(keys)
+    keys = [jr.fold_in(key, k) for k in range(seeds)]
+    # Not as a batch, which would be compiled anew for each number of seeds.
+    return [_drawn(net, (settings.units, settings.steps), key) for key in keys]
 
 
 def _drawn(net: Net, shapes: tuple[int, int], key: Any) -> tuple[Array, Array, Array]:

@@ -33,16 +33,53 @@ class Claim(NamedTuple):
 _FOUND: dict[str, Claim] = {}
 
 
-def claim(id: str, statement: str, *, where: str, rule: str, note: str = ""):
-    """Return the decorator that puts an experiment on the list."""
+def claim(
+    id: str, statement: str, *, where: str, rule: str, note: str = ""
+) -> Callable[[Experiment], Experiment]:
+    """Return the decorator that makes an experiment a claim that `check_claim` can test.
+
+    The experiment is a function of `Settings`, and returns its findings, or `(findings, figure)`.
+    It never says what the verdict is: that follows from the findings by `RULE`.
+
+    **Arguments:**
+
+    - `id`: a name with a number in it, such as "M1", that no other claim has. The same function
+      defined anew, as by a cell of a notebook that runs again, takes the place of the old one.
+    - `statement`: the claim, one sentence.
+    - `where`: who says so.
+    - `rule`: what has to be measured for it to be true, in words.
+    - `note`: what a reader must know beside.
+
+    **Returns:** the decorator.
+
+    **Raises:** `ValueError` for an id without a number, or that another experiment has.
+
+    **Example:**
+
+    >>> import vanishing_jax as vj
+    >>> @vj.claims.claim(
+    ...     "E1", "A million factors below 1 are nothing.", where="folklore",
+    ...     rule="0.999999 to the power of a million is below 0.001.",
+    ... )
+    ... def million(settings):
+    ...     return [vj.claims.exact("0.999999", "its power", 0.999999**1_000_000, below=1e-3)]
+    >>> vj.claims.check_claim("E1")
+    ClaimResult(E1: refuted. It fails for 0.999999 (its power 0.368, needed below 0.001).)
+    """
+    if not any(map(str.isdigit, id)):
+        raise ValueError(f"expected an id with a number in it, such as 'M1'; got {id!r}.")
 
     def register(experiment: Experiment) -> Experiment:
-        if id in _FOUND:
+        if id in _FOUND and _place_of(_FOUND[id].experiment) != _place_of(experiment):
             raise ValueError(f"expected one experiment per claim; {id} has two.")
         _FOUND[id] = Claim(id, statement, where, rule, experiment, note)
         return experiment
 
     return register
+
+
+def _place_of(experiment: Experiment) -> tuple[str | None, str]:
+    return getattr(experiment, "__module__", None), getattr(experiment, "__qualname__", "")
 
 
 def registered() -> dict[str, Claim]:

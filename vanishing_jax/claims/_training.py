@@ -3,15 +3,19 @@
 import functools as ft
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
 
 from .. import tasks
 from .._rollout import rollout
-from ..comparison import compare, train
+from .._types import Array
+from ..comparison import compare
+from ..comparison._seeds import Job, train_seeds
 from ..comparison._train import built
 from ..comparison.recipes import parse
+from ..training._updates import Settings as Chunk
 from ._intervals import all_seeds
 from ._networks import Settings
 from ._result import Finding
@@ -89,26 +93,32 @@ def drifted(settings: Settings, recipe: str) -> dict[str, np.ndarray]:
     - `shift`: root mean square over units of the change of their means, in standard deviations.
     - `derivative`: change of the mean of tanh'.
     """
-    size = sizes(settings)
+    size, chosen = sizes(settings), parse(recipe)
     task = tasks.named("adding", length=size.short)
     inputs, _ = task.sample(jr.key(settings.seed + 1), 200)
+    # As many seeds at once, and as many updates in a chunk, as `trained` has: the same program.
+    chunk = Chunk(size.batch, size.steps // 20)
+    job = Job(chosen, task, size.units, chosen.learning_rate, 150, None, chunk)
+    keys = [jr.fold_in(jr.key(settings.seed), seed) for seed in range(2 * size.seeds)]
+    before = [built(chosen, task, size.units, None, key)[0] for key in keys]
+    halves = keys[: size.seeds], keys[size.seeds :]
+    after = [one.model for half in halves for one in train_seeds(job, half, lambda records: None)]
     found: dict[str, list[float]] = {"shift": [], "derivative": []}
-    for seed in range(2 * size.seeds):
-        key = jr.fold_in(jr.key(settings.seed), seed)
-        before = built(parse(recipe), task, size.units, None, key)[0]
-        after, _ = train(
-            recipe, task, steps=150, batch_size=size.batch, hidden_size=size.units,
-            record_every=50, progress=False, key=key,
-        )  # fmt: skip
-        old, new = (_states(model.cell, inputs) for model in (before, after))
+    for models in zip(before, after, strict=True):
+        old, new = (_states(model.cell, inputs) for model in models)
         moved = (new.mean(0) - old.mean(0)) / np.maximum(old.std(0), 1e-3)
         found["shift"].append(float(np.sqrt(np.mean(np.square(moved)))))
         found["derivative"].append(float(np.mean(old**2) - np.mean(new**2)))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _states(cell: Any, inputs: Any) -> np.ndarray:
+@eqx.filter_jit
+def _rollouts(cell: Any, inputs: Array) -> Any:
+    return jax.vmap(lambda x: rollout(cell, cell.initial_state(), x).states)(inputs)
+
+
+def _states(cell: Any, inputs: Array) -> np.ndarray:
     """Return the states of all sequences and steps, one row each."""
-    states = jax.vmap(lambda x: rollout(cell, cell.initial_state(), x).states)(inputs)
+    states = _rollouts(cell, inputs)
     hidden = np.asarray(jax.tree.leaves(states)[0])[:, 1:]
     return hidden.reshape(-1, hidden.shape[-1])
