@@ -63,7 +63,7 @@ def page(result) -> str:
     parts = [head]
     if settings["quick"]:
         parts.append("**Toy sizes: only to see that it runs.**\n")
-    parts += [_plain_section(plain), _normalized_section(result)]
+    parts += [_plain_section(plain), _wide_section(result), _normalized_section(result)]
     return "\n".join(parts)
 
 
@@ -114,6 +114,38 @@ def _plain_section(rows) -> str:
     headings += ["difference, n → ∞", "z, n → ∞", "few steps", "difference", "z"]
     size = rows[0]["full"]["n"]
     return f"## Tanh networks, n = {size}\n\n{_verdict(rows)}\n\n{table(headings, shown)}\n"
+
+
+def _wide_section(result) -> str:
+    """Return what became of the cases outside the target at a larger size."""
+    small = {(row["input_variance"], row["gain"]): row["full"] for row in result["plain"]}
+    rows = []
+    for row in result["wide"]:
+        before = small[row["input_variance"], row["gain"]]["measured"] - row["predicted"]
+        difference = row["measured"] - row["predicted"]
+        rows.append(
+            [
+                f"{row['input_variance']:g}",
+                f"{row['gain']:g}",
+                f"{row['predicted']:+.4f}",
+                f"{row['measured']:+.4f} ± {row['standard_error']:.4f}",
+                _marked(before),
+                _marked(difference),
+                f"{difference / row['standard_error']:+.1f}",
+            ]
+        )
+    inside = sum(abs(row["measured"] - row["predicted"]) <= TARGET for row in result["wide"])
+    size, seeds = (result["settings"]["wide"][name] for name in ("n", "seeds"))
+    old = result["settings"]["plain"]["n"]
+    headings = ["s²", "g", "predicted", f"measured, n = {size}", f"difference, n = {old}"]
+    headings += [f"difference, n = {size}", "z, sampling"]
+    return f"""## The cases outside, in wider networks
+
+The prediction is a limit. At n = {size} ({seeds} networks each, else the same) {inside} of the
+{len(rows)} cases that were outside {TARGET} at n = {old} lie within it.
+
+{table(headings, rows)}
+"""
 
 
 def _marked(difference: float) -> str:

@@ -253,7 +253,10 @@ def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, tmp_path, mon
         monkeypatch.setattr(bench, name, quick)
     assert bench.main(["--quick", "--out", str(out)]) == 0
     first = json.loads(out.read_text())
-    assert [len(first[part]) for part in bench.PARTS] == [4, 4, 2]
+    assert [len(first[part]) for part in bench.PARTS[:3]] == [4, 4, 2]
+    assert len(first["wide"]) == sum(
+        abs(row["full"]["measured"] - row["predicted"]) > bench.TARGET for row in first["plain"]
+    )
     assert all(np.isfinite(row["measured"]) for row in first["short"] + first["normalized"])
     assert "Toy sizes" in (tmp_path / "mean_field.md").read_text()
     assert (tmp_path / "figures" / "mean_field.png").stat().st_size > 1000
