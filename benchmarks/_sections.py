@@ -177,6 +177,37 @@ def _bound_table(rows):
     return table([*headings, "bound/error, quantiles 5, 50, 95 %"], lines)
 
 
+def sharp_bound(result) -> str:
+    """Return the section about the bound that looks at every step."""
+    names = {"random_chains": "random chains", "grid": "larger chains"}
+    lines = [
+        [
+            names[r["part"]],
+            "`sharp_bound=True`" if r["bound"] == "sharp" else "default",
+            r["chains"],
+            r["singular_values"],
+            r["violations"],
+            short(r["worst_error_over_bound"]),
+            r["infinite_bounds"],
+            ", ".join(short(q) for q in r["slack_quantiles_5_50_95"]),
+        ]
+        for r in result["summary"]
+    ]
+    headings = ["chains", "bound", "number", "singular values", "bound < error"]
+    headings += ["worst error/bound", "infinite bounds", "bound/error, quantiles 5, 50, 95 %"]
+    costs = "; ".join(
+        f"{with_quartiles(r['sharp_over_default'])} at n = {r['n']}, {r['steps']} steps"
+        for r in result["cost"]
+    )
+    sizes = ", ".join(f"n = {n} over {steps}" for n, steps in result["settings"]["sizes"])
+    note = (
+        f"Random chains of seed {result['settings']['seed']}, n = 4 to 8 over 8 to 60 steps, and "
+        f"each family in both directions, {sizes} steps; without a tolerance. The sharp bound "
+        f"takes longer than the default by the factor (quartiles) {costs}."
+    )
+    return "\n\n".join([provenance(result), note, table(headings, lines)])
+
+
 def _float32_table(rows):
     lines = [
         [

@@ -88,7 +88,7 @@ def grid(options, references) -> list[dict[str, Any]]:
     rows = []
     for name in options.families:
         for n in options.sizes:
-            jacobians = _chain(name, n, max(options.lags))
+            jacobians = chain_of_family(name, n, max(options.lags))
             for direction in DIRECTIONS:
                 exact = references.at(jacobians, options.lags, direction)
                 for tolerance in TOLERANCES:
@@ -115,7 +115,8 @@ def _spectra(jacobians, exact, options, common):
     ]
 
 
-def _chain(name, n, steps, seed=0):
+def chain_of_family(name, n, steps, seed=0):
+    """Return the Jacobians of one chain of the family."""
     # Its own generator per family, so that a new family does not change the others' chains.
     code = int.from_bytes(name.encode(), "big") % 2**32
     return _chains.FAMILIES[name](np.random.default_rng([seed, code, n]), n, steps)
@@ -142,7 +143,7 @@ def random_chains(options, references) -> list[dict[str, Any]]:
         shapes = ([4], [10]) if options.quick else ([4, 6, 8], [8, 20, 40, 60])
         n, steps = (int(rng.choice(sizes)) for sizes in shapes)
         direction = DIRECTIONS[int(rng.integers(2))]
-        jacobians = _chain(name, n, steps, seed=10_000 * options.seed + i + 1)
+        jacobians = chain_of_family(name, n, steps, seed=10_000 * options.seed + i + 1)
         exact = references.at(jacobians, [steps], direction)[0]
         for tolerance in TOLERANCES:
             row = {"family": name, "n": n, "steps": steps, "direction": direction}
@@ -174,7 +175,7 @@ def long_runs(options) -> list[dict[str, Any]]:
     signed = np.eye(n)[rng.permutation(n)] * rng.choice([-1.0, 1.0], n)
     rows.append(_against_closed_form("signed permutation", signed, np.zeros(n), steps))
     for name in ("tanh, gain 1.5", "LSTM", "GRU", "Ginibre", "both graded"):
-        jacobians = _chain(name, n, steps)
+        jacobians = chain_of_family(name, n, steps)
         found, bound, _ = our_spectra(jacobians, [steps], "forward", None)
         expected = math.fsum(exact_log_determinants(jacobians))
         rows.append(
@@ -222,7 +223,7 @@ def float32_runs(options, references) -> list[dict[str, Any]]:
     rows = []
     for name in options.families:
         n, steps = (4, 10) if options.quick else (16, 1000)
-        jacobians = _chain(name, n, steps).astype(np.float32)
+        jacobians = chain_of_family(name, n, steps).astype(np.float32)
         exact = references.at(jacobians.astype(np.float64), [steps], "forward")[0]
         found, bound, _ = our_spectra(jacobians, [steps], "forward", None)
         row = {"family": name, "n": n, "steps": steps, **compare(found[0], bound[0], exact)}

@@ -20,7 +20,7 @@ from _evidence import README, SOURCES
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
-from _sections import accuracy, peers, speed, table, targets
+from _sections import accuracy, peers, sharp_bound, speed, table, targets
 from _training_sections import training
 
 HERE = pathlib.Path(__file__).parent
@@ -48,6 +48,10 @@ QUESTIONS = {
         for name, (question, options) in SPEED.items()
     },
     "accuracy": ("How accurate, and is the bound honest?", "python benchmarks/bench_accuracy.py"),
+    "sharp_bound": (
+        "How close is the bound that looks at every step?",
+        "python benchmarks/bench_sharp_bound.py",
+    ),
     "peers": ("What do other tools give?", "python benchmarks/bench_peers.py"),
     "training": ("How fast is training, against what else?", "python benchmarks/bench_training.py"),
 }
@@ -57,6 +61,7 @@ TITLES = {
     "spectrum_lags_gradient": "Speed: every lag, gradient",
     "spectrum_both_cores": "Speed: all cores, wall time",
     "accuracy": "Accuracy",
+    "sharp_bound": "The sharp bound",
     "peers": "Other tools",
     "training": "Training",
 }
@@ -102,8 +107,8 @@ def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> s
     ]
     if rows:
         parts.append(f"## Targets\n\n{targets(rows)}")
-    sections = {**dict.fromkeys(SPEED, speed), "accuracy": accuracy, "peers": peers}
-    sections["training"] = training
+    sections = {**dict.fromkeys(SPEED, speed), "accuracy": accuracy}
+    sections |= {"sharp_bound": sharp_bound, "peers": peers, "training": training}
     for name, section in sections.items():
         result = loaded[name]
         parts.append(f"## {TITLES[name]}\n\n{section(result) if result else 'Not run yet.'}")

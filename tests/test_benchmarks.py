@@ -216,6 +216,15 @@ def test_parallel_scan_runs_at_toy_size(load, tmp_path):
     assert record["versions"] and record["machine"]["cpu"]
 
 
+def test_sharp_bound_runs_at_toy_size_and_makes_a_section(load, tmp_path):
+    bench, out = load("bench_sharp_bound"), tmp_path / "sharp_bound.json"
+    assert bench.main(["--quick", "--rounds", "1", "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert [r["violations"] for r in result["summary"]] == [0, 0]
+    section = load("_sections").sharp_bound(result)
+    assert "| random chains | `sharp_bound=True` | 3 | 12 | 0 |" in section
+
+
 def test_alternatives_of_other_weights_are_found_out(load):
     bench, recurrent = load("bench_training"), load("_recurrent")
     gradient = {"weight_hh": np.ones((2, 2))}
