@@ -244,7 +244,7 @@ def _run(walk, source, stops, limit, quantity, method, finish_apart):
             return walk, records
         product, blocks = jax.lax.cond(
             stops.block[r],
-            lambda: end_block(walk.product, history.blocks, walk.lost),
+            lambda: end_block(walk.product, history.blocks, walk.lost, walk.lag),
             lambda: (walk.product, history.blocks),
         )
         history = history._replace(blocks=blocks)

@@ -35,7 +35,9 @@ class Blocks(NamedTuple):
       scaled into [1, 2). `segment_exponent`, `segment_triangle`: since the last cut.
     - `amplified`: sum over all blocks but the last of what was lost there (`Walk.lost`), times the
       square of what it was amplified by. `lost`: before the last block, and with it.
-    - `spread`: amplification over the last block.
+    - `spread`: amplification over the last block. `end`: the lag of its end.
+
+    A short block, at a cut, shows little of what comes next: it counts as part of the last one.
     """
 
     whole_exponent: Int[Array, "state"]
@@ -45,6 +47,7 @@ class Blocks(NamedTuple):
     amplified: Float[Array, ""]
     lost: Float[Array, "2"]
     spread: Float[Array, ""]
+    end: Int[Array, ""]
 
 
 class History(NamedTuple):
@@ -71,7 +74,7 @@ def no_history(n: int, dtype) -> History:
     nothing, eye = jnp.zeros(n, jnp.int32), jnp.eye(n, dtype=dtype)
     lost = jnp.zeros((), dtype), jnp.zeros(2, dtype), jnp.ones((), dtype)
     return History(
-        Blocks(nothing, eye, nothing, eye, *lost),
+        Blocks(nothing, eye, nothing, eye, *lost, jnp.zeros((), jnp.int32)),
         jnp.zeros(MAX_CUTS, jnp.int32),
         jnp.zeros((), jnp.int32),
         jnp.zeros((MAX_CUTS, n, n), dtype),
@@ -103,16 +106,19 @@ def amplified_loss(product: GradedProduct, blocks: Blocks, lost) -> Float[Array,
     return jnp.sqrt(blocks.amplified + last + here * jnp.square(spread))
 
 
-def end_block(product: GradedProduct, blocks: Blocks, lost) -> tuple[GradedProduct, Blocks]:
+def end_block(product: GradedProduct, blocks: Blocks, lost, lag) -> tuple[GradedProduct, Blocks]:
     """Return the empty product in the frame of `product`, and the blocks with it as the last."""
     rows, spread = scaled_rows(product), spread_of(product)
-    last = (blocks.lost[1] - blocks.lost[0]) * jnp.square(jnp.maximum(blocks.spread, spread))
+    short = lag - blocks.end < BLOCK // 2
+    worst = jnp.maximum(blocks.spread, spread)
+    last = (blocks.lost[1] - blocks.lost[0]) * jnp.square(worst)
     blocks = Blocks(
         *compose(*rows, blocks.whole_exponent, blocks.whole_triangle),
         *compose(*rows, blocks.segment_exponent, blocks.segment_triangle),
-        blocks.amplified + last,
-        jnp.stack([blocks.lost[1], lost]),
-        spread,
+        jnp.where(short, blocks.amplified, blocks.amplified + last),
+        jnp.stack([jnp.where(short, blocks.lost[0], blocks.lost[1]), lost]),
+        jnp.where(short, worst, spread),
+        lag,
     )
     return _begun(product), blocks
 
