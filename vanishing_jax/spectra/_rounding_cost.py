@@ -31,7 +31,7 @@ from ._chain_gradient import Step, advance, product_before
 from ._compile import filter_jit
 from ._factorization import frame_of
 from ._finish import log_singular_values_of_rows, orthogonal_frame
-from ._graded import GradedProduct, absorb, exact_factors, identity, normalized_rows
+from ._graded import ExactFactors, GradedProduct, exact_factors, identity, normalized_rows
 from ._history import compose
 from ._source import Source
 
@@ -137,20 +137,33 @@ def _step(whole: _Directions, later, start: GradedProduct, steps: Step, source: 
     def exactly():
         frame = jnp.where(t == 0, start.frame, frame_of(steps.lower[before], steps.place[before]))
         f = exact_factors(product_before(step.before, frame), source.jacobian(t, frame.dtype))
-        eye, none = jnp.eye(len(frame), dtype=frame.dtype), jnp.zeros_like(whole.exponent)
-        e, W = absorb(f.R_outer, *absorb(f.R_inner, none, eye))
-        exponent = jnp.where(e == ZERO, ZERO, e + f.size)
-        earlier = compose(later[0], later[1], exponent, W)
-        x, _ = _at(whole, *earlier)
-        # The two triangles, what the second factorization loses, and the split of the Jacobian.
-        shift = _shift(whole, exponent, earlier, later)
-        lost = _squares(y, eye, W, x, shift) + _squares(b, Q, eye, _at(whole, *later)[0], 0 * shift)
-        inner = f.scale[:, None] * f.inner
-        sizes = jnp.full_like(whole.exponent, f.size)
-        shift = _shift(whole, sizes, earlier, later)
-        return earlier, lost + _squares(b, f.outer, inner, frame.T @ x, shift)
+        return _exact_step(whole, later, frame, f, b, Q)
 
     return jax.lax.cond(step.exact, exactly, plainly)
+
+
+def _exact_step(whole: _Directions, later, frame, f: ExactFactors, b, Q):
+    """Return the same for J = 2^size outer diag(scale) inner, which is two steps.
+
+    Between them is `middle`: diag(scale) inner Q_{t-1} = middle R_inner, and outer middle = Q_t
+    R_outer. The products lose what their factorizations do, and so does the split of J.
+    """
+    none = jnp.zeros_like(whole.exponent)
+    e_outer, outer = normalized_rows(none, f.R_outer)
+    e_outer = jnp.where(e_outer == ZERO, ZERO, e_outer + f.size)
+    middle = compose(later[0], later[1], e_outer, outer)
+    x, y = _at(whole, *middle)
+    lost = _squares(b, Q, outer, x, _shift(whole, e_outer, middle, later))
+    lost += _squares(b, f.outer, f.middle, x, _shift(whole, none + f.size, middle, later))
+    b_middle = jnp.linalg.solve(f.middle.T, y.T).T
+    e_inner, inner = normalized_rows(none, f.R_inner)
+    earlier = compose(middle[0], middle[1], e_inner, inner)
+    x, _ = _at(whole, *earlier)
+    lost += _squares(b_middle, f.middle, inner, x, _shift(whole, e_inner, earlier, middle))
+    scaled, shift = f.scale[:, None] * f.inner, _shift(whole, none, earlier, middle)
+    lost += _squares(b_middle, scaled, frame.T, x, shift)
+    shift = _shift(whole, none + f.size, earlier, later)
+    return earlier, lost + _squares(b, f.outer, scaled, frame.T @ x, shift)
 
 
 def _shift(whole: _Directions, exponent, earlier, later):
