@@ -123,9 +123,11 @@ def log_singular_values(
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
-    - `sharp_bound`: look at every step to bound the error of each value, instead of at a few: some
-      ten times closer to the error. For one window of at most 131072 steps; every step is factored,
-      whatever the tolerance. Without effect on decoupled blocks.
+    - `sharp_bound`: look at every step to bound the error of each value, instead of at a few: over
+      600 random chains the median bound is 30 times the error instead of 240, over chains of 16 and
+      32 units 44 times instead of 2900 (`benchmarks/bench_sharp_bound.py`). For one window of at
+      most 131072 steps; every step is factored, whatever the tolerance. Without effect on decoupled
+      blocks.
 
     **Returns:** a `Spectrum` holding NumPy arrays. Of a rectangular chain there are as many values
     as the narrowest state of the window has components (of several windows: the least narrow; -inf
@@ -143,7 +145,8 @@ def log_singular_values(
     at their size, on all cores. A progress bar appears when it takes more than two seconds. Another
     T compiles again only in another power of two. Where the state falls apart into blocks that no
     Jacobian couples (`spectra.decoupled_blocks`), blocks are walked on their own: O(T n) for a
-    diagonal recurrence, real or complex, streamed by one or two tangents a step.
+    diagonal recurrence, real or complex, streamed by one or two tangents a step. `sharp_bound`: 1.6
+    (n = 16) to 3.4 times (n = 64) as long, and 2 T n^2 numbers; no progress bar.
 
     **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
     for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,

@@ -60,7 +60,7 @@ def rounding_cost(source: Source, *, steps: int, dtype: np.dtype, batched: bool)
 
     `steps`: at least their number, static. The sequences of a batch follow each other.
 
-    **Cost:** three to five times the walk; 2 T n^2 numbers beyond the Jacobians.
+    **Cost:** two to four times the walk; 2 T n^2 numbers beyond the Jacobians.
     """
     if not batched:
         return _rounding_cost(source, steps, dtype)
