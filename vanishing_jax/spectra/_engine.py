@@ -62,6 +62,10 @@ _USUAL_SPREAD = 10.0
 # again, to lose this share of it.
 _ROOM, _LESS = 32.0, 0.5
 
+# Side by side, blocks and chains are walked again by all sequences if one has to: they are walked
+# with less growth from the start. (The growth allowed over this.)
+_CAUTION = 128.0
+
 # Factorizations for which the interval stays below the one rejected last.
 _HOLD = 16
 
@@ -197,16 +201,18 @@ def run_batch(
     """
     own, common = source.split()
 
+    caution = _CAUTION if together else 1.0
+
     def one(walk, own):
         source = eqx.combine(own, common)
-        return _run(walk, source, stops, limit, quantity, method, finish_apart)
+        return _run(walk, source, stops, limit, quantity, method, finish_apart, caution)
 
     if together:
         return jax.vmap(one)(walks, own)
     return jax.lax.map(lambda pair: one(*pair), (walks, own))
 
 
-def _run(walk, source, stops, limit, quantity, method, finish_apart):
+def _run(walk, source, stops, limit, quantity, method, finish_apart, caution=1.0):
     num_records, n, dtype = len(stops.lag), walk.product.frame.shape[-1], walk.product.frame.dtype
     finish = _finish(quantity)
     numbers, amplified = jnp.full((num_records, n), jnp.nan, dtype), jnp.zeros(num_records, dtype)
@@ -225,7 +231,7 @@ def _run(walk, source, stops, limit, quantity, method, finish_apart):
         if history is None:
             walk = _advance(walk, source, stops.lag[r], limit, method)
         else:
-            walk = _advance_within(walk, source, stops.lag[r], limit, method)
+            walk = _advance_within(walk, source, stops.lag[r], limit, method, caution)
 
         def record():
             product, lost = walk.product, jnp.zeros((), dtype)
@@ -264,10 +270,11 @@ def _finish(quantity):
     return lambda product: (log_growth_of(product), jnp.ones((), bool))
 
 
-def _advance_within(walk: Walk, source: Source, end, limit, method: Method) -> Walk:
+def _advance_within(walk: Walk, source: Source, end, limit, method: Method, caution: float) -> Walk:
     """Walk to lag `end`; once more with less growth allowed where too much was amplified.
 
-    How much errors are amplified is known afterwards only, and differs much from block to block.
+    At first it allows the limit over `caution`. How much errors are amplified is known afterwards
+    only, and differs much from block to block.
     """
     steps = (end - walk.lag).astype(limit.dtype)
     room = _ROOM * limit * jnp.sqrt(steps)
@@ -280,7 +287,7 @@ def _advance_within(walk: Walk, source: Source, end, limit, method: Method) -> W
         again = (lost > room) & several & (limit > 0) & (tries == 0) & ~new.failed
         return new, jnp.where(again, _LESS * limit * room / lost, limit), tries + 1, again
 
-    carry = walk, limit, jnp.zeros((), jnp.int32), jnp.ones((), bool)
+    carry = walk, limit / caution, jnp.zeros((), jnp.int32), jnp.ones((), bool)
     return jax.lax.while_loop(lambda carry: carry[-1], attempt, carry)[0]
 
 
