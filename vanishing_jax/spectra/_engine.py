@@ -62,8 +62,8 @@ _USUAL_SPREAD = 10.0
 # again, to lose this share of it.
 _ROOM, _LESS = 32.0, 0.5
 
-# Side by side, blocks and chains are walked again by all sequences if one has to: they are walked
-# with less growth from the start. (The growth allowed over this.)
+# A batch is walked again as a whole if one sequence has to be, so its sequences are walked with less
+# growth from the start: the growth allowed over this.
 _CAUTION = 128.0
 
 # Factorizations for which the interval stays below the one rejected last.
@@ -201,11 +201,9 @@ def run_batch(
     """
     own, common = source.split()
 
-    caution = _CAUTION if together else 1.0
-
     def one(walk, own):
         source = eqx.combine(own, common)
-        return _run(walk, source, stops, limit, quantity, method, finish_apart, caution)
+        return _run(walk, source, stops, limit, quantity, method, finish_apart, _CAUTION)
 
     if together:
         return jax.vmap(one)(walks, own)
