@@ -62,8 +62,8 @@ _USUAL_SPREAD = 10.0
 # again, to lose this share of it.
 _ROOM, _LESS = 32.0, 0.5
 
-# A batch is walked again as a whole if one sequence has to be, so its sequences are walked with less
-# growth from the start: the growth allowed over this.
+# A batch is walked again as a whole if one sequence has to be, so its sequences are walked with
+# less growth from the start: the growth allowed over this.
 _CAUTION = 128.0
 
 # Factorizations for which the interval stays below the one rejected last.
