@@ -227,7 +227,8 @@ def _pull_exactly(K, before, frame, J, directions):
     return K, times_pow2(gradient, -f.size)
 
 
-def product_before(before, frame):
+def product_before(before: Rows, frame: Float[Array, "state state"]) -> GradedProduct:
+    """Return the product as it was before a step, without its growth."""
     return GradedProduct(frame, before.exponent, before.triangle, jnp.zeros_like(frame[0]))
 
 

@@ -159,6 +159,7 @@ def scaled_rows(
 
 
 def normalized_rows(exponent, W):
+    """Return (e, W) of diag(2^exponent) W with each row of W scaled into [1, 2)."""
     k = binary_exponent(jnp.max(jnp.abs(W), axis=1) if W.ndim == 2 else W)
     dead = (exponent == ZERO) | (k == ZERO)
     k = jnp.where(dead, 0, k)
