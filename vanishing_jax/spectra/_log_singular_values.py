@@ -136,7 +136,8 @@ def log_singular_values(
     **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a
     bad window, lag or k, and for a checkpoint that is damaged or belongs to another computation;
     `OverflowError` beyond 1.8e8 nats; `TypeError` under `jit` or `vmap` (use
-    `spectra.product_log_singular_values` there).
+    `spectra.product_log_singular_values` there). With `sharp_bound`: `ValueError` beside
+    `every`, `lags` or `checkpoint`; `MemoryError` where the factors of all steps take above 4 GiB.
 
     **Cost:** one LU factorization and one triangular product per step (three and four where the
     columns of a Jacobian are very uneven; one for several steps with a `tolerance`) plus one SVD
