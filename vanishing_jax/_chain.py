@@ -7,21 +7,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from ._activations import stable_derivatives
 from ._rollout import Trajectory
 from ._scaling import normalized, unscaled
 from ._tree import StateLayout
-from ._types import Array, ArrayLike
+from ._types import Array, ArrayLike, PyTree
 from ._widths import layers_text, stacked
 from .cells import AbstractCell
 
 Axis = Literal["time", "layer"]
 
 # Jacobians computed at once: enough to vectorize, small enough to stay in cache (the tangents of
-# every intermediate of the cell are alive at the same time).
-_CHUNK_BYTES = 16 * 2**20
+# every intermediate of the cell are alive at the same time). The same number whatever T is, so that
+# another T is no other program; short chains share a smaller one.
+_CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 2 * 2**20, 256, 16
 
 # Jacobians held at once while a streamed chain is walked.
 _SEGMENT_BYTES = 64 * 2**20
@@ -54,20 +56,47 @@ class Linearization(eqx.Module):
         def take(leaf):
             return jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
 
-        state, input = jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
-
-        def step(vector):
-            # As the user traces it, also from inside the float64 arithmetic of the spectra: a
-            # jnp.zeros(n) in the cell must not turn into float64 there.
-            with jax.enable_x64(self.x64):
-                return self.layout.ravel(self.cell(self.layout.unravel(vector, state), input))
-
-        return self.layout.ravel(state), stable_derivatives(step)
+        return one_step(
+            self, *jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
+        )
 
     def jacobian(self, t):
-        """Return J_t."""
-        vector, step = self.at(t)
-        return (jax.jacfwd if self.mode == "fwd" else jax.jacrev)(step)(vector)
+        """Return J_t (t from 1; traced)."""
+        return _jacobian(self.mode, *self.at(t))
+
+    @property
+    def rule(self) -> "StepRule":
+        """How to linearize a step, without the steps."""
+        return StepRule(self.cell, self.layout, self.mode, self.x64)
+
+
+class StepRule(eqx.Module):
+    """A `Linearization` that does not know the trajectory: one program for every T."""
+
+    cell: AbstractCell
+    layout: StateLayout = eqx.field(static=True)
+    mode: Literal["fwd", "rev"] = eqx.field(static=True)
+    x64: bool = eqx.field(static=True)
+
+    def jacobian(self, state, input):
+        """Return the Jacobian of the step from this state under this input."""
+        return _jacobian(self.mode, *one_step(self, state, input))
+
+
+def one_step(rule: "Linearization | StepRule", state, input):
+    """Return a state as a vector, and the step from there under an input as a map of it."""
+
+    def step(vector):
+        # As the user traces it, also from inside the float64 arithmetic of the spectra: a
+        # jnp.zeros(n) in the cell must not turn into float64 there.
+        with jax.enable_x64(rule.x64):
+            return rule.layout.ravel(rule.cell(rule.layout.unravel(vector, state), input))
+
+    return rule.layout.ravel(state), stable_derivatives(step)
+
+
+def _jacobian(mode, vector, step):
+    return (jax.jacfwd if mode == "fwd" else jax.jacrev)(step)(vector)
 
 
 class JacobianChain(eqx.Module):
@@ -224,7 +253,7 @@ class JacobianChain(eqx.Module):
         if self._jacobians is not None:
             return self._jacobians[s:t]
         assert self.linearization is not None
-        return jacobians_at(self.linearization, jnp.arange(s + 1, t + 1))
+        return jacobians_of(self.linearization, s, t)
 
     def segments(self, s: int, t: int, *, backward: bool = False) -> Iterator[tuple[int, int]]:
         """Yield windows (a, b) that cover (s, t) in pieces small enough to hold in memory.
@@ -308,11 +337,13 @@ class JacobianChain(eqx.Module):
                 f"expected a vector of shape ({start},); got {vector.shape}. Ravel a "
                 "state in the order of chain.blocks, or use jax.vmap for several vectors."
             )
-        vector = vector.astype(jax.dtypes.canonicalize_dtype(self.dtype))
-        if self.is_rectangular:
-            vector = jnp.pad(vector, (0, self.state_size - start))
-        vector, exponent = _push(self, vector, jnp.asarray(s), jnp.asarray(t), transpose)
-        return vector[:end], exponent
+        x64 = jnp.result_type(float) == np.float64
+        with jax.enable_x64(x64 if self.linearization is None else self.linearization.x64):
+            vector = vector.astype(jax.dtypes.canonicalize_dtype(self.dtype))
+            if self.is_rectangular:
+                vector = jnp.pad(vector, (0, self.state_size - start))
+            vector, exponent = _push(self, vector, jnp.asarray(s), jnp.asarray(t), transpose)
+            return vector[:end], exponent
 
     def __repr__(self) -> str:
         batch = "" if self.batch_size is None else f"batch of {self.batch_size}, "
@@ -337,12 +368,57 @@ def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int,
     return int(s), int(t)
 
 
+def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLike, "time n n"]:
+    """Return J_{s+1}, ..., J_t of one sequence: a NumPy array, or a traced one under a trace.
+
+    In chunks of one size, so that neither another T nor another window is compiled again.
+    """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization)):
+        batch = min(chunk_length(linearization.layout), max(t - s, 1))
+        return jax.lax.map(linearization.jacobian, jnp.arange(s + 1, t + 1), batch_size=batch)
+    layout, found = linearization.layout, []
+    size = chunk_length(layout, t - s)
+    with jax.enable_x64(linearization.x64):
+        for a in range(s, t, size):
+            part = padded_steps(linearization.trajectory, a, min(a + size, t), size)
+            found.append(np.asarray(_jacobians(linearization.rule, part))[: t - a])
+    if not found:
+        return np.zeros((0, layout.size, layout.size), layout.dtype)
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def chunk_length(layout: StateLayout, num_steps: int | None = None) -> int:
+    """Return how many Jacobians of this state are computed at once."""
+    if num_steps is not None and num_steps <= _SHORTEST_CHUNK:
+        longest = _SHORTEST_CHUNK
+    else:
+        longest = _LONGEST_CHUNK
+    fitting = _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype)
+    return int(2 ** np.floor(np.log2(np.clip(fitting, 1, longest))))
+
+
+def padded_steps(trajectory: Trajectory, s: int, t: int, size: int) -> tuple[PyTree, PyTree]:
+    """Return the states and inputs of the steps s + 1 .. t, the last repeated up to `size` steps.
+
+    Cut in NumPy: slicing a JAX array would compile for every other length.
+    """
+
+    def cut(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = jnp.asarray(cut(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        part = np.asarray(leaf)[s:t]
+        if t - s == size:
+            return part
+        return np.concatenate([part, np.repeat(part[-1:], size - (t - s), axis=0)])
+
+    return jax.tree.map(cut, (trajectory.states, trajectory.inputs))
+
+
 @eqx.filter_jit
-def jacobians_at(linearization: Linearization, steps: Int[Array, "time"]):
-    """Return J_t for each t in `steps`."""
-    layout = linearization.layout
-    batch = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
-    return jax.lax.map(linearization.jacobian, steps, batch_size=min(batch, len(steps)))
+def _jacobians(rule: StepRule, steps):
+    """Return the Jacobian of each of the steps (states, inputs)."""
+    return jax.vmap(rule.jacobian)(*steps)
 
 
 @eqx.filter_jit

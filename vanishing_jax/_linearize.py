@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_at
+from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_of
 from ._checks import check_finite_run, check_step
 from ._rollout import Trajectory
 from ._suspicions import check_deterministic
@@ -56,8 +56,7 @@ def linearize(
     - `dense`: True stores the Jacobians, False streams them; None stores them when they fit.
     - `memory_limit`: bytes that the stored Jacobians may take.
     - `precision`: `"float64"` evaluates the Jacobians in float64 at the given states whatever the
-      x64 flag, and stores them as NumPy arrays; for cells whose code fixes no dtype. None keeps the
-      state's dtype.
+      x64 flag, as NumPy arrays; for cells whose code fixes no dtype. None keeps the state's dtype.
 
     **Returns:** a `JacobianChain`.
 
@@ -86,7 +85,7 @@ def linearize(
     if precision is not None:
         if precision != "float64":
             raise ValueError(f"expected precision 'float64' or None; got {precision!r}.")
-        options = {"mode": mode, "blocks": blocks, "dense": True, "memory_limit": memory_limit}
+        options = {"mode": mode, "blocks": blocks, "dense": dense, "memory_limit": memory_limit}
         return _in_float64(as_cell(cell), trajectory, options)
     cell = as_cell(cell)
     if not isinstance(trajectory, Trajectory):
@@ -114,7 +113,7 @@ def linearize(
         if dense is False or needed > memory_limit:
             jax.eval_shape(lambda: linearization.jacobian(1))
             return JacobianChain(blocks=sizes, linearization=linearization)
-        jacobians = jacobians_at(linearization, jnp.arange(1, trajectory.num_steps + 1))
+        jacobians = jacobians_of(linearization, 0, trajectory.num_steps)
     except TypeError as error:
         if mode == "rev" or "custom_vjp" not in str(error):
             raise
@@ -124,7 +123,7 @@ def linearize(
             "custom rule sends back. That is what training sees, but not the derivative of the "
             "step where the rule differs from it (straight-through, clipped gradients)."
         ) from error
-    return JacobianChain(jacobians, blocks=sizes, linearization=linearization)
+    return JacobianChain(jnp.asarray(jacobians), blocks=sizes, linearization=linearization)
 
 
 def _check_lengths(trajectory):
@@ -152,13 +151,17 @@ def widened(tree: PyTree) -> PyTree:
 
 
 def _in_float64(cell, trajectory, options) -> JacobianChain:
-    """Return the stored chain, computed with weights, states and inputs widened."""
+    """Return the chain, computed with weights, states and inputs widened."""
     with jax.enable_x64(True):
         wide = linearize(*widened((cell, trajectory)), **options)
-        jacobians = np.asarray(wide.jacobians)
-    # NumPy, because a float64 JAX array turns into float32 in the next operation outside.
     sizes = {name: part.stop - part.start for name, part in wide.blocks.items()}
-    return JacobianChain(jacobians, blocks=sizes)
+    # NumPy, because a float64 JAX array turns into float32 in the next operation outside.
+    if wide.is_dense:
+        return JacobianChain(np.asarray(wide.jacobians), blocks=sizes)
+    linearization = jax.tree.map(
+        lambda leaf: np.asarray(leaf) if eqx.is_inexact_array(leaf) else leaf, wide.linearization
+    )
+    return JacobianChain(blocks=sizes, linearization=linearization)
 
 
 def _named_sizes(layout, names):

@@ -1,6 +1,6 @@
-"""The file that a long walk leaves behind, so that it can go on after an interruption.
+"""The file that a long sweep leaves behind, so that it can go on after an interruption.
 
-One safetensors file: the state of the walk, its records so far, and as metadata what was computed,
+One safetensors file: the state of the sweep, its records so far, and as metadata what was computed,
 by name, so that nothing else is ever continued from it. Data count by their hash.
 """
 
@@ -11,18 +11,17 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from .._chain import JacobianChain, Linearization
 from .._files import write_atomically
 
-_FORMAT, _VERSION = "vanishing_jax walk", "1"
+_FORMAT, _VERSION = "vanishing_jax sweep", "2"
 
 # Seconds between two writes; and no more than this share of the time is spent on them.
 _SECONDS, _SHARE = 2.0, 0.05
@@ -52,10 +51,6 @@ class Checkpoint:
             found, self.tensors = _read(self.path)
             _compare(self.path, found, self._configuration)
 
-    def beside(self, suffix: str) -> "Checkpoint":
-        """Return the checkpoint of another walk for the same result, in a file of its own."""
-        return Checkpoint(None if self.path is None else f"{self.path}{suffix}")
-
     @property
     def is_due(self) -> bool:
         """Whether the last write is long enough ago."""
@@ -65,6 +60,8 @@ class Checkpoint:
         """Write the file anew, whole or not at all."""
         if self.path is None:
             return
+        import safetensors.numpy
+
         begin = time.monotonic()
         self.tensors = tensors
         header = {
@@ -78,8 +75,75 @@ class Checkpoint:
         self._next = end + max(_SECONDS, (end - begin) / _SHARE)
 
 
+class Memory:
+    """What a run over several sequences remembers: results of finished ones, and where it stands.
+
+    A context: whatever is raised inside, no more is lost than the chunk it fell into.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.checkpoint = checkpoint
+        self._finished: dict[str, np.ndarray] = {}
+        self._now: tuple[str, Any, list[np.ndarray]] | None = None
+        self._changed = False
+
+    def __enter__(self) -> "Memory":
+        found = self.checkpoint.tensors
+        self._finished = {name: x for name, x in found.items() if not name.startswith("now.")}
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._changed:
+            self._save()
+
+    def finished(self, name: str, kind: Any) -> Any:
+        """Return the named result, a NamedTuple of this kind; None if it is not finished."""
+        values = [self._finished.get(f"{name}.{field}") for field in kind._fields]
+        return None if any(value is None for value in values) else kind(*values)
+
+    def finish(self, name: str, result: Any) -> None:
+        """Remember a finished result."""
+        fields = {f"{name}.{key}": np.asarray(x) for key, x in result._asdict().items()}
+        self._finished |= fields
+        self._now, self._changed = None, True
+
+    def resume(self, name: str, sweep: Any) -> list[np.ndarray]:
+        """Put the sweep where a sweep of this name was, if it was under way; return its records."""
+        found = self.checkpoint.tensors
+        if "now.name" not in found or found["now.name"].tobytes() != name.encode():
+            return []
+        try:
+            sweep.restore({key[10:]: x for key, x in found.items() if key[:10] == "now.sweep."})
+            return list(found["now.rows"])
+        except KeyError as error:
+            raise ValueError(
+                f"expected a checkpoint; {self.checkpoint.path} lacks {error}. Delete it to start "
+                "from the beginning, or give another name."
+            ) from error
+
+    def keep(self, name: str, sweep: Any, rows: list[np.ndarray]) -> None:
+        """Remember where a sweep is; write it down if that is due."""
+        if self.checkpoint.path is None:
+            return
+        self._now, self._changed = (name, sweep.copy(), list(rows)), True
+        if self.checkpoint.is_due:
+            self._save()
+
+    def _save(self) -> None:
+        tensors = dict(self._finished)
+        if self._now is not None:
+            name, sweep, rows = self._now
+            tensors["now.name"] = np.frombuffer(name.encode(), np.uint8)
+            tensors["now.rows"] = np.stack(rows) if rows else np.zeros((0, sweep.n))
+            tensors |= {f"now.sweep.{key}": x for key, x in sweep.state().items()}
+        self.checkpoint.save(tensors)
+        self._changed = False
+
+
 def _read(path: Path):
     """Return the configuration and the tensors of a file."""
+    import safetensors
+
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -110,10 +174,12 @@ def _compare(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:
 # --- what is computed on, by name -----------------------------------------------------------------
 
 
-def describe_walk(chain: JacobianChain, s, t, lags, direction, tolerance, **more) -> dict[str, str]:
+def describe_sweep(
+    chain: JacobianChain, window: tuple[int, int], lags, direction, tolerance, **more
+) -> dict[str, str]:
     """Return what is computed, by name: the window, its records, the chain, and `more`."""
     return {
-        "window": str((s, t)),
+        "window": str(window),
         "direction": direction,
         "lags": f"{len(lags)} up to {lags[-1]}, {digest(lags)}",
         "tolerance": str(tolerance),

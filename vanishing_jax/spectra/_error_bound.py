@@ -1,165 +1,264 @@
-"""How far the computed logs may be from the exact ones, from what the run itself lost."""
+r"""How far off a sweep's numbers can be, by first-order perturbation theory.
 
+An error E committed at step t, Q_t R_t = J_t Q_{t-1} + E, changes log sigma_i by b_i(t)^T E x_i(t-1),
+where a_i(t) = Q_t x_i(t) is what has become of the right singular vector v_i, and b_i(t) the left one
+pulled back, scaled so that b_i(t)^T a_i(t) = 1. Neither can be had by stepping forward: the direction
+that grows fastest swamps the others. But let the sweep start with Q_0 V, V the right vectors that a
+rough sweep has found. Then X_t = (x_1, x_2, ...) is *upper triangular* at every t, the coordinates of
+b_i(t) in the basis are the rows of Y_t = X_t^-1, and both recursions
+
+    X_{t-1} = R_t^-1 X_t,    Y_{t-1} = Y_t R_t
+
+are stable backward in time: rounding in them decays. A product C = F G commits independent errors of
+about eps |F| |G| in each entry, so that the variance of log sigma_i is
+
+    eps^2 sum over products and steps of sum_jkl (b_j F_jk G_kl x_l)^2,
+
+squares of matrices, multiplied. With any other start the same sums are about log |R_ii|, whose
+vectors are triangular whatever the start: they bound the exponents.
+
+The same sum for entries of J_t that are off by a relative u says what rounding the Jacobians to
+float32 may have changed.
+"""
+
+import functools as ft
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
+from scipy.linalg import blas
+from tqdm import tqdm
 
-from ._amplification import Amplification
-from ._rounding_cost import RoundingCost
+from .._chain import JacobianChain
+from . import _moduli
+from ._balance import ZERO, pow2
+from ._decoupled import is_whole, partition, sweep_decoupled
+from ._feed import Direction, feed_of
+from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
+from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 
-_EPS = np.finfo(np.float64).eps
+# Of the error of the finish.
+_FLOOR = 1e-13
 
-# Rounding errors of single factorizations add up like independent ones: as the root of the sum of
-# squares. The factors leave room for what the growth does not see: without the amplification; with
-# it, where every step is factored on its own; and where several are factored together.
-_SAFETY, _SAFETY_SINGLY, _SAFETY_TOGETHER = 32.0, 24.0, 48.0
+# Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
+_KEPT_BYTES = 2**30
 
-# What was amplified is seen in two ways. At a few probed steps exactly, for each direction: these
-# stand for all steps (`_AMPLIFIED` where every step is factored on its own, as the probed ones are;
-# the other two where several are factored together: less of their growth is amplified, but it does
-# not see what cancels between them). And block by block along the whole walk, as far as the blocks'
-# triangles show it (`Records.amplified`, its factors in `_engine`): hardly ever less than what
-# happened, but much more for strongly graded chains, so no more than `_OVERLOOKED` times what the
-# probes say (together: with the factors that follow it, or times the growth, for one plain step
-# among exact ones is not probed).
-# Chosen by experiment, on the grid and on random chains of 27 families (the seeds 51 to 53 and 71
-# of benchmarks/bench_accuracy.py), so only another seed tests them.
-_AMPLIFIED, _OVERLOOKED = 10.0, 64.0
-_AMPLIFIED_TOGETHER, _LOST_SINGLY = 0.04, 320.0
-_OVERLOOKED_TOGETHER, _OVERLOOKED_SINGLY, _OVERLOOKED_PLAIN = 64 * 0.16, 64 * 40.0, 6 * 48.0
+# Sum of squares of losses, in units of eps^-2, from which a pivot may have been lost altogether.
+_LOST = 1e-12
 
-# With every step looked at, for each direction, nothing is left to guess but chance: errors are up
-# to 3 times their first-order deviation (seeds 51 to 53 and 81 of benchmarks/bench_sharp_bound.py
-# and its larger chains).
-_SHARP = 12.0
+# Tolerance of the sweep that finds the right vectors, in nats.
+_ROUGH = 1e-3
 
-# Relative error of a pivot up to which first-order errors mean something.
-_FIRST_ORDER = 1e-3
-
-# LAPACK's share, and that of the last steps.
-_FLOOR = 3e-13
-
-# From here on the first-order estimates under the bound mean nothing, in nats.
-_LARGEST = 0.1
-
-# The same for the rounding of the Jacobians themselves, by comparison with float64 (GRU: 10 to 14).
-_ROUNDED = 48.0
+# More components than the range of floats has bits may be more scales than the finish can hold.
+_MOST = 900
 
 
-class Recorded(NamedTuple):
-    """`_engine.Records` on the host."""
+class Variances(NamedTuple):
+    """First-order variances of the r values that are not zero, in units of the squared roundoff.
 
-    logs: Float[np.ndarray, "*batch record state"]
-    growth: Float[np.ndarray, "*batch record state"]
-    resolved: Bool[np.ndarray, "*batch record"]
-    amplified: Float[np.ndarray, "*batch record"]
-
-
-def allowed_growth(tolerance: float | None, steps: int) -> float:
-    """Return the growth per factorization, over the root of its steps, that keeps the tolerance.
-
-    0 without one: every step is factored on its own.
+    - `arithmetic`: by the roundings of the sweep, in units of (2^-53)^2.
+    - `jacobians`: by independent relative errors of the Jacobians' entries, in units of their
+      square.
+    - `product`: what the sweep has found.
     """
-    if tolerance is None:
-        return 0.0
-    # The other parts of the bound need room too.
-    return 0.75 * tolerance / (_SAFETY_TOGETHER * _EPS * np.sqrt(max(steps, 1)))
+
+    arithmetic: Float[np.ndarray, "direction"]
+    jacobians: Float[np.ndarray, "direction"]
+    product: Product
 
 
-def error_bound(
-    records: Recorded,
-    lags: Int[np.ndarray, "record"],
-    amplification: Amplification | None = None,
-    *,
-    together: bool = False,
-) -> Float[np.ndarray, "*batch record state"]:
-    """Return the bound on each log, from the growth of the factorizations of the run.
+def variances(make: Callable[[], Sweep]) -> Variances:
+    """Return the variances of the sweep that `make` begins, over all of its steps.
 
-    Rounding amplified by every factorization, and from there until the end, added up as independent
-    errors; the rounding of the logs themselves; LAPACK's share. inf where that is no small number,
-    where the record could not be resolved, and for zeros that may be due to cancellation.
-    `amplification` is that of the last record and serves for all. `together`: several steps were
-    factored at once.
+    **Cost:** two to three sweeps, and 2 T n^2 numbers; where they take more than 1 GiB, parts are
+    swept again.
     """
-    logs = records.logs
-    worst = np.sqrt(np.max(records.growth, axis=-1, keepdims=True))
-    size = np.where(np.isfinite(logs), np.abs(logs), 0)
-    lost = _lost(worst, records.amplified[..., None], lags, amplification, together)
-    bound = _EPS * lost + 4 * _EPS * size + _FLOOR
-    bound = np.where(records.resolved[..., None] & (bound < _LARGEST), bound, np.inf)
-    # An exact zero is exact as long as no pivot was lost to cancellation.
-    exact = np.where(worst * _EPS < 1e-6, 0.0, np.inf)
-    return np.where(np.isneginf(logs), exact, bound)
+    sweep = make()
+    steps, n = sweep.num_steps, sweep.n
+    length = max(sweep.chunk, int(_KEPT_BYTES / (16 * n * n)) // sweep.chunk * sweep.chunk)
+    starts, kept = [], []
+    while sweep.t < steps:
+        starts.append(sweep.copy())
+        sweep.kept = kept = []
+        sweep.run(min(sweep.t + length, steps), exact_end=sweep.t + length >= steps)
+    product = sweep.product
+    r = int(np.sum(product.exponent != ZERO))
+    S = np.linalg.qr(product.basis, mode="r")
+    back = _Backward(S[:r])
+    for i, start in reversed(list(enumerate(starts))):
+        if i < len(starts) - 1:
+            again = start.copy()
+            again.kept = kept = []
+            again.run(starts[i + 1].t, exact_end=False)
+        before = Factor(np.empty((0, n, n)), start.lu, start.permutation)
+        for one, last in zip(kept[::-1], [*kept[-2::-1], before], strict=True):
+            back.pull(one, last)
+    return Variances(back.arithmetic, back.jacobians, product)
 
 
-def rounding_of_jacobians(
-    logs: Float[np.ndarray, "*shape state"],
-    lags: Int[np.ndarray, "record"],
-    amplification: Amplification | None,
-    dtype,
-) -> Float[np.ndarray, "*shape state"]:
-    """Return the change of each log to be expected of entries of Jacobians rounded to `dtype`.
+class _Backward:
+    """X_t and Y_t, columns of X scaled to a diagonal of ones, and the sums so far."""
 
-    Rounding an entry of J_t costs what rounding its product with the frame does.
+    def __init__(self, S):
+        r = len(S)
+        X = blas.dtrsm(1.0, S[:, :r], np.eye(r), lower=0)
+        scale = np.diagonal(X).copy()
+        self.X, self.Y = np.asfortranarray(X / scale), np.asfortranarray(S * scale[:, None])
+        self.arithmetic, self.jacobians = np.zeros(r), np.zeros(r)
+
+    def pull(self, factor: Factor, before: Factor) -> None:
+        """Go back by one factorization, A = J Q_{t-1} = Pi L R, `before` being that of Q_{t-1}."""
+        lu, r, dtrmm, dtrsm = factor.lu, len(self.X), blas.dtrmm, blas.dtrsm
+        if r == 0:
+            return
+        with np.errstate(all="ignore"):
+            d = lu.diagonal()[:r]
+            B2 = dtrsm(1.0, lu, self.Y, side=1, lower=1, diag=1) ** 2  # b, in the order of pivots
+            Y2 = self.Y[:, :r] ** 2
+            self.X = dtrsm(1.0, lu[:r, :r], self.X, lower=0, overwrite_b=1)
+            self.X *= d
+            self.Y = dtrmm(1.0, lu, self.Y, side=1, lower=0, overwrite_b=1)
+            self.Y /= d[:, None]
+            X2, L2 = np.asfortranarray(self.X**2), lu**2
+            # The product L R, and J Q: of several Jacobians, the squares of each in turn.
+            RX = dtrmm(1.0, L2[:r, :r], X2)
+            BL = dtrmm(1.0, L2, B2, side=1, lower=1, diag=1)[:, :r]
+            squares = ft.reduce(np.matmul, factor.jacobians**2)
+            squares = squares[before.permutation][:, factor.permutation]
+            QX = np.tril(before.lu[:, :r] ** 2, -1) @ X2
+            QX[:r] += X2
+            entries = len(factor.jacobians) * np.einsum("ij,ji->i", B2 @ squares.T, QX) / d**2
+            self.arithmetic += np.einsum("ij,ji->i", BL + Y2, RX) / d**2 + entries
+            self.jacobians += entries
+
+
+def spectrum_errors(
+    chain: JacobianChain,
+    windows: list[tuple[int, int]],
+    direction: Direction,
+    tolerance: float | None,
+) -> list[Float[np.ndarray, "*batch record state"]]:
+    """Return error bound and input rounding of every log singular value of each window.
+
+    `tolerance` is that of the longest window. Of a batch with a leading axis.
     """
-    if amplification is None:
-        return np.zeros_like(logs)
-    root = np.sqrt(lags)[:, None]
-    change = _ROUNDED * np.finfo(dtype).eps * amplification.single[..., None, :] * root
-    return np.where(np.isneginf(logs), 0.0, change)
+    batch = chain.batch_size
+    chains = [chain] if batch is None else [chain[i] for i in range(batch)]
+    longest = max(t - s for s, t in windows)
+    total = len(chains) * sum(t - s for s, t in windows)
+    found = []
+    with tqdm(total=total, unit="step", desc="Error bound", delay=2.0, leave=False) as bar:
+        for one in chains:
+            rows = []
+            for s, t in windows:
+                share = None if tolerance is None else tolerance * np.sqrt((t - s) / longest)
+                rows.append(_window_errors(one, s, t, direction, share))
+                bar.update(t - s)
+            found.append(rows)
+    errors = np.moveaxis(np.array(found), -1, 0)
+    return list(errors if batch is not None else errors[:, 0])
 
 
-def sharp_error_bound(found: RoundingCost) -> Float[np.ndarray, "*batch state"]:
-    """Return the bound on each log from what rounding cost at every step (`_rounding_cost`).
+def _window_errors(chain, s, t, direction, tolerance):
+    """Return (state, 2): error bound and input rounding of the values of one window, descending."""
+    eps = float(np.finfo(chain.dtype).eps)
+    groups, steps = partition(chain, s, t), t - s
+    if is_whole(groups):
+        feed = feed_of(chain, s, t, direction)
+        return _block_errors(feed, chain.state_size, steps, tolerance, eps)[:, 1:]
 
-    The first-order error of independent roundings, the rounding of the logs, LAPACK's share. inf as
-    in `error_bound`, and everywhere where a pivot was nearly lost to cancellation.
+    def of_numbers(product):
+        zero, logs = product.mantissa == 0, _moduli.logs_of(product)
+        rounding = np.where(zero, 0.0, SAFETY * eps / 2 * np.sqrt(steps))
+        return np.stack([logs, _moduli.error_of(product), rounding], axis=-1)
+
+    def of_block(feed, size):
+        return _block_errors(feed, size, steps, tolerance, eps)[None]
+
+    (rows,) = sweep_decoupled(
+        chain, groups, s, t, np.array([steps]), direction, of_numbers=of_numbers, of_block=of_block
+    )
+    return rows[np.argsort(-rows[:, 0], kind="stable"), 1:]
+
+
+def log_r_errors(
+    chain: JacobianChain, tolerance: float | None
+) -> Float[np.ndarray, "state"]:
+    """Return the bound on the error of each log |R_ii| of the whole chain, in their order."""
+    steps = chain.num_steps
+    groups = partition(chain, 0, steps)
+
+    def of_block(feed, size):
+        found = variances(lambda: Sweep(feed, size, steps, tolerance=tolerance))
+        bounds = error_bounds(found, log_r_diagonal(found.product), mix=False)
+        return bounds[None, :, None]
+
+    def of_numbers(product):
+        return _moduli.error_of(product)[:, None]
+
+    if is_whole(groups):
+        return of_block(feed_of(chain, 0, steps, "forward"), chain.state_size)[0, :, 0]
+    return sweep_decoupled(
+        chain, groups, 0, steps, np.array([steps]), "forward",
+        of_numbers=of_numbers, of_block=of_block,
+    )[0, :, 0]  # fmt: skip
+
+
+def _block_errors(feed, n, steps, tolerance, eps):
+    """Return (state, 3): log singular values of a coupled block, their bounds, input rounding."""
+    rough = Sweep(feed, n, steps, tolerance=_ROUGH).run(steps)
+    start = start_basis(n) @ with_right_vectors(rough)[1]
+    found = variances(lambda: Sweep(feed, n, steps, tolerance=tolerance, start=start))
+    logs = log_singular_values_of(found.product)
+    rounding = np.zeros(n)
+    rounding[: len(found.jacobians)] = SAFETY * eps / 2 * np.sqrt(found.jacobians)
+    rounding = np.where(np.isnan(rounding), np.inf, rounding)
+    return np.stack([logs, error_bounds(found, logs, mix=True), rounding], axis=-1)
+
+
+def error_bounds(
+    found: Variances, logs: Float[np.ndarray, "state"], *, mix: bool
+) -> Float[np.ndarray, "state"]:
+    """Return the bound on the error of each of `logs`, inf where a zero may be a lost pivot.
+
+    `mix`: values closer to each other than their errors, of a repeated singular value, share their
+    variance, because those of a perturbed cluster spread as the root of its size.
     """
-    size = np.where(np.isfinite(found.logs), np.abs(found.logs), 0)
-    growth = found.growth[..., None]
-    bound = _SHARP * _EPS * (found.cost + found.triangle) + 4 * _EPS * size + _FLOOR
-    known = found.resolved[..., None] & (growth * _EPS < _FIRST_ORDER)
-    bound = np.where(known & (bound < _LARGEST), bound, np.inf)
-    return np.where(np.isneginf(found.logs), np.where(growth * _EPS < 1e-6, 0.0, np.inf), bound)
+    r = len(found.arithmetic)
+    total = found.arithmetic
+    if mix and r:
+        with np.errstate(invalid="ignore"):
+            spread = 8 * EPS * np.sqrt(total + total[:, None])
+            total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
+    bounds = np.zeros(len(logs))
+    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + _FLOOR
+    bounds[r:] = 0.0 if found.product.loss * EPS**2 < _LOST else np.inf
+    bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
+    return bounds
 
 
-def sharp_rounding_of_jacobians(found: RoundingCost, dtype) -> Float[np.ndarray, "*batch state"]:
-    """Return `rounding_of_jacobians` from every step."""
-    change = _ROUNDED * np.finfo(dtype).eps * found.cost
-    return np.where(np.isneginf(found.logs), 0.0, change)
+def amplified_loss(product: Product, pieces: list[Piece]) -> float:
+    """Return what the losses of a sweep have become at its end, for the value hit hardest.
 
-
-def bound_of_single_steps(
-    rounding: Float[np.ndarray, "*shape state"], lags: Int[np.ndarray, "record"], dtype
-) -> float:
-    """Return what remains of the largest bound if hardly any growth is allowed.
-
-    `rounding` is from `rounding_of_jacobians`, which knows what was amplified.
+    The root of the sum over `pieces` of (loss ||a_i(t)|| ||b_i(t)||)^2, in units of eps, for
+    log |R_ii|, whose vectors are triangular for any start: a coarse first-order estimate that costs
+    a few products a chunk. The losses themselves, which the tolerance bounds, do not know how the
+    steps after them amplify an error: in a product of repeated defective matrices without limit.
     """
-    singly = rounding * (_EPS / np.finfo(dtype).eps / _ROUNDED) * _LOST_SINGLY
-    return float(np.max(singly, initial=0.0))
-
-
-def _lost(worst, amplified, lags, amplification, together):
-    """Return the loss in units of eps."""
-    if amplification is None:
-        return _SAFETY * worst
-    root = np.sqrt(lags)[:, None]
-    ratio, single, triangle = (x[..., None, :] for x in amplification)
-    if together:
-        # Few probes, and losses that they do not see: every direction gets the worst.
-        safety = _SAFETY_TOGETHER
-        ratio, single = _worst_direction(ratio) * worst, _worst_direction(single) * root
-        probed = np.maximum(_AMPLIFIED_TOGETHER * ratio, _LOST_SINGLY * single)
-        most = np.maximum(_OVERLOOKED_TOGETHER * ratio, _OVERLOOKED_SINGLY * single)
-        most = np.maximum(most, _OVERLOOKED_PLAIN * worst)
-    else:
-        safety, probed = _SAFETY_SINGLY, _AMPLIFIED * np.maximum(ratio * worst, single * root)
-        most = _OVERLOOKED * probed
-    amplified = np.maximum(probed, np.minimum(amplified, most))
-    return np.maximum(safety * worst, amplified) + triangle * root
-
-
-def _worst_direction(x):
-    return np.max(x, axis=-1, keepdims=True)
+    r = int(np.sum(product.exponent != ZERO))
+    if r == 0 or not pieces:
+        return float(np.sqrt(product.loss))
+    S = np.linalg.qr(product.basis, mode="r")[:r, :r]
+    X, total = np.linalg.inv(S), np.zeros(r)
+    with np.errstate(all="ignore"):
+        for piece in reversed(pieces):
+            X = X / np.linalg.norm(X, axis=0)
+            Y = blas.dtrsm(1.0, X, np.eye(r), lower=0)
+            total += piece.loss * np.sum(Y**2, axis=1)
+            # R^-1 X, R = diag(2^e) W: columns scaled by the pivots keep the entries in range.
+            e = piece.exponent[:r]
+            shifted = X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000))
+            X = blas.dtrsm(1.0, piece.W[:r, :r], np.triu(shifted), lower=0)
+        worst = float(np.sqrt(np.max(total)))
+    return np.inf if np.isnan(worst) else worst

@@ -10,14 +10,11 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
 from ._checkpoint import Checkpoint
-from ._decoupled import Found, is_whole, partition, walk
-from ._error_bound import allowed_growth, bound_of_single_steps
-from ._sharp_bound import sharp_spectrum
-from ._source import Direction
+from ._error_bound import spectrum_errors
+from ._feed import Direction
+from ._sweep_chain import sweep_chain
 
-# Walks again where the bound misses the tolerance, at most so often; and not where nothing would
-# change: so little growth is allowed that nearly every step was factored on its own, or most were.
-_RETRIES, _SINGLE_STEPS, _MOST = 2, 2.0**12, 0.9
+DEFAULT_TOLERANCE = 1e-8
 
 
 class Spectrum(eqx.Module):
@@ -25,34 +22,64 @@ class Spectrum(eqx.Module):
 
     - `log_singular_values`: natural logs, descending, shape (state,) or (record, state), after a
       batch axis if the chain has one; -inf for a singular value that is exactly zero.
-    - `error_bound`: bound on the absolute error of each log (the relative error of the singular
-      value) made by the arithmetic on the Jacobians given; it does not know how exact those are
-      (see `rounding_of_jacobians`). It adds up what each factorization lost, times what became of
-      such a loss until the end: measured at a few steps, and block by block along the whole run.
-      Large for products of repeated defective matrices, where rounding one entry of one factor
-      would have changed the answer as much. inf where the computation lost its footing.
-      Calibrated, not proven: `benchmarks/README.md` says how often it failed on chains that did
-      not choose its factors.
-    - `rounding_of_jacobians`: estimate of what rounding the Jacobians' entries to `dtype` may have
-      changed in each log, same shape: what float32 Jacobians can give, whatever the arithmetic
-      (`linearize(..., precision="float64")` gets around it). A few steps of the run tell how
-      roundings of J_t are amplified until the end.
     - `windows`: the pairs (s, t) of the products J_t ... J_{s+1}, shape (2,) or (record, 2).
     - `direction`: `"forward"` (common start s) or `"backward"` (common end t).
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
-    - `tolerance`: what the caller asked for, or None.
+    - `tolerance`: what the sweep was allowed to lose, in nats; None: every Jacobian was factored on
+      its own.
     - `axis`: what a lag counts, `"time"` steps or a `"layer"`.
+    - `lost`: what the factorizations have lost by their own measure, in nats: at most the tolerance
+      where it was met.
+    - `is_amplified`: whether the steps seemed to amplify errors a thousandfold beyond the tolerance
+      (repeated defective matrices do): then every Jacobian was factored on its own, and only
+      `error_bound` knows what became of the rest.
+
+    Computed when read, and kept: `error_bound`, `rounding_of_jacobians`.
     """
 
     log_singular_values: Float[np.ndarray, "*shape state"]
-    error_bound: Float[np.ndarray, "*shape state"]
-    rounding_of_jacobians: Float[np.ndarray, "*shape state"]
     windows: Int[np.ndarray, "*record 2"]
     direction: Direction
     dtype: str
     arithmetic_dtype: str
     tolerance: float | None
-    axis: str = eqx.field(static=True, default="time")
+    axis: str = eqx.field(static=True)
+    lost: float
+    is_amplified: bool
+    _chain: JacobianChain
+
+    @property
+    def error_bound(self) -> Float[np.ndarray, "*shape state"]:
+        """Bound on the absolute error of each log (the relative error of the singular value).
+
+        Made by the arithmetic on the Jacobians given; it does not know how exact those are (see
+        `rounding_of_jacobians`). First-order perturbation theory for every product and every
+        factorization (`spectra._error_bound`), eight standard deviations of it: calibrated, not
+        proven; `benchmarks/README.md` says how it fared on chains that did not choose the factor.
+        inf where a zero may be a lost pivot, and above 900 components. Reading it costs three to
+        six sweeps over each window, and up to 1 GiB.
+        """
+        return self._errors[0]
+
+    @property
+    def rounding_of_jacobians(self) -> Float[np.ndarray, "*shape state"]:
+        """Bound on what rounding the Jacobians' entries to `dtype` may have changed in each log.
+
+        What float32 Jacobians can give, whatever the arithmetic (`linearize(..., precision=
+        "float64")` gets around it). Computed together with `error_bound`.
+        """
+        return self._errors[1]
+
+    @ft.cached_property
+    def _errors(self):
+        shape = self.log_singular_values.shape
+        tolerance = None if self.is_amplified else self.tolerance
+        windows = np.atleast_2d(self.windows).tolist()
+        found = spectrum_errors(self._chain, windows, self.direction, tolerance)
+        kept = [x[..., : shape[-1]].reshape(shape) for x in found]
+        beyond = np.array([self._chain.bottleneck(*window) for window in windows])
+        outside = np.arange(shape[-1]) >= beyond.reshape(*self.windows.shape[:-1], 1)
+        return [np.where(outside, 0.0, x) for x in kept]
 
     @property
     def lags(self) -> Int[np.ndarray, "*record"]:
@@ -61,25 +88,39 @@ class Spectrum(eqx.Module):
 
     @property
     def meets_tolerance(self) -> bool:
-        """Whether every error bound is at most `tolerance` (True when none was asked for)."""
-        return self.tolerance is None or bool(np.all(self.error_bound <= self.tolerance))
+        """Whether the error is at most `tolerance` (True when None was asked for).
+
+        By the measure of the sweep itself where that leaves no doubt; else by `error_bound`, which
+        is then computed.
+        """
+        if self.tolerance is None or (self.lost <= self.tolerance and not self.is_amplified):
+            return True
+        return bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
         logs = self.log_singular_values.reshape(-1, self.log_singular_values.shape[-1])
         largest, smallest = logs[-1, 0], logs[-1, -1]
         where = tuple(np.atleast_2d(self.windows)[-1].tolist())
         records = f"{len(logs)} spectra, last window " if len(logs) > 1 else "window "
-        bound = float(np.max(self.error_bound, initial=0))
-        missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
-        if self.dtype == "float32":
-            known = float(np.max(self.rounding_of_jacobians, initial=0))
-            missed += f" (known to {known:.0e}: float32 entries)"
         zeros = int(np.sum(np.isneginf(logs[-1])))
         return (
             f"Spectrum({self.direction}, {records}{where}: log sigma from {largest:.6g} to "
-            f"{smallest:.6g}, {zeros} exact zeros, error <= {bound:.1e}{missed}; "
+            f"{smallest:.6g}, {zeros} exact zeros{self._error_text()}; "
             f"{self.dtype} Jacobians, {self.arithmetic_dtype} arithmetic)"
         )
+
+    def _error_text(self) -> str:
+        """Return what is known of the error without computing more, unless it is in doubt."""
+        met = self.meets_tolerance
+        text = ""
+        if "_errors" in self.__dict__:
+            text = f", error <= {float(np.max(self.error_bound, initial=0)):.1e}"
+            if self.dtype == "float32":
+                known = float(np.max(self.rounding_of_jacobians, initial=0))
+                text += f" (known to {known:.0e}: float32 entries)"
+        if not met:
+            return f"{text}, above the tolerance {self.tolerance:.1e}"
+        return text or ("" if self.tolerance is None else f", tolerance {self.tolerance:.0e}")
 
 
 def log_singular_values(
@@ -90,9 +131,8 @@ def log_singular_values(
     lags: Sequence[int] | None = None,
     direction: Direction = "forward",
     k: int | None = None,
-    tolerance: float | None = None,
+    tolerance: float | None = DEFAULT_TOLERANCE,
     checkpoint: str | os.PathLike[str] | None = None,
-    sharp_bound: bool = False,
 ) -> Spectrum:
     """Return the log singular values of products of Jacobians, each to full relative accuracy.
 
@@ -123,12 +163,6 @@ def log_singular_values(
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
-    - `sharp_bound`: look at every step to bound the error of each value, instead of at a few: over
-      600 random chains the median bound is 30 times the error instead of 240, over chains of 16 and
-      32 units 44 times instead of 2900 (`benchmarks/bench_sharp_bound.py`). For one window of at
-      most 131072 steps; every step is factored, whatever the tolerance. Without effect on decoupled
-      blocks.
-
     **Returns:** a `Spectrum` holding NumPy arrays. Of a rectangular chain there are as many values
     as the narrowest state of the window has components (of several windows: the least narrow; -inf
     beyond a narrower one), all others being zero.
@@ -186,66 +220,30 @@ def log_singular_values(
     n = int(counts.max())
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
-    groups = partition(chain, s, t)
-    if sharp_bound:
-        _check_sharp(every, lags, checkpoint)
-    if sharp_bound and is_whole(groups):
-        found = sharp_spectrum(chain, s, t, direction)
-    else:
-        options = {"quantity": "singular values", "tolerance": tolerance}
-        found = _walk_within(
-            tolerance,
-            allowed_growth(tolerance, t - s),
-            Checkpoint(checkpoint),
-            ft.partial(walk, chain, groups, s, t, record_lags, direction, **options),
-            lambda found: bound_of_single_steps(found.rounding, record_lags, chain.dtype),
-        )
+    found = sweep_chain(
+        chain,
+        (s, t),
+        record_lags,
+        direction,
+        quantity="singular values",
+        tolerance=tolerance,
+        checkpoint=Checkpoint(checkpoint),
+    )
     beyond = np.arange(chain.state_size) >= counts[:, None]
     single = every is None and lags is None
     record = (..., 0, slice(k or n)) if single else (..., slice(None), slice(k or n))
     return Spectrum(
         np.where(beyond, -np.inf, found.logs)[record],
-        np.where(beyond, 0.0, found.bounds)[record],
-        np.where(beyond, 0.0, found.rounding)[record],
         windows[0] if single else windows,
         direction,
         str(chain.dtype),
         "float64",
         tolerance,
         chain.axis,
+        float(found.lost),
+        bool(found.is_amplified),
+        chain,
     )
-
-
-def _walk_within(tolerance, limit, checkpoint: Checkpoint, walk, least_bound) -> Found:
-    """Return what `walk` finds, again with less growth allowed where it misses the tolerance.
-
-    Intervals are chosen without knowing how errors will be amplified later. `least_bound(found)`:
-    what no restriction of growth gets below.
-    """
-    best = walk(limit=limit, checkpoint=checkpoint)
-    for attempt in range(1, _RETRIES + 1):
-        bound = float(np.max(best.bounds, initial=0.0))
-        if tolerance is None or bound <= tolerance or limit < _SINGLE_STEPS:
-            break
-        if least_bound(best) > tolerance or best.factorizations > _MOST:
-            break
-        limit *= tolerance / bound / 2 if np.isfinite(bound) else 0.0
-        again = walk(limit=limit, checkpoint=checkpoint.beside(f".again{attempt}"))
-        found = float(np.max(again.bounds))
-        best = again if found < bound else best
-        if found > bound / 2:
-            break
-    return best
-
-
-def _check_sharp(every, lags, checkpoint):
-    given = {"every": every, "lags": lags, "checkpoint": checkpoint}
-    wrong = [f"{name}=" for name, value in given.items() if value is not None]
-    if wrong:
-        raise ValueError(
-            f"expected sharp_bound=True without {' and '.join(wrong)}: it belongs to one window "
-            "and is computed at once. Give window=(s, t), one call for each."
-        )
 
 
 def _record_lags(length: int, every, lags):

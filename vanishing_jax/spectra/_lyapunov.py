@@ -1,28 +1,22 @@
 """Lyapunov exponents: QR growth rates of a chain of Jacobians."""
 
+import functools as ft
 import os
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
-from ._amplification import Amplification
 from ._checkpoint import Checkpoint
-from ._decoupled import mean_log_det, partition, walk
-from ._error_bound import allowed_growth
-from ._walk import walk_chain
+from ._decoupled import mean_log_det
+from ._error_bound import log_r_errors
+from ._sweep_chain import sweep_chain
+
+DEFAULT_TOLERANCE = 1e-10
 
 # Blocks over which the standard error is taken: enough for a variance, long enough to decorrelate.
 _BLOCKS = 20
-
-
-# Steps after which repeated defective matrices show, and the amplification, over n^2, from which
-# they may: of 160 pieces of networks and Gaussian chains two were above, as all Jordan blocks.
-_PROBED_STEPS, _SUSPICIOUS = 32, 4.0
-
-# Growth per factorization while these are walked: a condition number needs few digits.
-_PROBED_GROWTH = 2.0**28
 
 
 class LyapunovExponents(eqx.Module):
@@ -31,16 +25,21 @@ class LyapunovExponents(eqx.Module):
     - `exponents`: shape (k,); -inf where the chain is rank deficient.
     - `standard_error`: shape (k,): from the means over up to 20 blocks of steps of this trajectory,
       taken as independent; NaN below 4 blocks of at least 2 steps.
-    - `error_bound`: shape (k,): bound on the numerical error of each exponent, nats per step.
     - `num_steps`: number of Jacobians T.
-    - `tolerance`: what the caller asked for, or None.
+    - `tolerance`: what the sweep was allowed to lose, in nats per step; None: every Jacobian was
+      factored on its own.
+    - `lost`, `is_amplified`: as in a `Spectrum`; `lost` in nats per step.
+
+    Computed when read, and kept: `error_bound`, `sum_rule_residual`.
     """
 
-    exponents: Float[np.ndarray, "state"]
-    standard_error: Float[np.ndarray, "state"]
-    error_bound: Float[np.ndarray, "state"]
+    exponents: Float[np.ndarray, "direction"]
+    standard_error: Float[np.ndarray, "direction"]
     num_steps: int
     tolerance: float | None
+    lost: float
+    is_amplified: bool
+    _order: Int[np.ndarray, "direction"]
     _sum_of_all: float
     _chain: JacobianChain
 
@@ -49,31 +48,51 @@ class LyapunovExponents(eqx.Module):
         """What a step is: `"time"` or `"layer"`."""
         return self._chain.axis
 
-    @property
+    @ft.cached_property
+    def error_bound(self) -> Float[np.ndarray, "direction"]:
+        """Bound on the numerical error of each exponent, nats per step.
+
+        By first-order perturbation theory, as that of a `Spectrum`. Reading it costs two to five
+        sweeps of all n columns, and up to 1 GiB.
+        """
+        tolerance = self.tolerance
+        total = None if tolerance is None or self.is_amplified else tolerance * self.num_steps
+        return log_r_errors(self._chain, total)[self._order] / self.num_steps
+
+    @ft.cached_property
     def sum_rule_residual(self) -> float:
         """|sum of all exponents - mean log|det J_t||, 0 in exact arithmetic.
 
-        NaN where some J_t is singular, or rectangular. An independent check of the walk, one LU
-        factorization of every Jacobian: computed when it is asked for, for it takes as long as the
-        walk itself.
+        NaN where some J_t is singular, or rectangular, and where only k < n columns were swept. An
+        independent check, one LU factorization of every Jacobian: computed when it is read, for it
+        takes as long as the sweep.
         """
         if not np.isfinite(self._sum_of_all):
             return float("nan")
-        groups = partition(self._chain, 0, self.num_steps)
-        return abs(self._sum_of_all - mean_log_det(self._chain, groups))
+        return abs(self._sum_of_all - mean_log_det(self._chain))
 
     @property
     def meets_tolerance(self) -> bool:
-        """Whether every error bound is at most `tolerance` (True when none was asked for)."""
-        return self.tolerance is None or bool(np.all(self.error_bound <= self.tolerance))
+        """Whether the error is at most `tolerance` (True when None was asked for).
+
+        By the measure of the sweep itself where that leaves no doubt; else by `error_bound`, which
+        is then computed.
+        """
+        if self.tolerance is None or (self.lost <= self.tolerance and not self.is_amplified):
+            return True
+        return bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
-        missed = "" if self.meets_tolerance else f"; error above {self.tolerance:.1e}"
+        met = self.meets_tolerance
+        error = ""
+        if "error_bound" in self.__dict__:
+            error = f"; numerical error <= {np.max(self.error_bound):.1e}"
+        if not met:
+            error += f"; error above {self.tolerance:.1e}"
         return (
             f"LyapunovExponents({len(self.exponents)} over {self.num_steps} steps: top "
             f"{self.exponents[0]:.6g} ± {self.standard_error[0]:.2g} nats/step, last "
-            f"{self.exponents[-1]:.6g}; numerical error <= {np.max(self.error_bound):.1e}"
-            f"{missed})"
+            f"{self.exponents[-1]:.6g}{error})"
         )
 
 
@@ -81,7 +100,7 @@ def lyapunov_exponents(
     chain: JacobianChain,
     *,
     k: int | None = None,
-    tolerance: float | None = None,
+    tolerance: float | None = DEFAULT_TOLERANCE,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> LyapunovExponents:
     """Return the finite-time Lyapunov exponents (1/T) log |R_ii| of the chain.
@@ -142,50 +161,28 @@ def lyapunov_exponents(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
     edges = np.unique(np.linspace(0, steps, min(_BLOCKS, max(1, steps // 2)) + 1).astype(int))[1:]
-    total = None if tolerance is None else tolerance * steps
-    found = walk(
+    found = sweep_chain(
         chain,
-        partition(chain, 0, steps),
-        0,
-        steps,
+        (0, steps),
         edges,
         "forward",
-        quantity="growth",
-        limit=allowed_growth(total, steps),
-        tolerance=tolerance,
+        quantity="log R",
+        tolerance=None if tolerance is None else tolerance * steps,
         checkpoint=Checkpoint(checkpoint),
-        amplification=lambda: _amplification(chain),
     )
-    growth = found.logs
-    bound, rates = found.bounds[-1] / steps, growth[-1] / steps
+    rates = found.logs[-1] / steps
     order = np.argsort(-rates, kind="stable")[: k or n]
-    error = _standard_error(growth, edges)
     return LyapunovExponents(
-        rates[order], error[order], bound[order], steps, tolerance, float(np.sum(rates)), chain
+        exponents=rates[order],
+        standard_error=_standard_error(found.logs, edges)[order],
+        num_steps=steps,
+        tolerance=tolerance,
+        lost=float(found.lost) / steps,
+        is_amplified=bool(found.is_amplified),
+        _order=order,
+        _sum_of_all=float(np.sum(rates)),
+        _chain=chain,
     )
-
-
-def _amplification(chain) -> Amplification | None:
-    """Return how errors are amplified until the end if the last steps say that it matters.
-
-    It takes the whole triangle, which growth rates do without; so first for a few steps only.
-    """
-    steps, found = chain.num_steps, None
-    for length in (min(_PROBED_STEPS, steps), steps):
-        found = walk_chain(
-            chain,
-            steps - length,
-            steps,
-            [length],
-            "forward",
-            quantity="singular values",
-            limit=_PROBED_GROWTH,
-            progress=False,
-        ).amplification
-        if found is None or np.max(found.errors) < _SUSPICIOUS * chain.state_size**2:
-            return None
-    # Growth rates and singular values do not come in the same order: each gets the worst.
-    return None if found is None else Amplification(*(np.full_like(x, np.max(x)) for x in found))
 
 
 def _standard_error(growth, edges):

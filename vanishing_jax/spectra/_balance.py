@@ -1,0 +1,82 @@
+"""Exact balancing: after it every chain is of one kind, and one kind of step serves them all.
+
+LU with partial pivoting forgives rows of any size: a row scaled by a power of two is eliminated
+with the same roundings. It does not forgive columns. Where the columns of J_t are of very uneven
+size (the activation comes first, J = W D, or the sweep goes backward over J = D W), the products
+J_t Q lose what the small columns carry, because it is added to what the large ones carry.
+
+So let J_t = K_t D_t with D_t powers of two, the sizes of the columns of the row-equilibrated J_t,
+and hand each D to the rows of the Jacobian before, where it does no harm:
+
+    J_T ... J_2 J_1 = K_T (D_T K_{T-1}) ... (D_2 K_1) D_1 = J'_T ... J'_1 D_1,
+    J'_t = D_{t+1} J_t D_t^-1.
+
+No rounding is committed, and all steps of a chunk are scaled at once. A zero column of J_{t+1} has
+D = 0 and becomes a zero *row* of J'_t: an exact zero that elimination finds as one.
+
+Jacobians come transposed: `JT[t]` is J_{t+1}^T.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+ZERO = -(2**40)
+"""The exponent of an exact zero: far below any that occurs, far above overflow of int64."""
+
+# Columns whose sizes differ by less than 2^3 are left alone: most chains, which saves the scaling.
+_UNEVEN = 3
+
+
+def pow2(exponent: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return 2^exponent; 0 for the exponent of an exact zero, of either sign."""
+    zero = np.abs(exponent) >= -ZERO
+    return np.where(zero, 0.0, np.ldexp(1.0, np.where(zero, 0, exponent).astype(np.int32)))
+
+
+def sizes_of(
+    JT: Float[np.ndarray, "time state state"],
+) -> tuple[Float[np.ndarray, "time state"], Int[np.ndarray, "time state"]]:
+    """Return the sizes of the rows of each Jacobian, and the exponents of its D.
+
+    The size of a row is its norm, or its largest entry where squares leave the range. The exponents
+    are those of the columns of the row-equilibrated Jacobian: 0 throughout where they are even,
+    `ZERO` for a zero column. A Jacobian that is not finite has a row size that is not.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = JT * JT
+        rows = squares.sum(axis=1)
+    if rows.min(initial=1) > 1e-240 and rows.max(initial=1) < 1e240:
+        columns = np.matmul(squares, (1 / rows)[:, :, None])[:, :, 0]
+        rows = np.sqrt(rows)
+        if columns.min(initial=1) > 1e-200:
+            exponents = np.frexp(columns)[1].astype(np.int64) >> 1
+            return rows, _even_as_zero(exponents)
+    else:
+        rows = np.maximum(JT.max(axis=1), -JT.min(axis=1))
+    weight = np.where(rows > 0, np.frexp(rows)[1], 0)
+    with np.errstate(invalid="ignore"):
+        reach = np.frexp(JT)[1].astype(np.int64) - weight[:, None, :]
+        exponents = np.where(JT != 0, reach, ZERO).max(axis=2)
+    return rows, _even_as_zero(exponents)
+
+
+def _even_as_zero(exponents):
+    exponents[exponents.min(axis=1) >= exponents.max(axis=1) - _UNEVEN] = 0
+    return exponents
+
+
+def balanced(
+    JT: Float[np.ndarray, "time state state"],
+    rows: Float[np.ndarray, "time state"],
+    own: Int[np.ndarray, "time state"],
+    following: Int[np.ndarray, "state"],
+) -> tuple[Float[np.ndarray, "time state state"], Float[np.ndarray, "time state"]]:
+    """Return D_{t+1} J_t D_t^-1, transposed, and the sizes of its rows.
+
+    `own` holds the exponents of D_t for each Jacobian, `following` those of the D behind the last.
+    """
+    if not (own.any() or following.any()):
+        return JT, rows
+    after = np.concatenate([own[1:], following[None]])
+    JT = JT * pow2(-own)[:, :, None] * pow2(after)[:, None, :]
+    return JT, sizes_of(JT)[0]

@@ -1,0 +1,381 @@
+"""The sweep along a chain: J_t ... J_1 Q_0 = Q_t diag(2^e) W, on the host by LAPACK.
+
+The product is never formed. Q_t = Pi L is the basis, a permuted unit lower triangular matrix,
+packed as dgetrf leaves it; W is upper triangular with integer exponents e for its rows: the product
+of the triangular factors so far. One step is
+
+    A = J_t Q_{t-1},   A = Pi L R,   (e, W) <- R diag(2^e) W,
+
+LU with partial pivoting instead of QR: it costs a third, and it is indifferent to the size of rows,
+so that the tiny rows of saturated units keep every digit. The random orthogonal start Q_0 sorts the
+columns by growth within a few steps, whatever order the chain has them in.
+
+What keeps it short and fast:
+
+* Balancing (`_balance`): columns of any size, before the sweep, so that there is no second kind of
+  step.
+* Chunks. The inner loop is four calls a step. Pivot growth, exact zeros and the range of floats are
+  looked at for 8 to 256 steps at once; triangular factors are multiplied as plain floats for as
+  long as the range holds, and integer exponents appear only between such pieces.
+* Levels. With a tolerance 2, 4, ... 32 neighboring Jacobians are multiplied first, and share a
+  factorization. What that loses is measured by the pivots: a factorization whose pivots, each in
+  units of its row of the last Jacobian, spread by a factor g is off by about g eps. A chunk that
+  lost more than its share of the tolerance is swept again one level lower.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.linalg import blas, lapack
+
+from ._balance import ZERO, balanced, pow2, sizes_of
+
+EPS = 2.0**-53
+
+# Bits by which a product of triangular factors may spread to either side.
+_RANGE = 900
+
+# At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
+_HIGHEST = 5
+
+# Sizes for which stacked matrix products beat BLAS calls one by one.
+_SMALL = 48
+
+# Pieces of the history that are kept; more are merged in pairs.
+_PIECES = 64
+
+# What the tolerance bounds is SAFETY eps sqrt(sum of squares of losses).
+SAFETY = 8.0
+
+# What `Sweep.state` holds.
+_STATE = ("t", "level", "loss", "exponent", "W", "dead", "lu", "permutation")
+_PIECE_STATE = ("pieces.exponent", "pieces.W", "pieces.loss")
+
+Feed = Callable[[int, int], Float[np.ndarray, "time state state"]]
+"""`feed(a, b)`: the Jacobians of the steps a + 1 .. b of the sweep, transposed, float64."""
+
+
+class NonFiniteStep(Exception):
+    """The Jacobian that takes the sweep to this lag is NaN or infinite somewhere."""
+
+    def __init__(self, lag: int):
+        self.lag = lag
+
+
+class Product(NamedTuple):
+    """J_t ... J_1 Q_0 = Q diag(2^exponent) W.
+
+    - `lu`, `permutation`: L in the lower triangle of `lu`; row `permutation[i]` of Q is row i of L.
+    - `exponent`: of the rows of W, `ZERO` for a row that is exactly zero.
+    - `W`: upper triangular, rows in [1, 2); its diagonal alone where no more was asked for.
+    - `loss`: sum of squares of the losses of all factorizations, in units of eps.
+    """
+
+    lu: Float[np.ndarray, "state state"]
+    permutation: Int[np.ndarray, "state"]
+    exponent: Int[np.ndarray, "state"]
+    W: Float[np.ndarray, "..."]
+    loss: float
+
+    @property
+    def basis(self) -> Float[np.ndarray, "state state"]:
+        """Q, unpacked."""
+        return unpacked(self.lu, self.permutation)
+
+
+class Piece(NamedTuple):
+    """The triangular factor diag(2^exponent) W over some steps, and the loss there."""
+
+    exponent: Int[np.ndarray, "state"]
+    W: Float[np.ndarray, "state state"]
+    loss: float
+
+
+class Factor(NamedTuple):
+    """One factorization, kept for the first-order error: transposed Jacobians, lu, permutation."""
+
+    jacobians: Float[np.ndarray, "step state state"]
+    lu: Float[np.ndarray, "state state"]
+    permutation: Int[np.ndarray, "state"]
+
+
+def start_basis(n: int) -> Float[np.ndarray, "state state"]:
+    """Return the random orthogonal matrix Q_0 with which sweeps start, always the same."""
+    return np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+
+
+def unpacked(lu, permutation) -> Float[np.ndarray, "state state"]:
+    """Return the basis Q of a packed factorization."""
+    Q = np.empty_like(lu)
+    Q[permutation] = np.tril(lu, -1)
+    Q[permutation, np.arange(len(permutation))] = 1.0
+    return Q
+
+
+class Sweep:
+    """A sweep on its way: `run` takes it to the next stop; what it has found is in `product`.
+
+    - `feed`, `num_steps`: the Jacobians, and how many there are.
+    - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
+    - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only.
+    - `start`: Q_0.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        n: int,
+        num_steps: int,
+        *,
+        tolerance: float | None = None,
+        triangular: bool = True,
+        start: Float[np.ndarray, "state state"] | None = None,
+    ):
+        self.feed, self.n, self.num_steps = feed, n, num_steps
+        self.tolerance, self.triangular = tolerance, triangular
+        self.chunk = int(np.clip(2**18 // n**2, 8, 256))
+        # Losses add up like independent errors; each step has its share.
+        share = 0.0 if tolerance is None else (tolerance / (SAFETY * EPS)) ** 2
+        self.allowed = share / max(num_steps, 1)
+        self.kept: list[Factor] | None = None
+        self._index = np.arange(float(n))[:, None]
+        self._stack = np.empty((0, n, n))
+        self.t, self.level, self.loss = 0, int(tolerance is not None), 0.0
+        self.exponent = np.zeros(n, np.int64)
+        self.W = np.eye(n) if triangular else np.ones(n)
+        self.dead = np.zeros(n, bool)
+        self.pieces: list[Piece] = []
+        Q = start_basis(n) if start is None else start
+        if num_steps:
+            Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
+        self.lu, self.permutation = self._factored(Q)
+        self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
+
+    def _factored(self, A):
+        lu, pivots, _ = lapack.dgetrf(A)
+        return lu, lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
+
+    @property
+    def product(self) -> Product:
+        """The product so far."""
+        return Product(self.lu, self.permutation, self.exponent, self.W, self.loss)
+
+    def copy(self) -> "Sweep":
+        """Return a sweep that goes on from here on its own, and keeps nothing."""
+        other = object.__new__(Sweep)
+        other.__dict__.update(self.__dict__, _stack=self._stack[:0], kept=None)
+        other.pieces = list(self.pieces)
+        return other
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return where the sweep is, as arrays: `restore` goes on from there to the same bits."""
+        pieces = [np.array(x) for x in zip(*self.pieces, strict=True)] or [np.zeros(0)] * 3
+        found = {name: np.asarray(getattr(self, name)) for name in _STATE}
+        return found | dict(zip(_PIECE_STATE, pieces, strict=True))
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a `state` of a sweep over the same Jacobians."""
+        for name in _STATE:
+            value = state[name]
+            setattr(self, name, value if value.ndim else value.item())
+        self.lu = np.asfortranarray(self.lu)
+        self.pieces = [Piece(*x) for x in zip(*(state[k] for k in _PIECE_STATE), strict=True)]
+
+    # --- from stop to stop ------------------------------------------------------------------------
+
+    def run(
+        self,
+        end: int,
+        *,
+        exact_end: bool = True,
+        after_chunk: Callable[["Sweep"], Any] = lambda sweep: None,
+    ) -> Product:
+        """Sweep to lag `end`; return the product there.
+
+        Its last rows are those of the last Jacobian as it is, unless `exact_end` is False: then they
+        may be scaled for what comes. `after_chunk(self)` is called after every chunk but the last.
+        """
+        while self.t < end:
+            a, b = self.t, min(self.t + self.chunk, end)
+            JT, rows, own, following = self._next(a, b)
+            if b == end and exact_end and following.any():
+                # The rows of the last Jacobian as they are, for the record; scaled, to go on.
+                self._advance(*balanced(JT[:-1], rows[:-1], own[:-1], own[-1]))
+                there = self.copy()
+                none = np.zeros(self.n, np.int64)
+                there._advance(*balanced(JT[-1:], rows[-1:], own[-1:], none))
+                self._advance(*balanced(JT[-1:], rows[-1:], own[-1:], following))
+                self.t = b
+                return there.product
+            self._advance(*balanced(JT, rows, own, following))
+            self.t = b
+            if b < end:
+                after_chunk(self)
+        return self.product
+
+    def _next(self, a, b):
+        """Return the Jacobians a + 1 .. b, their rows, the exponents of their D and of the next."""
+        JT = self.feed(a, b)
+        rows, own = self._sizes(JT)
+        following = np.zeros(self.n, np.int64)
+        if b < self.num_steps:
+            following = self._sizes(self.feed(b, b + 1))[1][0]
+        return JT, rows, own, following
+
+    def _sizes(self, JT):
+        rows, exponents = sizes_of(JT)
+        if not np.isfinite(rows).all():
+            bad = ~np.isfinite(rows).all(axis=1)
+            raise NonFiniteStep(self.t + int(bad.argmax()) + 1)
+        return rows, exponents
+
+    def _advance(self, JT, rows):
+        """Multiply by some Jacobians, of as high a level as will do."""
+        levels = [JT]
+        while len(JT) and not self._take(levels, rows):
+            self.level -= 1
+
+    # --- one chunk --------------------------------------------------------------------------------
+
+    def _take(self, levels, rows) -> bool:
+        """Sweep over all of levels[0], unless too much is lost; say whether it was done."""
+        m = len(levels[0])
+        level = min(self.level, m.bit_length() - 1)
+        while len(levels) <= level:  # the last one of an odd number stays at its level
+            below = levels[-1][: len(levels[-1]) // 2 * 2]
+            levels.append(np.matmul(below[::2], below[1::2]))
+        begins, matrices = _schedule(levels, level)
+        ends = [*begins[1:], m]
+        if len(self._stack) < len(begins) or self.kept is not None:
+            self._stack = np.empty((max(len(begins), self.chunk), self.n, self.n))
+        factors, permutations = factor(matrices, self.lu, self.permutation, self._stack)
+        pivots = np.abs(np.einsum("tii->ti", factors))
+        last = np.take_along_axis(rows[np.array(ends) - 1], permutations, axis=1)
+        dead, squares, fourth = _losses(self.dead, last, pivots)
+        if level > 0 and not squares <= self.allowed * m:
+            return False
+        # Two such steps in one lose about the square: is there room for that?
+        if level == self.level < _HIGHEST and m >= 4 << level and fourth < self.allowed * m / 16:
+            self.level += 1
+        self.lu, self.permutation = factors[-1].T.copy(order="F"), permutations[-1]
+        self.dead, self.loss = dead, self.loss + squares
+        self._absorb(factors, pivots, squares)
+        if self.kept is not None:
+            parts = [levels[0][a:b] for a, b in zip(begins, ends, strict=True)]
+            lus = [f.T for f in factors]
+            self.kept += map(Factor, parts, lus, permutations)
+        return True
+
+    def _absorb(self, factors, pivots, loss):
+        """Multiply (e, W) by the triangular factors, in pieces that the range of floats holds."""
+        if not self.triangular:
+            self._absorb_diagonal(pivots)
+            return
+        bits = np.log2(np.where(pivots > 0, pivots, 1)).cumsum(axis=0)
+        a, before, count = 0, 0, len(pivots)
+        while a < count:
+            beyond = np.abs(bits[a + 1 :] - before).max(axis=1, initial=0) > _RANGE
+            b = a + 1 + int(beyond.argmax()) if beyond.any() else count
+            R = _product_of(factors[a:b])
+            self.exponent, self.W = absorb(R, self.exponent, self.W)
+            if self.tolerance is not None and loss is not None:
+                one = Piece(*absorb(R, np.zeros(self.n, np.int64)), loss * (b - a) / count)
+                self.pieces = _merged([*self.pieces, one])
+            a, before = b, bits[b - 1]
+
+    def _absorb_diagonal(self, pivots):
+        mantissa, shift = np.frexp(pivots)  # at most a chunk of them: their product stays in range
+        value, more = np.frexp(self.W * mantissa.prod(axis=0))
+        zero = (value == 0) | (self.exponent == ZERO)
+        self.exponent = np.where(zero, ZERO, self.exponent + shift.sum(axis=0) + more)
+        self.W = np.where(zero, 0.0, value)
+
+
+def factor(matrices, lu, permutation, stack):
+    """Return the factors of A = J Q = Pi L R for one J after the other, and the permutations.
+
+    The inner loop of everything: the columns of J (rows of its transpose) in the order of the
+    basis, J L by a triangular product, LU in place, the pivots as a permutation. The factors lie
+    transposed in `stack`.
+    """
+    dtrmm, dgetrf, dlaswp = blas.dtrmm, lapack.dgetrf, lapack.dlaswp
+    index, permutations = np.arange(float(len(permutation)))[:, None], []
+    for M, place in zip(matrices, stack, strict=False):
+        M.take(permutation, 0, place, "clip")
+        A = dtrmm(1.0, lu, place.T, side=1, lower=1, diag=1, overwrite_b=1)
+        lu, pivots, _ = dgetrf(A, overwrite_a=1)
+        permutation = dlaswp(index, pivots)[:, 0].astype(np.intp)
+        permutations.append(permutation)
+    return stack[: len(permutations)], np.array(permutations)
+
+
+def _schedule(levels, level):
+    """Return where each product of up to 2^level Jacobians begins, and the products."""
+    m, t, begins, matrices = len(levels[0]), 0, [], []
+    while t < m:
+        k = level
+        while t & ((1 << k) - 1) or t + (1 << k) > m:
+            k -= 1
+        begins.append(t)
+        matrices.append(levels[k][t >> k])
+        t += 1 << k
+    return begins, matrices
+
+
+def _losses(dead, rows, pivots):
+    """Return which rows are exactly zero by now, and the sums of second and fourth powers of losses.
+
+    A pivot is worth its size relative to its row of the last Jacobian: what it lost is the spread of
+    these sizes over the pivots.
+    """
+    all_dead = np.vstack([dead, (rows == 0) & (pivots == 0)])
+    all_dead = np.logical_or.accumulate(all_dead, axis=0)[1:]
+    with np.errstate(all="ignore"):
+        sizes = pivots / rows
+        largest = np.max(np.where(all_dead, 0, sizes), axis=1)
+        loss = largest / np.min(np.where(all_dead, np.inf, sizes), axis=1)
+        loss = np.where(all_dead.all(axis=1), 0.0, loss)
+        return all_dead[-1], float(np.sum(loss**2)), float(np.sum(loss**4))
+
+
+def _product_of(factors):
+    """Return R_m ... R_1; `factors` are transposed, with L in the other half."""
+    if factors.shape[-1] < _SMALL:
+        R = np.tril(factors)
+        while len(R) > 1:
+            odd = R[len(R) // 2 * 2 :]
+            R = np.concatenate([np.matmul(R[:-1:2], R[1::2]), odd])
+        return R[0].T
+    R = np.triu(factors[0].T)
+    for lu in factors[1:]:
+        R = blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+    return R
+
+
+def absorb(R, exponent, W=None):
+    """Return (e', W') with diag(2^e') W' = R diag(2^e) W, the rows of W' in [1, 2). Exact scaling."""
+    reach = np.where(R != 0, np.frexp(R)[1] + exponent, ZERO)
+    largest = reach.max(axis=1)
+    shift = np.clip(exponent - largest[:, None], -5000, 5000)
+    C = np.ldexp(np.where(exponent == ZERO, 0.0, R), shift.astype(np.int32))
+    W = C if W is None else C @ W
+    size = np.abs(W).max(axis=1)
+    zero = (size == 0) | (largest < ZERO // 2)
+    k = np.frexp(size)[1] - 1
+    W = np.where(zero[:, None], 0.0, np.ldexp(W, -k[:, None]))
+    return np.where(zero, ZERO, largest + k), W
+
+
+def _merged(pieces: list[Piece]) -> list[Piece]:
+    """Return the pieces, neighbors multiplied where there are too many."""
+    if len(pieces) <= _PIECES:
+        return pieces
+    merged = []
+    for first, second in zip(pieces[::2], pieces[1::2], strict=False):
+        exponent, W = absorb(second.W, first.exponent, first.W)
+        zero = (exponent == ZERO) | (second.exponent == ZERO)
+        exponent = np.where(zero, ZERO, exponent + second.exponent)
+        merged.append(Piece(exponent, W, first.loss + second.loss))
+    return merged + pieces[len(pieces) // 2 * 2 :]

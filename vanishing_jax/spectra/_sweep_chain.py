@@ -1,0 +1,188 @@
+"""From a chain to logs at lags: every sequence and every block of the state, to be resumed.
+
+The one caller of `Sweep` for singular values and exponents.
+"""
+
+import functools as ft
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from .._chain import JacobianChain
+from . import _moduli
+from ._checkpoint import Checkpoint, Memory, describe_sweep
+from ._decoupled import is_whole, partition, sweep_decoupled
+from ._error_bound import amplified_loss
+from ._feed import Direction, feed_of, raise_non_finite
+from ._finish import log_r_diagonal, log_singular_values_of
+from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
+
+Quantity = Literal["singular values", "log R"]
+
+# How much errors must seem amplified, over the tolerance, before every Jacobian is factored on its
+# own. The coarse estimate is up to 1e2 times the tolerance for networks and random matrices where
+# errors are not, and 1e3 and more where defective matrices are repeated (bench_accuracy.py).
+_SIGN = 1e3
+
+# From this size on most of the work is LAPACK's, which lets go of the interpreter.
+_WORTH_THREADS = 64
+
+_TITLES = {"singular values": "Spectrum", "log R": "Lyapunov exponents"}
+
+
+class Found(NamedTuple):
+    """Logs at each lag, and what the arithmetic has lost.
+
+    Singular values descend; log |R_ii| keeps its place from record to record.
+
+    - `lost`: what the factorizations have lost by their own measure, in nats; the worst sequence.
+    - `is_amplified`: whether errors seemed so amplified that every Jacobian was factored alone.
+    """
+
+    logs: Float[np.ndarray, "*batch record state"]
+    lost: Float[np.ndarray, ""]
+    is_amplified: np.ndarray
+
+
+def sweep_chain(
+    chain: JacobianChain,
+    window: tuple[int, int],
+    lags: Int[np.ndarray, "record"],
+    direction: Direction,
+    *,
+    quantity: Quantity,
+    tolerance: float | None,
+    checkpoint: Checkpoint,
+) -> Found:
+    """Return what is found at the ascending `lags` of the window (s, t).
+
+    **Raises:** `NonFiniteError` for a Jacobian that is not finite; `ValueError` for a checkpoint of
+    another computation.
+    """
+    groups = partition(chain, *window)
+    checkpoint.open(
+        lambda: describe_sweep(chain, window, lags, direction, tolerance, quantity=quantity)
+    )
+    batch = chain.batch_size
+    indices = [None] if batch is None else list(range(batch))
+    with (
+        tqdm(
+            total=(window[1] - window[0]) * len(indices),
+            unit="step",
+            desc=_TITLES[quantity],
+            delay=2.0,
+            leave=False,
+        ) as bar,
+        Memory(checkpoint) as memory,
+    ):
+        run = _Run(window, lags, direction, quantity, tolerance, memory, bar.update)
+        one = ft.partial(run.sequence, chain, groups)
+        if len(indices) > 1 and chain.state_size >= _WORTH_THREADS and checkpoint.path is None:
+            with ThreadPoolExecutor(num_cores()) as pool:
+                each = list(pool.map(one, indices))
+        else:
+            each = [one(index) for index in indices]
+    logs = np.stack([found.logs for found in each])
+    return Found(
+        logs[0] if batch is None else logs,
+        np.max([found.lost for found in each]),
+        np.any([found.is_amplified for found in each]),
+    )
+
+
+class _Run(NamedTuple):
+    """What stays the same from sequence to sequence."""
+
+    window: tuple[int, int]
+    lags: Int[np.ndarray, "record"]
+    direction: Direction
+    quantity: Quantity
+    tolerance: float | None
+    memory: Memory
+    update: Callable[[int], object]
+
+    def sequence(self, chain: JacobianChain, groups, index: int | None) -> Found:
+        """Return what is found of one sequence."""
+        name = str(index or 0)
+        finished = self.memory.finished(name, Found)
+        if finished is not None:
+            self.update(self.window[1] - self.window[0])
+            return finished
+        chain = chain if index is None else chain[index]
+        try:
+            if is_whole(groups):
+                feed = feed_of(chain, *self.window, self.direction)
+                found = self._sweep(feed, chain.state_size, name)
+            else:
+                found = self._decoupled(chain, groups)
+                self.update(self.window[1] - self.window[0])
+        except NonFiniteStep as error:
+            raise_non_finite(error.lag, *self.window, self.direction, index)
+        self.memory.finish(name, found)
+        return found
+
+    def _decoupled(self, chain, groups) -> Found:
+        apart = self._replace(memory=Memory(Checkpoint(None)), update=lambda steps: None)
+        blocks = []
+
+        def of_block(feed, size):
+            blocks.append(apart._sweep(feed, size, ""))
+            return blocks[-1].logs[..., None]
+
+        def of_numbers(product):
+            return _moduli.logs_of(product)[:, None]
+
+        logs = sweep_decoupled(
+            chain, groups, *self.window, self.lags, self.direction,
+            of_numbers=of_numbers, of_block=of_block,
+        )[..., 0]  # fmt: skip
+        if self.quantity == "singular values":
+            logs = -np.sort(-logs, axis=-1)
+        lost = np.max([found.lost for found in blocks], initial=0.0)
+        return Found(logs, lost, np.any([found.is_amplified for found in blocks]))
+
+    def _sweep(self, feed: Feed, n: int, name: str) -> Found:
+        """Return what one sweep finds; a second one, where errors of the first are amplified."""
+        finish = log_singular_values_of if self.quantity == "singular values" else log_r_diagonal
+        with_triangle = self.quantity == "singular values" or self.tolerance is not None
+        for tolerance in dict.fromkeys((self.tolerance, None)):
+            sweep = Sweep(
+                feed, n, self.window[1] - self.window[0],
+                tolerance=tolerance, triangular=with_triangle,
+            )  # fmt: skip
+            rows = self._rows_of(sweep, f"{name}.{tolerance}", finish)
+            lost = SAFETY * EPS * np.sqrt(sweep.loss)
+            if tolerance is None:
+                break
+            if SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces) <= _SIGN * tolerance:
+                break
+        return Found(np.stack(rows), np.asarray(lost), np.asarray(tolerance != self.tolerance))
+
+
+    def _rows_of(self, sweep: Sweep, name: str, finish) -> list[Float[np.ndarray, "state"]]:
+        """Take the sweep to every lag, from where an interrupted one was; return what is there."""
+        rows = self.memory.resume(name, sweep)
+        reported = 0
+
+        def after_chunk(sweep):
+            nonlocal reported
+            self.update(sweep.t - reported)
+            reported = sweep.t
+            self.memory.keep(name, sweep, rows)
+
+        for lag in self.lags[len(rows) :].tolist():
+            rows.append(finish(sweep.run(lag, after_chunk=after_chunk)))
+            after_chunk(sweep)
+        return rows
+
+
+def num_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
