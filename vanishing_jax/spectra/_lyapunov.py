@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain
 from ._checkpoint import Checkpoint
 from ._decoupled import mean_log_det
-from ._error_bound import log_r_errors
+from ._error_bound import SURE, log_r_errors
 from ._sweep_chain import sweep_chain
 
 DEFAULT_TOLERANCE = 1e-10
@@ -28,7 +28,7 @@ class LyapunovExponents(eqx.Module):
     - `num_steps`: number of Jacobians T.
     - `tolerance`: what the sweep was allowed to lose, in nats per step; None: every Jacobian was
       factored on its own.
-    - `lost`, `is_amplified`: as in a `Spectrum`; `lost` in nats per step.
+    - `estimated_error`: as in a `Spectrum`, in nats per step.
 
     Computed when read, and kept: `error_bound`, `sum_rule_residual`.
     """
@@ -37,8 +37,8 @@ class LyapunovExponents(eqx.Module):
     standard_error: Float[np.ndarray, "direction"]
     num_steps: int
     tolerance: float | None
-    lost: float
-    is_amplified: bool
+    estimated_error: float
+    _schedule: Int[np.ndarray, "chunk 2"]
     _order: Int[np.ndarray, "direction"]
     _sum_of_all: float
     _chain: JacobianChain
@@ -55,9 +55,7 @@ class LyapunovExponents(eqx.Module):
         By first-order perturbation theory, as that of a `Spectrum`. Reading it costs two to five
         sweeps of all n columns, and up to 1 GiB.
         """
-        tolerance = self.tolerance
-        total = None if tolerance is None or self.is_amplified else tolerance * self.num_steps
-        return log_r_errors(self._chain, total)[self._order] / self.num_steps
+        return log_r_errors(self._chain, self._schedule)[self._order] / self.num_steps
 
     @ft.cached_property
     def sum_rule_residual(self) -> float:
@@ -75,20 +73,19 @@ class LyapunovExponents(eqx.Module):
     def meets_tolerance(self) -> bool:
         """Whether the error is at most `tolerance` (True when None was asked for).
 
-        By the measure of the sweep itself where that leaves no doubt; else by `error_bound`, which
-        is then computed.
+        By `estimated_error` where that leaves no doubt; else by `error_bound`, which is then
+        computed.
         """
-        if self.tolerance is None or (self.lost <= self.tolerance and not self.is_amplified):
+        if self.tolerance is None or SURE * self.estimated_error <= self.tolerance:
             return True
         return bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
-        met = self.meets_tolerance
-        error = ""
+        error = f"; estimated numerical error {self.estimated_error:.1e}"
         if "error_bound" in self.__dict__:
             error = f"; numerical error <= {np.max(self.error_bound):.1e}"
-        if not met:
-            error += f"; error above {self.tolerance:.1e}"
+            if not self.meets_tolerance:
+                error += f"; error above {self.tolerance:.1e}"
         return (
             f"LyapunovExponents({len(self.exponents)} over {self.num_steps} steps: top "
             f"{self.exponents[0]:.6g} ± {self.standard_error[0]:.2g} nats/step, last "
@@ -177,8 +174,8 @@ def lyapunov_exponents(
         standard_error=_standard_error(found.logs, edges)[order],
         num_steps=steps,
         tolerance=tolerance,
-        lost=float(found.lost) / steps,
-        is_amplified=bool(found.is_amplified),
+        estimated_error=found.estimate / steps,
+        _schedule=found.schedules[0],
         _order=order,
         _sum_of_all=float(np.sum(rates)),
         _chain=chain,
