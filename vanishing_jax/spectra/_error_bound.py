@@ -38,14 +38,14 @@ from ._feed import Direction, feed_of
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 
-SURE = 8.0
-"""No error of those tried was larger than so many times `amplified_loss` says (bench_accuracy.py)."""
-
 # Of the error of the finish.
 _FLOOR = 1e-13
 
 # Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
 _KEPT_BYTES = 2**30
+
+# From here on, in nats, first-order estimates mean nothing.
+_LARGEST = 1.0
 
 # Tolerance of the sweep that finds the right vectors, in nats.
 _ROUGH = 1e-3
@@ -142,9 +142,9 @@ class _Backward:
 
 def spectrum_errors(
     chain: JacobianChain,
-    windows: list[tuple[int, int]],
+    windows: Int[np.ndarray, "record 2"],
     direction: Direction,
-    schedules: list[Int[np.ndarray, "chunk 2"]],
+    schedules: list[Int[np.ndarray, "_ 2"]],
     logs: Float[np.ndarray, "*batch record state"],
 ) -> list[Float[np.ndarray, "*batch record state"]]:
     """Return error bound and input rounding of every log singular value of each window.
@@ -154,22 +154,23 @@ def spectrum_errors(
     """
     batch = chain.batch_size
     chains = [chain] if batch is None else [chain[i] for i in range(batch)]
-    longest = max(t - s for s, t in windows)
-    total = len(chains) * sum(t - s for s, t in windows)
+    lengths = windows[:, 1] - windows[:, 0]
+    total, longest = len(chains) * int(lengths.sum()), int(lengths.max())
     found = []
     with tqdm(total=total, unit="step", desc="Error bound", delay=2.0, leave=False) as bar:
         for one, schedule in zip(chains, schedules, strict=True):
             rows = []
-            for s, t in windows:
+            for s, t in windows.tolist():
                 rows.append(_window_errors(one, s, t, direction, schedule, longest))
                 bar.update(t - s)
             found.append(rows)
-    again, bound, rounding = np.moveaxis(np.array(found), -1, 0)
+    again, bound, rounding = np.moveaxis(np.array(found)[..., : logs.shape[-1], :], -1, 0)
+    if batch is None:
+        again, bound, rounding = again[0], bound[0], rounding[0]
     with np.errstate(invalid="ignore"):
-        apart = np.abs(again - logs.reshape(again.shape))
-    apart = np.where(np.isneginf(again) & np.isneginf(logs.reshape(again.shape)), 0.0, apart)
-    errors = bound + apart, rounding
-    return [x if batch is not None else x[0] for x in errors]
+        apart = np.abs(again - logs)
+    bound = bound + np.where(np.isneginf(again) & np.isneginf(logs), 0.0, apart)
+    return [np.where(bound < _LARGEST, bound, np.inf), rounding]
 
 
 def _window_errors(chain, s, t, direction, schedule, longest):

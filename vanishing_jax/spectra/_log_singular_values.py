@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
 from ._checkpoint import Checkpoint
-from ._error_bound import SURE, spectrum_errors
+from ._error_bound import spectrum_errors
 from ._feed import Direction
 from ._sweep_chain import sweep_chain
 
@@ -29,9 +29,9 @@ class Spectrum(eqx.Module):
       its own.
     - `axis`: what a lag counts, `"time"` steps or a `"layer"`.
     - `estimated_error`: what the losses of the factorizations have become at the end, in nats, of
-      the value hit hardest: a coarse first-order estimate that the sweep makes on its way. Mostly
-      far above the error, seldom below: over 5000 random chains and networks by less than a factor of
-      eight, but for pivots lost to rounding, which only `error_bound` sees.
+      the value hit hardest: a coarse first-order estimate that the sweep makes on its way. It may
+      be a thousand times the error. Seldom it is less; but over 10000 random chains and networks no
+      error was above the tolerance where the estimate was not.
 
     Computed when read, and kept: `error_bound`, `rounding_of_jacobians`.
     """
@@ -44,7 +44,7 @@ class Spectrum(eqx.Module):
     tolerance: float | None
     axis: str = eqx.field(static=True)
     estimated_error: float
-    _schedules: list[Int[np.ndarray, "chunk 2"]]
+    _schedules: list[Int[np.ndarray, "_ 2"]]
     _chain: JacobianChain
 
     @property
@@ -71,14 +71,14 @@ class Spectrum(eqx.Module):
 
     @ft.cached_property
     def _errors(self):
-        shape = self.log_singular_values.shape
-        windows = np.atleast_2d(self.windows).tolist()
-        logs = self.log_singular_values
-        found = spectrum_errors(self._chain, windows, self.direction, self._schedules, logs)
-        kept = [x.reshape(shape) for x in found]
-        beyond = np.array([self._chain.bottleneck(*window) for window in windows])
-        outside = np.arange(shape[-1]) >= beyond.reshape(*self.windows.shape[:-1], 1)
-        return [np.where(outside, 0.0, x) for x in kept]
+        logs, windows = self.log_singular_values, np.atleast_2d(self.windows)
+        single = self.windows.ndim == 1
+        recorded = logs[..., None, :] if single else logs
+        found = spectrum_errors(self._chain, windows, self.direction, self._schedules, recorded)
+        counts = np.array([self._chain.bottleneck(*window) for window in windows.tolist()])
+        beyond = np.arange(logs.shape[-1]) >= counts[:, None]
+        errors = [np.where(beyond, 0.0, x) for x in found]
+        return [x[..., 0, :] for x in errors] if single else errors
 
     @property
     def lags(self) -> Int[np.ndarray, "*record"]:
@@ -92,7 +92,7 @@ class Spectrum(eqx.Module):
         By `estimated_error` where that leaves no doubt; else by `error_bound`, which is then
         computed.
         """
-        if self.tolerance is None or SURE * self.estimated_error <= self.tolerance:
+        if self.tolerance is None or self.estimated_error <= self.tolerance:
             return True
         return bool(np.all(self.error_bound <= self.tolerance))
 
@@ -112,8 +112,8 @@ class Spectrum(eqx.Module):
         """Return what is known of the error so far; nothing is computed for it."""
         if "_errors" not in self.__dict__:
             text = f", estimated error {self.estimated_error:.1e}"
-            if self.tolerance is not None and SURE * self.estimated_error > self.tolerance:
-                text += f" (tolerance {self.tolerance:.1e} not sure: read error_bound)"
+            if self.tolerance is not None and self.estimated_error > self.tolerance:
+                text += f" (tolerance {self.tolerance:.1e} not checked: read error_bound)"
             return text
         text = f", error <= {float(np.max(self.error_bound, initial=0)):.1e}"
         if self.dtype == "float32":
@@ -139,7 +139,7 @@ def log_singular_values(
     direction of the state is stretched between s and t. They are neither QR growth rates (see
     `lyapunov_exponents`: those differ by O(1) nats at every lag) nor the norm of one
     back-propagated gradient (see `gradient_profile`). The product is never formed; its factors
-    carry integer exponents (`spectra._graded`), so spectra that span e^-10000 to e^+10000 are as
+    carry integer exponents (`spectra._sweep`), so spectra that span e^-10000 to e^+10000 are as
     accurate as those near 1. The arithmetic is float64 on the CPU whatever the Jacobians' dtype
     and the x64 flag.
 
@@ -154,11 +154,10 @@ def log_singular_values(
       influences); `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t
       sees).
     - `k`: return the k leading ones only.
-    - `tolerance`: largest acceptable error bound, in nats. Several steps are factored at once as
-      far as it allows, which is faster; by default every step is factored, which is as accurate as
-      the arithmetic allows. Where the bound turns out above the tolerance the chain is walked
-      again with fewer steps at once, if that can help; `Spectrum.meets_tolerance` and the repr say
-      if it did not.
+    - `tolerance`: what sharing factorizations may lose, in nats: up to 32 neighboring Jacobians are
+      multiplied first, as far as it allows, which is faster. None factors every Jacobian on its
+      own. Where the steps amplify what was lost far beyond it, that is done anyway.
+      `Spectrum.meets_tolerance` and the repr say if it was met, or was not checked.
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
@@ -168,33 +167,28 @@ def log_singular_values(
 
     **Raises:** `NonFiniteError` for a NaN or infinite Jacobian, with its step; `ValueError` for a
     bad window, lag or k, and for a checkpoint that is damaged or belongs to another computation;
-    `OverflowError` beyond 1.8e8 nats; `TypeError` under `jit` or `vmap` (use
-    `spectra.product_log_singular_values` there). With `sharp_bound`: `ValueError` beside
-    `every`, `lags` or `checkpoint`; `MemoryError` where the factors of all steps take above 4 GiB.
+    `TypeError` under `jit` or `vmap` (use `spectra.product_log_singular_values` there).
 
-    **Cost:** one LU factorization and one triangular product per step (three and four where the
-    columns of a Jacobian are very uneven; one for several steps with a `tolerance`) plus one SVD
-    per record, O((T + records) n^3); O(n^2) memory beyond the Jacobians, which may be a
-    `numpy.memmap`. The sequences of a batch advance side by side or one by one, whichever is faster
-    at their size, on all cores. A progress bar appears when it takes more than two seconds. Another
-    T compiles again only in another power of two. Where the state falls apart into blocks that no
-    Jacobian couples (`spectra.decoupled_blocks`), blocks are walked on their own: O(T n) for a
-    diagonal recurrence, real or complex, streamed by one or two tangents a step. `sharp_bound`: 1.6
-    (n = 16) to 3.4 times (n = 64) as long, and 2 T n^2 numbers; no progress bar.
+    **Cost:** one LU factorization and one triangular product for 1 to 32 steps, and one product of
+    Jacobians a step where they share one; one SVD per record: O((T + records) n^3) on the host, in
+    LAPACK; O(n^2) memory beyond the Jacobians, which may be a `numpy.memmap`. Nothing is compiled
+    but the Jacobians of a streamed chain, once for every T. Against the usual recipe (jacfwd,
+    product and QR at each step under jit) see `benchmarks/README.md`. A progress bar appears when
+    it takes more than two seconds. Where the state falls apart into blocks that no Jacobian couples
+    (`spectra.decoupled_blocks`), blocks are swept on their own: O(T n) for a diagonal recurrence,
+    real or complex, streamed by one or two tangents a step.
 
-    **Validity:** |error| <= 1e-8 nats against products in hundreds to thousands of digits, n <= 64,
-    for tanh (gain 0.5 to 20), LSTM, ReLU (zero rows and columns give exact zeros), orthogonal,
-    Gaussian chains and grading over six decades on both sides, in both directions
-    (`tests/spectra/test_log_singular_values.py`). Over 2000 steps with n = 32 up to 3e-8 where the
-    activation comes first and 1.3e-7 for grading on both sides (`benchmarks/README.md`).
-    Products of repeated defective matrices are
+    **Validity:** |error| <= 1e-8 nats against exact products, n <= 64, for tanh (gain 0.5 to 20),
+    LSTM, ReLU (zero rows and columns give exact zeros), orthogonal, Gaussian chains and grading
+    over six decades on both sides, in both directions (`tests/spectra/test_log_singular_values.py`,
+    `benchmarks/bench_accuracy.py` over 2000 steps). Products of repeated defective matrices are
     ill-conditioned: rounding the entries of a rotated Jordan block of size 8, repeated 500 times,
     changes logs by up to 1e-2, and the computed ones are no better. `error_bound` says so.
     float32 Jacobians are known to `Spectrum.rounding_of_jacobians` only.
-    Subnormal entries count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is zero:
-    see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any range
-    and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different scales
-    (n > 900) of one block give an infinite bound.
+    Subnormal entries may count as zero, and a float32 Jacobian of a tanh unit beyond |x| = 43 is
+    zero: see `linearize(..., precision="float64")`. Decoupled numbers are exact to T eps, over any
+    range and with subnormal entries (`tests/spectra/test_decoupled.py`). More than 900 different
+    scales (n > 900) of one block give an infinite bound.
 
     **Example:**
 

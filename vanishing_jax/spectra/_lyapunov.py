@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain
 from ._checkpoint import Checkpoint
 from ._decoupled import mean_log_det
-from ._error_bound import SURE, log_r_errors
+from ._error_bound import log_r_errors
 from ._sweep_chain import sweep_chain
 
 DEFAULT_TOLERANCE = 1e-10
@@ -76,7 +76,7 @@ class LyapunovExponents(eqx.Module):
         By `estimated_error` where that leaves no doubt; else by `error_bound`, which is then
         computed.
         """
-        if self.tolerance is None or SURE * self.estimated_error <= self.tolerance:
+        if self.tolerance is None or self.estimated_error <= self.tolerance:
             return True
         return bool(np.all(self.error_bound <= self.tolerance))
 

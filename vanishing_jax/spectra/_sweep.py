@@ -30,12 +30,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import blas, lapack
 
-from ._balance import ZERO, balanced, pow2, sizes_of
+from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
 
 EPS = 2.0**-53
 
 # Bits by which a product of triangular factors may spread to either side.
 _RANGE = 900
+
+# Steps in a chunk, at most: 8 to so many, by what stays in cache.
+_LONGEST_CHUNK = 256
 
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
@@ -47,8 +50,12 @@ _SMALL = 48
 # more than so many pieces neighbors are merged, and later ones are longer.
 _PIECE, _PIECES = 8, 64
 
-# What the tolerance bounds is SAFETY eps sqrt(sum of squares of losses).
 SAFETY = 8.0
+"""Standard deviations of an error, eps sqrt(sum of squares of losses), that count as its bound."""
+
+# What sharing factorizations may lose by that measure, as a share of the tolerance: the measure
+# does not see how the steps that follow amplify an error.
+_BUDGET = 1 / 8
 
 # What `Sweep.state` holds.
 _STATE = "t level loss piece_length schedule exponent W dead lu permutation".split()
@@ -139,9 +146,9 @@ class Sweep:
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.tolerance, self.triangular = tolerance, triangular
-        self.chunk = int(np.clip(2**18 // n**2, 8, 256))
+        self.chunk = int(np.clip(2**18 // n**2, 8, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
-        share = 0.0 if tolerance is None else (tolerance / (SAFETY * EPS)) ** 2
+        share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
         self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
         self._followed = None if schedule is None else np.asarray(schedule).tolist()
         self.schedule: list[tuple[int, int]] = []
@@ -209,14 +216,14 @@ class Sweep:
             JT, rows, own, following = self._next(a, b)
             if b == end and exact_end and following.any():
                 # The rows of the last Jacobian as they are, for the record; scaled, to go on.
-                self._advance(*balanced(JT[:-1], rows[:-1], own[:-1], own[-1]))
+                self._advance(balanced(JT[:-1], rows[:-1], own[:-1], own[-1]))
                 there = self.copy()
                 none = np.zeros(self.n, np.int64)
-                there._advance(*balanced(JT[-1:], rows[-1:], own[-1:], none))
-                self._advance(*balanced(JT[-1:], rows[-1:], own[-1:], following))
+                there._advance(balanced(JT[-1:], rows[-1:], own[-1:], none))
+                self._advance(balanced(JT[-1:], rows[-1:], own[-1:], following))
                 self.t = b
                 return there.product
-            self._advance(*balanced(JT, rows, own, following))
+            self._advance(balanced(JT, rows, own, following))
             self.t = b
             if b < end:
                 after_chunk(self)
@@ -244,15 +251,15 @@ class Sweep:
             raise NonFiniteStep(self.t + int(bad.argmax()) + 1)
         return rows, exponents
 
-    def _advance(self, JT, rows):
+    def _advance(self, block: Balanced):
         """Multiply by some Jacobians, of as high a level as will do."""
-        levels = [JT]
-        while len(JT) and not self._take(levels, rows):
+        levels = [block.JT]
+        while len(block.JT) and not self._take(levels, block):
             self.level -= 1
 
     # --- one chunk --------------------------------------------------------------------------------
 
-    def _take(self, levels, rows) -> bool:
+    def _take(self, levels, block: Balanced) -> bool:
         """Sweep over all of levels[0], unless too much is lost; say whether it was done."""
         m = len(levels[0])
         level = min(self.level, m.bit_length() - 1)
@@ -265,7 +272,7 @@ class Sweep:
             self._stack = np.empty((max(len(begins), self.chunk), self.n, self.n))
         factors, permutations = factor(matrices, self.lu, self.permutation, self._stack)
         pivots = np.abs(np.einsum("tii->ti", factors))
-        last = np.take_along_axis(rows[np.array(ends) - 1], permutations, axis=1)
+        last = np.take_along_axis(block.rows[np.array(ends) - 1], permutations, axis=1)
         dead, losses = _losses(self.dead, last, pivots)
         squares, fourth = float(np.sum(losses)), float(np.sum(losses**2))
         if level > 0 and not squares <= self.allowed * m:
@@ -276,8 +283,9 @@ class Sweep:
         if level == self.level < _HIGHEST and m >= 4 << level and room:
             self.level += 1
         self.lu, self.permutation = factors[-1].T.copy(order="F"), permutations[-1]
-        self.dead, self.loss = dead, self.loss + squares
+        self.dead, self.loss = dead, self.loss + (np.inf if block.lost else squares)
         self._absorb(factors, pivots, losses)
+        self.exponent = np.where(self.exponent == ZERO, ZERO, self.exponent + block.exponent)
         if self.kept is not None:
             parts = [levels[0][a:b] for a, b in zip(begins, ends, strict=True)]
             lus = [f.T for f in factors]

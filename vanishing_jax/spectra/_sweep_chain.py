@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
     logs: Float[np.ndarray, "*batch record state"]
     estimate: float
-    schedules: list[Int[np.ndarray, "chunk 2"]]
+    schedules: list[Int[np.ndarray, "_ 2"]]
 
 
 class _OfSequence(NamedTuple):
