@@ -11,28 +11,44 @@ import vanishing_jax as vj
 # --- ours: each a small function, from a problem to the call that is timed --------------------
 
 
-def our_spectrum(p: Problem, tolerance=None, dense=False):
-    def call():
-        chain = vj.linearize(p.cell, p.trajectory, dense=dense)
-        return vj.log_singular_values(chain, tolerance=tolerance).log_singular_values
-
-    return call
-
-
-def our_exponents(p: Problem, tolerance=None, dense=False):
-    def call():
-        chain = vj.linearize(p.cell, p.trajectory, dense=dense)
-        return vj.lyapunov_exponents(chain, tolerance=tolerance).exponents
-
-    return call
-
-
-def our_spectrum_per_lag(p: Problem, tolerance=None):
+def our_spectrum(p: Problem, **options):
     def call():
         chain = vj.linearize(p.cell, p.trajectory, dense=False)
-        return vj.log_singular_values(chain, every=1, tolerance=tolerance).log_singular_values
+        return vj.log_singular_values(chain, **options).log_singular_values
 
     return call
+
+
+def our_exponents(p: Problem, **options):
+    def call():
+        chain = vj.linearize(p.cell, p.trajectory, dense=False)
+        return vj.lyapunov_exponents(chain, **options).exponents
+
+    return call
+
+
+def our_top_exponent(p: Problem):
+    chain = vj.JacobianChain(np.asarray(p.jacobians()))
+    return lambda: vj.lyapunov_exponents(chain, k=1).exponents
+
+
+def numpy_top_exponent(p: Problem):
+    """One column pushed and normalized by LAPACK, on Jacobians that are given."""
+    jacobians = np.asarray(p.jacobians())
+    start = vj.spectra.start_basis(p.size)[:, :1]
+
+    def call():
+        q, total = start, 0.0
+        for J in jacobians:
+            q, r = np.linalg.qr(J @ q)
+            total += np.log(np.abs(r[0, 0]))
+        return np.array([total / len(jacobians)])
+
+    return call
+
+
+def our_spectrum_per_lag(p: Problem, **options):
+    return our_spectrum(p, every=1, **options)
 
 
 def our_product(p: Problem):
@@ -52,14 +68,14 @@ def our_gradient(p: Problem):
     return lambda: loss(jacobians)
 
 
-def our_batch(p: Problem, tolerance=None):
+def our_batch(p: Problem, **options):
     @eqx.filter_vmap
     def streamed(states, inputs):
         return vj.linearize(p.cell, vj.Trajectory(states, inputs), dense=False)
 
     def call():
         chains = streamed(p.states, p.inputs)
-        return vj.log_singular_values(chains, tolerance=tolerance).log_singular_values
+        return vj.log_singular_values(chains, **options).log_singular_values
 
     return call
 

@@ -24,11 +24,13 @@ from _problems import Problem, problem
 
 import vanishing_jax as vj
 
-GROUPS = ("one trajectory", "batch", "every lag", "gradient")
+GROUPS = ("one trajectory", "top exponent", "batch", "every lag", "gradient")
 CELLS = ("tanh 0.9", "tanh 1.5", "lstm")
 
 
-TOLERANCES = {"1e-10": 1e-10, "1e-6": 1e-6}
+# What each of the values may be off by, by the name of the row; without a name the default of ours.
+TOLERANCES = {"every step": 0.0, "1e-6": 1e-6}
+DEFAULTS = {"spectrum": 1e-8, "spectrum per lag": 1e-8, "exponents": 1e-10}
 
 
 class Entry(NamedTuple):
@@ -67,37 +69,34 @@ ENTRIES = {
         Entry("lyapax", "peer", "own exponents", alt.lyapax_exponents),
         Entry("chaotax (compiles at every call)", "peer", "own exponents", alt.chaotax_exponents),
         Entry("spectrum", "ours", "spectrum", alt.our_spectrum),
-        Entry("spectrum, 1e-10", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-10)),
-        Entry("spectrum, 1e-6", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-6)),
         Entry(
-            "spectrum, 1e-10, dense",
+            "spectrum, every step",
             "ours",
             "spectrum",
-            ft.partial(alt.our_spectrum, tolerance=1e-10, dense=True),
+            ft.partial(alt.our_spectrum, tolerance=None),
         ),
+        Entry("spectrum, 1e-6", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-6)),
+        Entry("exponents", "ours", "exponents", alt.our_exponents),
         Entry(
-            "exponents, 1e-10", "ours", "exponents", ft.partial(alt.our_exponents, tolerance=1e-10)
+            "exponents, every step",
+            "ours",
+            "exponents",
+            ft.partial(alt.our_exponents, tolerance=None),
         ),
-        Entry(
-            "exponents, 1e-6", "ours", "exponents", ft.partial(alt.our_exponents, tolerance=1e-6)
-        ),
+    ],
+    "top exponent": [
+        Entry("NumPy QR of one column", "baseline", "one exponent", alt.numpy_top_exponent),
+        Entry("exponents, k = 1", "ours", "one exponent", alt.our_top_exponent),
     ],
     "batch": [
         *RECIPES,
         NUMPY,
         FLOOR,
-        Entry("spectra, 1e-10", "ours", "spectrum", ft.partial(alt.our_batch, tolerance=1e-10)),
-        Entry("spectra, 1e-6", "ours", "spectrum", ft.partial(alt.our_batch, tolerance=1e-6)),
+        Entry("spectra", "ours", "spectrum", alt.our_batch),
     ],
     "every lag": [
         Entry("product and SVD per lag (wrong)", "baseline", "nothing", alt.product_svd_per_lag),
         Entry("spectrum at every lag", "ours", "spectrum per lag", alt.our_spectrum_per_lag),
-        Entry(
-            "spectrum at every lag, 1e-10",
-            "ours",
-            "spectrum per lag",
-            ft.partial(alt.our_spectrum_per_lag, tolerance=1e-10),
-        ),
     ],
     "gradient": [
         Entry("forward, Jacobians given", "baseline", "spectrum", alt.our_product),
@@ -144,6 +143,9 @@ class Reference:
             return {"passed": bool(np.isfinite(found)), "sum": found, "sum on ours": expected}
         if returns == "gradient":
             return self._check_gradient(value)
+        if returns == "one exponent":  # of the same start, so that both are the same number
+            error = float(abs(value[0] - alt.numpy_top_exponent(self.problem)()[0]))
+            return {"passed": error <= 1e-10, "difference": error}
         values = np.asarray(value)
         if returns == "spectrum per lag":
             values, log_det = values[None], np.cumsum(self.log_det, axis=1)
@@ -207,7 +209,8 @@ def run_case(
             begin = read()
             value = jax.block_until_ready(call())
             row["first_call_seconds"] = read() - begin
-            tolerance = next((t for text, t in TOLERANCES.items() if text in entry.name), 0.0)
+            tolerance = DEFAULTS.get(entry.returns, 0.0) if entry.role == "ours" else 0.0
+            tolerance = next((t for text, t in TOLERANCES.items() if text in entry.name), tolerance)
             row["check"] = reference.check(entry.returns, value, tolerance)
             tolerance = tolerance or np.inf
             row["above_tolerance"] = row["check"].get("max_error", 0.0) > tolerance
@@ -237,6 +240,9 @@ def cases(options) -> list[tuple[str, str, int, int]]:
     """Return the list of (group, cell, n, batch)."""
     found = []
     for group in options.only:
+        if group == "top exponent":
+            found.append((group, "tanh 1.5", options.top_size, 1))
+            continue
         for cell in options.cells:
             if group in ("every lag", "gradient") and cell == "tanh 0.9":
                 continue
@@ -292,7 +298,7 @@ def fastest_recipe(rows) -> str | None:
     return min(timed, key=lambda r: r["seconds_median"])["method"] if timed else None
 
 
-QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2)
+QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2, top_size=8)
 
 
 def parse(arguments=None):
@@ -310,6 +316,7 @@ def parse(arguments=None):
     parser.add_argument("--sizes", type=numbers, default=[16, 64, 128, 256])
     parser.add_argument("--batches", type=numbers, default=[8, 32])
     parser.add_argument("--seconds", type=float, default=0.25, help="aim for one call")
+    parser.add_argument("--top-size", type=int, default=200, help="for the top exponent")
     parser.add_argument("--exact-up-to", type=int, default=64, help="size of exact references")
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--quick" in arguments:
@@ -325,6 +332,7 @@ def main(arguments=None) -> int:
         settings["clock"], begin = read.__name__, time.perf_counter()
         for group, cell, n, batch in cases(options):
             steps = num_steps(group, n, batch, options.seconds)
+            steps = 1000 if group == "top exponent" else steps
             affordable = n <= options.exact_up_to and n * steps * batch <= 2**18
             exact = References(options.cache) if affordable else None
             rows += run_case(group, problem(cell, n, steps, batch), options.rounds, read, exact)

@@ -20,10 +20,11 @@ from .cells import AbstractCell
 
 Axis = Literal["time", "layer"]
 
-# Jacobians computed at once: enough to vectorize, small enough to stay in cache (the tangents of
-# every intermediate of the cell are alive at the same time). The same number whatever T is, so that
-# another T is no other program; short chains share a smaller one.
-_CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 2 * 2**20, 256, 16
+# Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another T
+# is no other program; short chains share a smaller one. And by one operation: enough to vectorize,
+# small enough to stay in cache.
+_CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 8 * 2**20, 256, 16
+_TOGETHER_BYTES = 2 * 2**20
 
 # Jacobians held at once while a streamed chain is walked.
 _SEGMENT_BYTES = 64 * 2**20
@@ -56,9 +57,7 @@ class Linearization(eqx.Module):
         def take(leaf):
             return jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
 
-        return one_step(
-            self, *jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
-        )
+        return one_step(self, *jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs)))
 
     def jacobian(self, t):
         """Return J_t (t from 1; traced)."""
@@ -374,7 +373,7 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     In chunks of one size, so that neither another T nor another window is compiled again.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization)):
-        batch = min(chunk_length(linearization.layout), max(t - s, 1))
+        batch = min(_together(linearization.layout), max(t - s, 1))
         return jax.lax.map(linearization.jacobian, jnp.arange(s + 1, t + 1), batch_size=batch)
     layout, found = linearization.layout, []
     size = chunk_length(layout, t - s)
@@ -418,7 +417,13 @@ def padded_steps(trajectory: Trajectory, s: int, t: int, size: int) -> tuple[PyT
 @eqx.filter_jit
 def _jacobians(rule: StepRule, steps):
     """Return the Jacobian of each of the steps (states, inputs)."""
-    return jax.vmap(rule.jacobian)(*steps)
+    length = jax.tree.leaves(steps)[0].shape[0]
+    batch = min(_together(rule.layout), length)
+    return jax.lax.map(lambda step: rule.jacobian(*step), steps, batch_size=batch)
+
+
+def _together(layout) -> int:
+    return max(1, _TOGETHER_BYTES // dense_bytes(1, layout.size, layout.dtype))
 
 
 @eqx.filter_jit

@@ -281,12 +281,14 @@ def amplified_loss(product: Product, pieces: list[Piece]) -> float:
     X, total = np.linalg.inv(S), np.zeros(r)
     with np.errstate(all="ignore"):
         for piece in reversed(pieces):
-            X = X / np.linalg.norm(X, axis=0)
+            X = X / np.max(np.abs(X), axis=0)
+            X = np.asfortranarray(X / np.linalg.norm(X, axis=0))
             Y = blas.dtrsm(1.0, X, np.eye(r), lower=0)
             total += piece.loss * np.sum(Y**2, axis=1)
-            # R^-1 X, R = diag(2^e) W: columns scaled by the pivots keep the entries in range.
-            e = piece.exponent[:r]
-            shifted = X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000))
-            X = blas.dtrsm(1.0, piece.W[:r, :r], np.triu(shifted), lower=0)
+            # R^-1 X, R = diag(2^e) W: columns scaled by the pivots keep it in range.
+            X, e = X * np.diagonal(piece.W)[:r], piece.exponent[:r]
+            if e.any():
+                X = np.triu(X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000)))
+            X = blas.dtrsm(1.0, piece.W[:r, :r], np.asfortranarray(X), lower=0)
         worst = float(np.sqrt(np.max(total)))
     return np.inf if np.isnan(worst) else worst

@@ -156,8 +156,8 @@ def log_singular_values(
     - `k`: return the k leading ones only.
     - `tolerance`: what sharing factorizations may lose, in nats: up to 32 neighboring Jacobians are
       multiplied first, as far as it allows, which is faster. None factors every Jacobian on its
-      own. Where the steps amplify what was lost far beyond it, that is done anyway.
-      `Spectrum.meets_tolerance` and the repr say if it was met, or was not checked.
+      own. What is lost may be amplified by the steps that follow: `Spectrum.meets_tolerance` says
+      if the tolerance was met in the end, the repr if that was not checked.
     - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.

@@ -58,7 +58,7 @@ SAFETY = 8.0
 _BUDGET = 1 / 8
 
 # What `Sweep.state` holds.
-_STATE = "t level loss piece_length schedule exponent W dead lu permutation".split()
+_STATE = "t level loss shared piece_length schedule exponent W dead lu permutation".split()
 _PIECE_STATE = ("pieces.exponent", "pieces.W", "pieces.loss")
 
 Feed = Callable[[int, int], Float[np.ndarray, "time state state"]]
@@ -146,7 +146,7 @@ class Sweep:
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.tolerance, self.triangular = tolerance, triangular
-        self.chunk = int(np.clip(2**18 // n**2, 8, _LONGEST_CHUNK))
+        self.chunk = int(np.clip(2**20 // n**2, 8, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
         self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
@@ -155,7 +155,7 @@ class Sweep:
         self.kept: list[Factor] | None = None
         self._index = np.arange(float(n))[:, None]
         self._stack = np.empty((0, n, n))
-        self.t, self.level, self.loss = 0, int(tolerance is not None), 0.0
+        self.t, self.level, self.loss, self.shared = 0, int(tolerance is not None), 0.0, 0.0
         self.exponent = np.zeros(n, np.int64)
         self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
@@ -275,10 +275,12 @@ class Sweep:
         last = np.take_along_axis(block.rows[np.array(ends) - 1], permutations, axis=1)
         dead, losses = _losses(self.dead, last, pivots)
         squares, fourth = float(np.sum(losses)), float(np.sum(losses**2))
-        if level > 0 and not squares <= self.allowed * m:
+        # What earlier steps left of their shares may be used.
+        if level > 0 and not self.shared + squares <= self.allowed * (self.t + m):
             return False
         # Two such steps in one lose about the square: is there room for that?
         self.schedule.append((m, level))
+        self.shared += squares if level else 0.0
         room = self._followed is None and fourth < self.allowed * m / 16
         if level == self.level < _HIGHEST and m >= 4 << level and room:
             self.level += 1

@@ -24,11 +24,6 @@ from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
 
 Quantity = Literal["singular values", "log R"]
 
-# How much errors must seem amplified, over the tolerance, before every Jacobian is factored on its
-# own: the estimate is seldom above the tolerance, except for products of repeated defective
-# matrices, where it is far above (benchmarks/bench_accuracy.py, all 27 families).
-_SIGN = 1e3
-
 # From this size on most of the work is LAPACK's, which lets go of the interpreter.
 _WORTH_THREADS = 64
 
@@ -157,18 +152,15 @@ class _Run(NamedTuple):
         return _OfSequence(logs, np.asarray(estimate), schedule)
 
     def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
-        """Return what one sweep finds; a second one, where errors of the first are amplified."""
+        """Return what one sweep finds."""
         finish = log_singular_values_of if self.quantity == "singular values" else log_r_diagonal
         with_triangle = self.quantity == "singular values" or self.tolerance is not None
-        for tolerance in dict.fromkeys((self.tolerance, None)):
-            sweep = Sweep(
-                feed, n, self.window[1] - self.window[0],
-                tolerance=tolerance, triangular=with_triangle,
-            )  # fmt: skip
-            rows = self._rows_of(sweep, f"{name}.{tolerance}", finish)
-            estimate = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
-            if tolerance is None or estimate <= _SIGN * tolerance:
-                break
+        sweep = Sweep(
+            feed, n, self.window[1] - self.window[0],
+            tolerance=self.tolerance, triangular=with_triangle,
+        )  # fmt: skip
+        rows = self._rows_of(sweep, name, finish)
+        estimate = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
         schedule = np.array(sweep.schedule, int).reshape(-1, 2)
         return _OfSequence(np.stack(rows), np.asarray(estimate), schedule)
 
