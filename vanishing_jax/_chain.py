@@ -20,9 +20,9 @@ from .cells import AbstractCell
 
 Axis = Literal["time", "layer"]
 
-# Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another T
-# is no other program; short chains share a smaller one. And by one operation: enough to vectorize,
-# small enough to stay in cache.
+# Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another
+# T is no other program; short chains share a smaller one. And by one operation: enough to
+# vectorize, small enough to stay in cache.
 _CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 8 * 2**20, 256, 16
 _TOGETHER_BYTES = 2 * 2**20
 

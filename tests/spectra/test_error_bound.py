@@ -66,11 +66,9 @@ def test_error_bound_sees_what_amplifies_over_many_steps(vj, family):
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize(("steps", "amplified"), [(20, False), (300, True)])
 def test_a_tolerance_does_not_fail_silently(vj, steps, amplified):
-    """Where defective matrices amplify what was lost every Jacobian is factored alone."""
+    """Where defective matrices amplify what was lost the estimate is above the tolerance."""
     jacobians = helpers.rotated_jordan_chain(np.random.default_rng(3), 8, steps)
     asked = spectrum(vj, jacobians, tolerance=1e-8)
-    (schedule,) = asked._schedules
-    assert (schedule[:, 1].max() == 0) == amplified
     assert (asked.estimated_error > 1e-8) == amplified
     assert ("not checked: read error_bound" in repr(asked)) == amplified
     exact = helpers.exact_log_singular_values(jacobians, 800)

@@ -1,16 +1,16 @@
 r"""How far off a sweep's numbers can be, by first-order perturbation theory.
 
-An error E committed at step t, Q_t R_t = J_t Q_{t-1} + E, changes log sigma_i by b_i(t)^T E x_i(t-1),
-where a_i(t) = Q_t x_i(t) is what has become of the right singular vector v_i, and b_i(t) the left one
-pulled back, scaled so that b_i(t)^T a_i(t) = 1. Neither can be had by stepping forward: the direction
-that grows fastest swamps the others. But let the sweep start with Q_0 V, V the right vectors that a
-rough sweep has found. Then X_t = (x_1, x_2, ...) is *upper triangular* at every t, the coordinates of
-b_i(t) in the basis are the rows of Y_t = X_t^-1, and both recursions
+An error E committed at step t, Q_t R_t = J_t Q_{t-1} + E, changes log sigma_i by b_i^T E x_i, where
+a_i(t) = Q_t x_i(t) is what has become of the right singular vector v_i, and b_i(t) the left one
+pulled back, scaled so that b_i(t)^T a_i(t) = 1. Neither can be had by stepping forward: the
+direction that grows fastest swamps the others. But let the sweep start with Q_0 V, V the right
+vectors that a rough sweep has found. Then X_t = (x_1, x_2, ...) is *upper triangular* at every t,
+the coordinates of b_i(t) in the basis are the rows of Y_t = X_t^-1, and both recursions
 
     X_{t-1} = R_t^-1 X_t,    Y_{t-1} = Y_t R_t
 
-are stable backward in time: rounding in them decays. A product C = F G commits independent errors of
-about eps |F| |G| in each entry, so that the variance of log sigma_i is
+are stable backward in time: rounding in them decays. A product C = F G commits independent errors
+of about eps |F| |G| in each entry, so that the variance of log sigma_i is
 
     eps^2 sum over products and steps of sum_jkl (b_j F_jk G_kl x_l)^2,
 
@@ -174,7 +174,7 @@ def spectrum_errors(
 
 
 def _window_errors(chain, s, t, direction, schedule, longest):
-    """Return (state, 3): logs, bounds and input rounding of the values of one window, descending."""
+    """Return (state, 3): logs, bounds, input rounding of the values of one window, descending."""
     eps = float(np.finfo(chain.dtype).eps)
     groups, steps = partition(chain, s, t), t - s
     schedules = _apart(schedule, longest)
@@ -260,7 +260,7 @@ def error_bounds(
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
     bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + _FLOOR
-    # A row of zeros is a zero. One that cancelled to zeros has a pivot worth nothing: infinite loss.
+    # A row of zeros is a zero. One that cancelled has a pivot worth nothing: an infinite loss.
     bounds[r:] = 0.0 if np.isfinite(found.product.loss) else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
     return bounds

@@ -129,8 +129,8 @@ class Sweep:
     - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
     - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only.
     - `start`: Q_0.
-    - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk by
-      chunk the number of Jacobians and the level.
+    - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk
+      by chunk the number of Jacobians and the level.
     """
 
     def __init__(
@@ -208,8 +208,9 @@ class Sweep:
     ) -> Product:
         """Sweep to lag `end`; return the product there.
 
-        Its last rows are those of the last Jacobian as it is, unless `exact_end` is False: then they
-        may be scaled for what comes. `after_chunk(self)` is called after every chunk but the last.
+        Its last rows are those of the last Jacobian as it is, unless `exact_end` is False: then
+        they may be scaled for what comes. `after_chunk(self)` is called after every chunk but the
+        last.
         """
         while self.t < end:
             a, b = self.t, min(self.t + self._next_chunk(), end)
@@ -401,7 +402,7 @@ def _in_pairs(factors):
 
 
 def absorb(R, exponent, W=None):
-    """Return (e', W') with diag(2^e') W' = R diag(2^e) W, the rows of W' in [1, 2). Exact scaling."""
+    """Return (e', W') with diag(2^e') W' = R diag(2^e) W, rows of W' in [1, 2), scaled exactly."""
     reach = np.where(R != 0, np.frexp(R)[1] + exponent, ZERO)
     largest = reach.max(axis=1)
     shift = np.clip(exponent - largest[:, None], -5000, 5000)
