@@ -1,6 +1,6 @@
 """Spectra of products of Jacobians: how they are computed and bounded is in docs/spectra.md."""
 
-#TMP from ._block_spectrum import block_log_singular_values as block_log_singular_values
+from ._block_spectrum import block_log_singular_values as block_log_singular_values
 from ._covariant import CovariantVectors as CovariantVectors
 from ._covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
 from ._decoupled import decoupled_blocks as decoupled_blocks

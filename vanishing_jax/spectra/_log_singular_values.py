@@ -47,6 +47,7 @@ class Spectrum(eqx.Module):
     lost: float
     is_amplified: bool
     _chain: JacobianChain
+    _first: int = 0  # the s of `windows` at which `_chain` begins
 
     @property
     def error_bound(self) -> Float[np.ndarray, "*shape state"]:
@@ -74,9 +75,11 @@ class Spectrum(eqx.Module):
     def _errors(self):
         shape = self.log_singular_values.shape
         tolerance = None if self.is_amplified else self.tolerance
-        windows = np.atleast_2d(self.windows).tolist()
+        windows = [(s, t) for s, t in (np.atleast_2d(self.windows) - self._first).tolist()]
         found = spectrum_errors(self._chain, windows, self.direction, tolerance)
-        kept = [x[..., : shape[-1]].reshape(shape) for x in found]
+        # Values beyond the chain's size, of a block of a product, are exactly zero.
+        missing = [(0, 0)] * (found[0].ndim - 1) + [(0, max(0, shape[-1] - found[0].shape[-1]))]
+        kept = [np.pad(x, missing)[..., : shape[-1]].reshape(shape) for x in found]
         beyond = np.array([self._chain.bottleneck(*window) for window in windows])
         outside = np.arange(shape[-1]) >= beyond.reshape(*self.windows.shape[:-1], 1)
         return [np.where(outside, 0.0, x) for x in kept]
