@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from ._balance import ZERO
 from ._sweep import Product, absorb
+from ._thin_sweep import ThinProduct
 
 _LN2 = np.log(2.0)
 
@@ -12,7 +13,7 @@ _LN2 = np.log(2.0)
 _RANGE = 900
 
 
-def log_r_diagonal(p: Product) -> Float[np.ndarray, "state"]:
+def log_r_diagonal(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     """Return log |R_ii| of the QR factorization of P Q_0, as QR at every step would have added up.
 
     In the order of the columns; -inf beyond the rank.

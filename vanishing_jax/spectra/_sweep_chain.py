@@ -27,7 +27,7 @@ Quantity = Literal["singular values", "log R"]
 # How much errors must seem amplified, over the tolerance, before every Jacobian is factored on its
 # own. The coarse estimate is up to 1e2 times the tolerance for networks and random matrices where
 # errors are not, and 1e3 and more where defective matrices are repeated (bench_accuracy.py).
-_SIGN = 1e3
+SIGN_OF_AMPLIFICATION = 1e3
 
 # From this size on most of the work is LAPACK's, which lets go of the interpreter.
 _WORTH_THREADS = 64
@@ -159,7 +159,8 @@ class _Run(NamedTuple):
             lost = SAFETY * EPS * np.sqrt(sweep.loss)
             if tolerance is None:
                 break
-            if SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces) <= _SIGN * tolerance:
+            amplified = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
+            if amplified <= SIGN_OF_AMPLIFICATION * tolerance:
                 break
         return Found(np.stack(rows), np.asarray(lost), np.asarray(tolerance != self.tolerance))
 

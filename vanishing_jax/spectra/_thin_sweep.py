@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import lapack
@@ -187,7 +188,7 @@ class _Streamed:
         linearization, steps = self.linearization, self.linearization.num_steps
         chunks = range(a // _CHUNK, -(-b // _CHUNK))
         with jax.enable_x64(linearization.x64):
-            block = block.astype(linearization.layout.dtype)
+            block = jnp.asarray(block, linearization.layout.dtype)
             for i in reversed(chunks) if self.backward else chunks:
                 begin = i * _CHUNK
                 if self.kept[0] != i:
