@@ -40,7 +40,7 @@ from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 from ._thin_sweep import ThinProduct
 
 # Of the error of the finish.
-_FLOOR = 1e-13
+FLOOR = 1e-13
 
 # Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
 _KEPT_BYTES = 2**30
@@ -233,7 +233,7 @@ def error_bounds(
             spread = 8 * EPS * np.sqrt(total + total[:, None])
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
-    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + _FLOOR
+    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + FLOOR
     bounds[r:] = 0.0 if found.product.loss * EPS**2 < _LOST else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
     return bounds

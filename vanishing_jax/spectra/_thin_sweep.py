@@ -6,7 +6,8 @@ factorization as far as the tolerance allows: no n by n array exists.
 
 What a factorization loses cannot be read off the pivots alone, because the directions that grow
 fastest need not be among so few. A random vector, another one each time, goes along: where its
-image is g times a pivot, in the row of that pivot, the pivot is off by about g eps.
+image is g times a pivot, in the row of that pivot, the pivot is off by about g eps, or less, which
+is then looked at.
 """
 
 from collections.abc import Callable
@@ -105,20 +106,30 @@ class ThinSweep:
                 raise NonFiniteStep(self.t + 1)
             return False
         Q, R, permutation = tall_lu(image[:, :-1])
-        pivots, sizes = np.abs(np.diagonal(R)), np.abs(image[permutation[: len(R)], -1])
+        rows = permutation[: len(R)]
+        pivots, sizes = np.abs(np.diagonal(R)), np.abs(image[rows, -1])
         dead = self.dead | ((pivots == 0) & (sizes == 0))
-        with np.errstate(all="ignore"):
-            squares = np.where(dead, 0.0, np.maximum(sizes / pivots, 1.0) ** 2)
-        if steps > 1:
-            within = squares.max(initial=0) <= self.allowed * steps
-            tiny = np.any(~self.dead & (pivots < self.smallest))
-            if tiny or not within:
-                return False
-        if steps == self.at_once < _MOST_STEPS and np.max(squares**2) < self.allowed * steps / 16:
+        squares = _squares(sizes, pivots, dead)
+        too_much = not np.max(squares, initial=0) <= self.allowed
+        if steps > 1 and (too_much or np.any(~dead & (pivots < self.smallest))):
+            return False
+        if too_much:
+            squares = np.minimum(squares, _squares(self._summed(Q, R, rows), pivots, dead))
+        elif steps == self.at_once < _MOST_STEPS and np.max(squares**2) < self.allowed / 16:
             self.at_once *= 2
-        self.basis, self.dead, self.loss = Q, dead, self.loss + squares
-        self._multiply(R, squares)
+        self.basis, self.dead, self.loss = Q, dead, self.loss + squares * steps
+        self._multiply(R, squares * steps)
         return True
+
+    def _summed(self, Q, R, rows):
+        """Return how large the numbers were that added up to each pivot of one step.
+
+        First in J Q, which random signs show without |J|: a column that is exactly zero where J is
+        large loses nothing there. Then in the elimination.
+        """
+        signs = self.random.choice([-1.0, 1.0], self.basis.shape)
+        terms = np.abs(self.push(self.t, self.t + 1, self.basis * signs)[rows]) + np.abs(R)
+        return np.einsum("ji,ij->j", np.abs(Q[rows]), terms)
 
     def _multiply(self, R, squares):
         if self.num_factors % _PIECE_LENGTH == 0 and self.num_factors:
@@ -126,6 +137,11 @@ class ThinSweep:
         exponent, W, loss = self.pieces[-1]
         self.pieces[-1] = Piece(*absorb(R, exponent, W), loss + float(np.max(squares, initial=0)))
         self.num_factors += 1
+
+
+def _squares(sizes, pivots, dead):
+    with np.errstate(all="ignore"):
+        return np.where(dead, 0.0, np.maximum(sizes / pivots, 1.0) ** 2)
 
 
 def _one(p):
