@@ -314,8 +314,9 @@ def check_large_state(vj, leading, n, steps):
         expected = np.exp(exact[i]) * result.left_vectors[:, i]
         np.testing.assert_allclose(image, expected, atol=tolerance * np.exp(exact[i]))
     block, moment, sizes = jnp.zeros((n, 14), chain.dtype), np.int32(0), []
-    steps_of = chain.linearization.trajectory.states[:16], tuple(
-        x[:16] for x in chain.linearization.trajectory.inputs
+    steps_of = (
+        chain.linearization.trajectory.states[:16],
+        tuple(x[:16] for x in chain.linearization.trajectory.inputs),
     )
     for transpose in (False, True):
         push = functools.partial(_pushed, chain.linearization.rule, transpose=transpose)

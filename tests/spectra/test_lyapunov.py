@@ -93,13 +93,13 @@ def test_few_columns_are_those_of_the_full_sweep(vj, family, monkeypatch):
 
     jacobians = helpers.FAMILIES[family](np.random.default_rng(2), 14, 120)
     expected = np.sort(columns_of_the_full_sweep(vj, jacobians, 5))[::-1][:3]
-    if family in ("tanh, gain 3", "ginibre", "orthogonal", "triangular", "relu"):
-        # Nothing is lost there: not with the columns that are not asked for either.
+    lost = family in ("jordan", "graded on both sides", "tanh first, gain 12")
+    if not lost:  # without the columns that were not asked for
         monkeypatch.setattr(_lyapunov, "sweep_chain", None)
     result = exponents(vj, jacobians, k=3)
     np.testing.assert_allclose(result.exponents, expected, atol=1e-10)
     assert result.exponents.shape == result.standard_error.shape == (3,)
-    assert result.meets_tolerance and np.isnan(result.sum_rule_residual)
+    assert result.meets_tolerance and (lost or np.isnan(result.sum_rule_residual))
 
 
 def test_few_columns_that_lose_too_much_are_swept_with_all(vj):
@@ -139,7 +139,7 @@ def test_streamed_columns_are_pushed_and_the_program_is_compiled_once(vj):
         assert few.meets_tolerance and np.all(error <= few.tolerance + 1e-15)
         assert few.tolerance == 1e-10 or streamed.dtype == np.float32
         assert few.tolerance < 1e-5
-    assert found == [1, 0]
+    assert found == [2, 0]  # forward, and back for what errors have become
 
 
 def test_few_columns_report_bad_steps(vj):

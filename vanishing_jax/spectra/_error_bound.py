@@ -37,7 +37,6 @@ from ._decoupled import is_whole, partition, sweep_decoupled
 from ._feed import Direction, feed_of
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
-from ._thin_sweep import ThinProduct
 
 # Of the error of the finish.
 FLOOR = 1e-13
@@ -239,7 +238,7 @@ def error_bounds(
     return bounds
 
 
-def amplified_loss(product: Product | ThinProduct, pieces: list[Piece]) -> float:
+def amplified_loss(product: Product, pieces: list[Piece]) -> float:
     """Return what the losses of a sweep have become at its end, for the value hit hardest.
 
     The root of the sum over `pieces` of (loss ||a_i(t)|| ||b_i(t)||)^2, in units of eps, for
@@ -249,7 +248,7 @@ def amplified_loss(product: Product | ThinProduct, pieces: list[Piece]) -> float
     """
     r = int(np.sum(product.exponent != ZERO))
     if r == 0 or not pieces:
-        return float(np.sqrt(np.max(product.loss)))
+        return float(np.sqrt(product.loss))
     S = np.linalg.qr(product.basis, mode="r")[:r, :r]
     X, total = np.linalg.inv(S), np.zeros(r)
     with np.errstate(all="ignore"):

@@ -65,7 +65,10 @@ def leading_singular_values(
     Jacobian, with its step; `TypeError` under `jit`.
 
     **Cost:** per pass t - s times k + oversample Jacobian-vector products and, every 1 to 32 steps,
-    an LU of that many columns; no array of n by n. COSTNUMBERS
+    an LU of that many columns; no array of n by n. Passes: 2 for coinciding values; else, by how
+    much the k-th and the (k + oversample + 1)-th log differ, 4 at 10 nats, 6 at 3, 12 at 1, 32 at
+    0.3, 85 at 0.1. A tanh network of 256 units over 256 steps, k = 16: three passes, a quarter of
+    the time of all values.
 
     **Validity:** dense Jacobians are computed on in float64, streamed ones in their own dtype; the
     error estimate includes its rounding. Tested against products in high precision and against the

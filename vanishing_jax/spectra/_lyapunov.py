@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain
 from ._checkpoint import Checkpoint
 from ._decoupled import is_whole, mean_log_det, partition
-from ._error_bound import amplified_loss, log_r_errors
+from ._error_bound import log_r_errors
 from ._feed import raise_non_finite
 from ._finish import log_r_diagonal
 from ._sweep import EPS, SAFETY, NonFiniteStep, start_basis
@@ -24,6 +24,9 @@ _BLOCKS = 20
 
 # Losses of steps pushed in float32 that are as good as none, in units of its roundoff.
 _OF_ROUNDING = 30.0
+
+# Steps before the end that show whether few columns have amplified errors.
+_LOOK_BACK = 64
 
 # Columns swept beside the k asked for: they show what the leading ones may have lost, and a chain
 # that has not sorted them yet may have a larger one there.
@@ -222,18 +225,35 @@ def _few_columns(chain, k, edges, tolerance):
         push_of(chain, 0, steps, "forward"), columns, steps,
         tolerance=None if allowed is None else allowed * steps, eps=eps,
     )  # fmt: skip
+    before = max(0, steps - _LOOK_BACK)
     try:
-        logs = np.stack([log_r_diagonal(sweep.run(int(edge))) for edge in edges])
+        found = {lag: sweep.run(lag) for lag in sorted({before, *edges.tolist()})}
     except NonFiniteStep as error:
         raise_non_finite(error.lag, 0, steps, "forward")
     least = (DEFAULT_TOLERANCE if allowed is None else allowed) * steps
     lost = SAFETY * eps * np.sqrt(np.max(sweep.loss))
-    if not lost <= least:
+    amplified = lost * _amplification(chain, before, found[before].basis, found[steps].basis)
+    if not (lost <= least and amplified <= SIGN_OF_AMPLIFICATION * least):
         return None, tolerance
-    amplified = SAFETY * eps * amplified_loss(sweep.product, sweep.pieces)
-    if not amplified <= SIGN_OF_AMPLIFICATION * least:
-        return None, tolerance
+    logs = np.stack([log_r_diagonal(found[lag]) for lag in edges.tolist()])
     return Found(logs, np.asarray(lost), np.asarray(False)), allowed
+
+
+def _amplification(chain, before, start, end):
+    """Return by how much an error at step `before` has grown at the end, over what carries it.
+
+    The log of the volume of i columns, A at step `before`, is changed there by tr((U^T A)^-1 U^T E)
+    where U is that volume at the end, pulled back: 1 / cos of the largest angle between the two.
+    Where it is large (defective matrices: 1e10 and more; networks: up to 1e3) so is all the error.
+    """
+    steps = chain.num_steps
+    back = ThinSweep(
+        push_of(chain, 0, steps, "backward"), np.linalg.qr(end)[0], steps - before, tolerance=1e-3
+    )
+    A, U = np.linalg.qr(start)[0], np.linalg.qr(back.run(steps - before).basis)[0]
+    M = U.T @ A
+    cosines = [np.linalg.svd(M[:i, :i], compute_uv=False)[-1] for i in range(1, len(M) + 1)]
+    return 1 / max(min(cosines), EPS)
 
 
 def _standard_error(growth, edges):

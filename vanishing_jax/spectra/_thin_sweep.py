@@ -21,15 +21,11 @@ from jaxtyping import Float, Int
 from scipy.linalg import lapack
 
 from .._chain import JacobianChain, StepRule, one_step, padded_steps
-from ._balance import ZERO
 from ._feed import Direction
-from ._sweep import EPS, SAFETY, NonFiniteStep, Piece, absorb
+from ._sweep import EPS, SAFETY, NonFiniteStep, absorb
 
 # Steps that may share a factorization; streamed steps passed to the compiled function at once.
 _MOST_STEPS, _CHUNK = 32, 16
-
-# Factorizations multiplied before another piece of the history begins.
-_PIECE_LENGTH = 16
 
 Push = Callable[[int, int, Float[np.ndarray, "state column"]], Float[np.ndarray, "state column"]]
 """`push(a, b, block)`: the block carried by the steps a + 1 .. b of a sweep, float64."""
@@ -72,20 +68,14 @@ class ThinSweep:
         self.smallest = 1e-250 if eps < 1e-12 else 1e-30
         self.random = np.random.default_rng(1)
         p = start.shape[1]
-        self.dead, self.loss, self.pieces = np.zeros(p, bool), np.zeros(p), [_one(p)]
-        self.num_factors = 0
+        self.dead, self.loss = np.zeros(p, bool), np.zeros(p)
         self.basis, R, _ = tall_lu(start)
-        self._multiply(R, np.zeros(p))
+        self.exponent, self.W = absorb(R, np.zeros(p, np.int64))
 
     @property
     def product(self) -> ThinProduct:
         """The product so far."""
-        exponent, W = self.pieces[0][:2]
-        for piece in self.pieces[1:]:
-            new, W = absorb(piece.W, exponent, W)
-            zero = (new == ZERO) | (piece.exponent == ZERO)
-            exponent = np.where(zero, ZERO, new + piece.exponent)
-        return ThinProduct(self.basis, exponent, W, self.loss)
+        return ThinProduct(self.basis, self.exponent, self.W, self.loss)
 
     def run(self, end: int) -> ThinProduct:
         """Sweep to lag `end`; return the product there."""
@@ -118,7 +108,7 @@ class ThinSweep:
         elif steps == self.at_once < _MOST_STEPS and np.max(squares**2) < self.allowed / 16:
             self.at_once *= 2
         self.basis, self.dead, self.loss = Q, dead, self.loss + squares * steps
-        self._multiply(R, squares * steps)
+        self.exponent, self.W = absorb(R, self.exponent, self.W)
         return True
 
     def _summed(self, Q, R, rows):
@@ -131,21 +121,10 @@ class ThinSweep:
         terms = np.abs(self.push(self.t, self.t + 1, self.basis * signs)[rows]) + np.abs(R)
         return np.einsum("ji,ij->j", np.abs(Q[rows]), terms)
 
-    def _multiply(self, R, squares):
-        if self.num_factors % _PIECE_LENGTH == 0 and self.num_factors:
-            self.pieces.append(_one(len(R)))
-        exponent, W, loss = self.pieces[-1]
-        self.pieces[-1] = Piece(*absorb(R, exponent, W), loss + float(np.max(squares, initial=0)))
-        self.num_factors += 1
-
 
 def _squares(sizes, pivots, dead):
     with np.errstate(all="ignore"):
         return np.where(dead, 0.0, np.maximum(sizes / pivots, 1.0) ** 2)
-
-
-def _one(p):
-    return Piece(np.zeros(p, np.int64), np.eye(p), 0.0)
 
 
 def tall_lu(
