@@ -163,8 +163,9 @@ def push_of(chain: JacobianChain, s: int, t: int, direction: Direction) -> Push:
 
         def multiply(a, b, block):
             a, b = lags(a, b)
-            for J in jacobians[a:b].astype(np.float64, copy=False)[:: -1 if backward else 1]:
-                block = (J.T if backward else J) @ block
+            with np.errstate(over="ignore", invalid="ignore"):  # seen by who pushes
+                for J in jacobians[a:b].astype(np.float64, copy=False)[:: -1 if backward else 1]:
+                    block = (J.T if backward else J) @ block
             return block
 
         return multiply
