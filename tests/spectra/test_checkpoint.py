@@ -8,8 +8,7 @@ import safetensors.numpy
 
 from .. import helpers
 
-# Three stretches of 16, each with four records (and up to three cuts): one program, which other
-# tests share.
+# Three chunks of 16, each with four records.
 STEPS = 48
 OPTIONS = {"every": 4, "tolerance": 1e-8}
 
@@ -17,11 +16,9 @@ pytestmark = pytest.mark.float64_anyway
 
 
 @pytest.fixture
-def vj(monkeypatch):
+def vj():
     import vanishing_jax
-    from vanishing_jax.spectra import _walk
 
-    monkeypatch.setattr(_walk, "_LONGEST", 16)
     return vanishing_jax
 
 
@@ -45,63 +42,63 @@ def make(vj, kind, step=tanh_step):
 
 
 def interrupt(monkeypatch, after):
-    """Let stretch number `after`, counted from now, raise KeyboardInterrupt; count them."""
-    from vanishing_jax.spectra import _walk
+    """Let chunk number `after`, counted from now, raise KeyboardInterrupt half done; count them."""
+    from vanishing_jax.spectra._sweep import Sweep
 
-    original, calls = _walk.run_stretch, []
+    original, calls = Sweep._absorb, []
 
-    def run(*arguments):
-        if len(calls) == after:
-            raise KeyboardInterrupt
-        calls.append(None)
-        return original(*arguments)
+    def absorb(self, factors, pivots, losses):
+        if losses is not None:  # not the start
+            if len(calls) == after:
+                raise KeyboardInterrupt
+            calls.append(None)
+        return original(self, factors, pivots, losses)
 
-    monkeypatch.setattr(_walk, "run_stretch", run)
+    monkeypatch.setattr(Sweep, "_absorb", absorb)
     return calls
 
 
-@pytest.mark.parametrize("kind", ["dense", "streamed", "together", "one by one"])
-def test_an_interrupted_walk_goes_on_to_the_same_bits(vj, monkeypatch, tmp_path, kind):
-    from vanishing_jax.spectra import _backend
-
-    if kind == "one by one":
-        monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 0)
+@pytest.mark.parametrize("kind", ["dense", "streamed", "batch"])
+def test_an_interrupted_sweep_goes_on_to_the_same_bits(vj, monkeypatch, tmp_path, kind):
     chain, options = make(vj, kind), dict(OPTIONS)
     whole = vj.log_singular_values(chain, **options)
-    options["checkpoint"] = tmp_path / "new folder" / "walk.safetensors"
+    options["checkpoint"] = tmp_path / "new folder" / "sweep.safetensors"
+    # Record by record: of a batch, in the second sequence and the third.
     for _ in range(2):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            interrupt(patch, after=1)
+            interrupt(patch, after=18 if kind == "batch" else 4)
             vj.log_singular_values(chain, **options)
-    for stretches_left in (1, 0):
-        with monkeypatch.context() as patch:
-            calls = interrupt(patch, after=9)
-            found = vj.log_singular_values(chain, **options)
-            assert len(calls) == stretches_left
-        np.testing.assert_array_equal(found.log_singular_values, whole.log_singular_values)
-        np.testing.assert_array_equal(found.error_bound, whole.error_bound)
-    assert [path.name for path in options["checkpoint"].parent.iterdir()] == ["walk.safetensors"]
+    with monkeypatch.context() as patch:
+        calls = interrupt(patch, after=10**9)
+        found = vj.log_singular_values(chain, **options)
+        again = len(calls)
+        assert 0 < again <= (48 - 36 if kind == "batch" else 12 - 8)
+        vj.log_singular_values(chain, **options)
+        assert len(calls) == again  # finished: nothing is computed
+    np.testing.assert_array_equal(found.log_singular_values, whole.log_singular_values)
+    np.testing.assert_array_equal(found.error_bound, whole.error_bound)
+    assert [path.name for path in options["checkpoint"].parent.iterdir()] == ["sweep.safetensors"]
 
 
-def test_an_interrupt_before_the_first_stretch_leaves_no_file(vj, monkeypatch, tmp_path):
+def test_an_interrupt_before_the_first_record_leaves_no_file(vj, monkeypatch, tmp_path):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, after=0)
-        vj.log_singular_values(make(vj, "dense"), checkpoint=tmp_path / "walk", **OPTIONS)
+        vj.log_singular_values(make(vj, "dense"), checkpoint=tmp_path / "sweep", **OPTIONS)
     assert not list(tmp_path.iterdir())
 
 
 def test_exponents_go_on_too_and_come_back_at_once(vj, monkeypatch, tmp_path):
-    chain, path = make(vj, "dense"), tmp_path / "walk"
+    chain, path = make(vj, "dense"), tmp_path / "sweep"
     whole = vj.lyapunov_exponents(chain)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, after=2)
+        interrupt(patch, after=5)
         vj.lyapunov_exponents(chain, checkpoint=path)
     with monkeypatch.context() as patch:
-        calls = interrupt(patch, after=9)
+        calls = interrupt(patch, after=10**9)
         assert repr(vj.lyapunov_exponents(chain, checkpoint=path)) == repr(whole)
-        assert len(calls) == 1 + 2  # the last stretch, and 32 steps to probe for amplification
+        count = len(calls)
         again = vj.lyapunov_exponents(chain, checkpoint=path)
-        assert len(calls) == 3
+        assert count > 0 and len(calls) == count
     np.testing.assert_array_equal(again.exponents, whole.exponents)
     assert again.sum_rule_residual == whole.sum_rule_residual
 
@@ -109,7 +106,7 @@ def test_exponents_go_on_too_and_come_back_at_once(vj, monkeypatch, tmp_path):
 def test_the_file_holds_arrays_and_names_and_is_written_in_between(vj, monkeypatch, tmp_path):
     from vanishing_jax.spectra import _checkpoint
 
-    chain, path, seen = make(vj, "dense"), tmp_path / "walk", []
+    chain, path, seen = make(vj, "dense"), tmp_path / "sweep", []
     monkeypatch.setattr(_checkpoint, "_SECONDS", 0.0)
     monkeypatch.setattr(_checkpoint, "_SHARE", 1e9)
     original = _checkpoint.write_atomically
@@ -117,11 +114,10 @@ def test_the_file_holds_arrays_and_names_and_is_written_in_between(vj, monkeypat
         _checkpoint, "write_atomically", lambda *a: seen.append(None) or original(*a)
     )
     vj.log_singular_values(chain, checkpoint=path, **OPTIONS)
-    assert len(seen) == 3 + 1  # each stretch, and the result
+    assert len(seen) == 12 + 1  # each record, and the result
     with safetensors.safe_open(path, framework="numpy") as file:
-        assert file.metadata()["format"] == "vanishing_jax walk"
-        assert file.get_tensor("records.logs").shape == (12, 4)
-        assert file.get_tensor("walk.lag") == STEPS
+        assert file.metadata()["format"] == "vanishing_jax sweep"
+        assert file.get_tensor("0.logs").shape == (12, 4)
 
 
 def _changed(jacobians):
@@ -144,18 +140,18 @@ def _changed(jacobians):
     ],
 )
 def test_another_computation_is_refused_by_name(vj, tmp_path, change, options, name):
-    chain, path = make(vj, "dense"), tmp_path / "walk"
+    chain, path = make(vj, "dense"), tmp_path / "sweep"
     vj.log_singular_values(chain, checkpoint=path, **OPTIONS)
     if change is not None:
         chain = vj.JacobianChain(change(chain.jacobians))
-    with pytest.raises(ValueError, match=rf"walk belongs to another one .*{name}: .* there, "):
+    with pytest.raises(ValueError, match=rf"sweep belongs to another one .*{name}: .* there, "):
         vj.log_singular_values(chain, checkpoint=path, **{**OPTIONS, **options})
 
 
 def test_another_quantity_cell_function_or_trajectory_is_refused(vj, tmp_path):
-    chain, path = make(vj, "streamed"), tmp_path / "walk"
+    chain, path = make(vj, "streamed"), tmp_path / "sweep"
     vj.log_singular_values(chain, checkpoint=path, **OPTIONS)
-    with pytest.raises(ValueError, match="quantity: singular values there, growth here"):
+    with pytest.raises(ValueError, match="quantity: singular values there, log R here"):
         vj.lyapunov_exponents(chain, checkpoint=path)
     relu = make(vj, "streamed", lambda W, state, input: jax.nn.relu(W @ state + input))
     others = {
@@ -187,7 +183,7 @@ def test_the_hash_is_that_of_the_whole_array_in_pieces(vj, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["truncated", "junk", "empty", "foreign", "folder"])
 def test_a_damaged_or_foreign_file_is_named(vj, tmp_path, damage):
-    chain, path = make(vj, "dense"), tmp_path / "walk"
+    chain, path = make(vj, "dense"), tmp_path / "sweep"
     vj.log_singular_values(chain, checkpoint=path, **OPTIONS)
     content = path.read_bytes()
     path.unlink()
@@ -197,5 +193,5 @@ def test_a_damaged_or_foreign_file_is_named(vj, tmp_path, damage):
         safetensors.numpy.save_file({"weight": np.ones(3)}, path)
     else:
         path.write_bytes({"truncated": content[:-9], "junk": b"junk" * 9, "empty": b""}[damage])
-    with pytest.raises(ValueError, match="expected a checkpoint.*walk is"):
+    with pytest.raises(ValueError, match="expected a checkpoint.*sweep is"):
         vj.log_singular_values(chain, checkpoint=path, **OPTIONS)

@@ -16,11 +16,6 @@ def vj():
     return vanishing_jax
 
 
-# The engine is compiled for each state size, for T in 1..16, 17..32, 33..64, ..., for powers of two
-# of the number of lags at which it stops (8 without `every` or `lags`, from T = 5), direction and
-# dtype. Most tests below share n = 2, 4 and 8.
-
-
 def spectrum(vj, jacobians, **options):
     return vj.log_singular_values(vj.JacobianChain(jacobians), **options)
 
@@ -71,60 +66,6 @@ def test_more_scales_than_the_exponent_range_is_no_number(vj):
     np.testing.assert_allclose(found, -3 * np.log(2) * np.arange(110.0), atol=1e-9)
 
 
-@pytest.fixture
-def traced(monkeypatch):
-    """Return a list that grows whenever the engine is traced."""
-    from vanishing_jax.spectra import _engine
-
-    found, original = [], _engine._advance
-    monkeypatch.setattr(
-        _engine, "_advance", lambda *arguments: found.append(None) or original(*arguments)
-    )
-    return found
-
-
-@pytest.mark.float64_anyway
-@pytest.mark.parametrize("together", [True, False])
-def test_streamed_and_batched_chains_do_not_compile_again(vj, monkeypatch, traced, together):
-    from vanishing_jax.spectra import _backend
-
-    def step(W, h, x):
-        return jnp.tanh(W @ h + x)
-
-    def streamed(W, inputs):
-        cell = vj.FunctionCell(step, W)
-        return vj.linearize(cell, vj.rollout(cell, inputs[0], inputs), dense=False)
-
-    monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 64 if together else 0)
-    direction = "forward" if together else "backward"
-    weights = jax.random.normal(jax.random.key(0), (4, 3, 3))
-    inputs = jax.random.normal(jax.random.key(1), (4, 15, 3))
-    chains = (
-        (lambda k, T: streamed(k * weights[0], inputs[0, :T])),
-        (lambda k, T: eqx.filter_vmap(streamed)(k * weights, inputs[:, :T])),
-    )
-    for chain in chains[0 if together else 1 :]:
-        vj.log_singular_values(chain(0.5, 11), direction=direction)
-        assert traced
-        del traced[:]
-        # Up to 16 steps, and up to 8 lags at which the walk stops.
-        vj.log_singular_values(chain(2, 14), direction=direction)
-        vj.log_singular_values(chain(1, 15), window=(3, 12), tolerance=1e-6, direction=direction)
-        assert not traced
-
-
-@pytest.mark.float64_anyway
-def test_new_values_windows_and_lengths_do_not_compile_again(vj, traced):
-    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 11, 30)
-    spectrum(vj, jacobians[:17])
-    assert traced  # the first call of this size traces
-    del traced[:]
-    spectrum(vj, jacobians[5:25])  # 17 and 20 steps share a power of two
-    spectrum(vj, jacobians, window=(2, 28))
-    spectrum(vj, jacobians, tolerance=1e-6)
-    assert not traced
-
-
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("tolerance", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("family", ["tanh, gain 0.5", "tanh, gain 3", "ginibre", "relu first"])
@@ -141,32 +82,14 @@ def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
 
 
 @pytest.mark.float64_anyway
-def test_tolerance_saves_factorizations_where_the_chain_allows(vj):
-    from vanishing_jax.spectra._error_bound import allowed_growth
-    from vanishing_jax.spectra._walk import walk_chain
-
-    def count(jacobians, tolerance):
-        limit = allowed_growth(tolerance, 200)
-        chain = vj.JacobianChain(jacobians)
-        return walk_chain(chain, 0, 200, [200], "forward", quantity="singular values", limit=limit)
-
-    rng = np.random.default_rng(0)
-    mild = helpers.tanh_chain(rng, 8, 200, 0.9)
-    assert count(mild, None).factorizations == 200
-    assert count(mild, 1e-6).factorizations < 80
-    relu = count(helpers.relu_chain(rng, 8, 200), 1e-6)  # a rank lost at every step is not skipped
-    assert relu.factorizations - relu.rejections == 200 and relu.rejections < 20
-
-
-@pytest.mark.float64_anyway
-def test_long_chains_are_walked_in_stretches(vj, monkeypatch):
-    from vanishing_jax.spectra import _walk
+def test_long_chains_are_swept_in_chunks(vj, monkeypatch):
+    from vanishing_jax.spectra import _sweep
 
     jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 47, 2.0)
-    lags = [0, 3, 7, 11, 16, 21, 24, 30, 33, 37, 42, 46]  # 4 in each stretch: one program
+    lags = [0, 3, 7, 11, 16, 21, 24, 30, 33, 37, 42, 46]
     whole = spectrum(vj, jacobians, lags=lags)
     backward = spectrum(vj, jacobians, every=4, direction="backward")
-    monkeypatch.setattr(_walk, "_LONGEST", 16)
+    monkeypatch.setattr(_sweep, "_LONGEST_CHUNK", 8)
     parts = spectrum(vj, jacobians, lags=lags)
     np.testing.assert_allclose(parts.log_singular_values, whole.log_singular_values, atol=1e-11)
     parts = spectrum(vj, jacobians, every=4, direction="backward")
@@ -180,12 +103,8 @@ def test_long_chains_are_walked_in_stretches(vj, monkeypatch):
 
 
 @pytest.mark.float64_anyway
-@pytest.mark.parametrize(
-    ("direction", "one_by_one_from"), [("forward", 64), ("backward", 0)], ids=["together", "one"]
-)
-def test_a_batch_of_streamed_chains_is_its_sequences(vj, monkeypatch, direction, one_by_one_from):
-    from vanishing_jax.spectra import _backend
-
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_batch_of_streamed_chains_is_its_sequences(vj, direction):
     # Some saturate and have shorter intervals than the others.
     gains = jnp.array([0.4, 4.0, 1.0, 2.0])[:, None, None]
     weights = gains * jax.random.normal(jax.random.key(0), (4, 3, 3))
@@ -197,7 +116,6 @@ def test_a_batch_of_streamed_chains_is_its_sequences(vj, monkeypatch, direction,
 
     batch = eqx.filter_vmap(streamed)(weights, inputs)
     options = {"lags": [9, 12], "direction": direction, "tolerance": 1e-7}
-    monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", one_by_one_from)
     found = vj.log_singular_values(batch, **options)
     assert found.log_singular_values.shape == (4, 2, 3)
     for i in range(4):
@@ -215,9 +133,11 @@ def test_a_batch_of_streamed_chains_is_its_sequences(vj, monkeypatch, direction,
         vj.log_singular_values(bad, **options)
 
 
-def test_a_batch_is_its_sequences(vj, monkeypatch):
-    from vanishing_jax.spectra import _backend
+@pytest.mark.parametrize("threads_from", [64, 1])
+def test_a_batch_is_its_sequences(vj, monkeypatch, threads_from):
+    from vanishing_jax.spectra import _sweep_chain
 
+    monkeypatch.setattr(_sweep_chain, "_WORTH_THREADS", threads_from)
     rng = np.random.default_rng(0)
     batch = jnp.asarray(np.stack([helpers.tanh_chain(rng, 4, 9, g) for g in (0.9, 3.0)]))
     chain = eqx.filter_vmap(lambda jacobians: vj.JacobianChain(jacobians))(batch)
@@ -225,9 +145,6 @@ def test_a_batch_is_its_sequences(vj, monkeypatch):
     found = vj.log_singular_values(chain, every=5)
     assert found.log_singular_values.shape == (2, 2, 4)
     np.testing.assert_allclose(found.log_singular_values, singles, atol=1e-10)
-    monkeypatch.setattr(_backend, "_ONE_BY_ONE_FROM", 0)
-    one_by_one = vj.log_singular_values(chain, every=5)
-    np.testing.assert_allclose(one_by_one.log_singular_values, singles, atol=1e-10)
 
 
 @pytest.mark.float64_anyway
@@ -493,12 +410,39 @@ def test_keys_among_the_inputs_are_streamed(vj):
 
 
 @pytest.mark.float64_anyway
-def test_exponents_near_the_end_of_int32_are_refused(vj, monkeypatch):
-    from vanishing_jax.spectra import _walk
+def test_tolerance_shares_factorizations_where_the_chain_allows(vj):
+    def levels(jacobians, tolerance):
+        result = spectrum(vj, jacobians, tolerance=tolerance)
+        (schedule,) = result._schedules
+        assert schedule[:, 0].sum() == len(jacobians)
+        return schedule[:, 1]
 
-    monkeypatch.setattr(_walk, "_LARGEST_EXPONENT", 3000)
-    jacobians = np.stack([[[2.0**90, 1.0], [0.0, 2.0**-80]]] * 60)  # coupled
-    found = spectrum(vj, jacobians[:33]).log_singular_values
-    np.testing.assert_allclose(found, np.log(2) * 33 * np.array([90.0, -80.0]), rtol=1e-12)
-    with pytest.raises(OverflowError, match="after 60 steps"):
-        spectrum(vj, jacobians)
+    rng = np.random.default_rng(0)
+    mild = helpers.tanh_chain(rng, 8, 600, 0.9)
+    assert levels(mild, None).max() == 0
+    assert levels(mild, 1e-6).min() >= 1 and levels(mild, 1e-3).max() > levels(mild, 1e-8).max()
+    hard = helpers.tanh_chain(rng, 8, 600, 12.0)  # two of them lose every digit
+    assert levels(hard, 1e-8).max() == 0
+
+
+@pytest.mark.float64_anyway
+def test_new_values_and_lengths_do_not_compile_again(vj):
+    traced = []
+
+    def step(W, h, x):
+        traced.append(None)
+        return jnp.tanh(W @ h + x)
+
+    def streamed(scale, steps):
+        cell = vj.FunctionCell(step, jnp.asarray(scale * np.eye(3, k=1) + 0.1))
+        inputs = jnp.asarray(np.random.default_rng(0).standard_normal((steps, 3)))
+        return vj.linearize(cell, vj.Trajectory(jnp.concatenate([inputs[:1], inputs]), inputs))
+
+    vj.log_singular_values(streamed(0.5, 20), direction="backward")
+    count = len(traced)
+    for steps in (20, 25, 300):
+        chain = streamed(2.0, steps)
+        del traced[:]
+        vj.log_singular_values(chain, window=(3, 12), tolerance=1e-6)
+        vj.lyapunov_exponents(chain)
+        assert len(traced) == 0 < count

@@ -17,6 +17,8 @@ D = 0 and becomes a zero *row* of J'_t: an exact zero that elimination finds as 
 Jacobians come transposed: `JT[t]` is J_{t+1}^T.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -25,6 +27,12 @@ ZERO = -(2**40)
 
 # Columns whose sizes differ by less than 2^3 are left alone: most chains, which saves the scaling.
 _UNEVEN = 3
+
+# Bits by which the largest entries may differ from 1: 32 such Jacobians multiply within the range.
+_MODERATE = 20
+
+# Below, entries may have lost digits.
+_TINY = 2.0**-1000
 
 
 def pow2(exponent: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -65,18 +73,40 @@ def _even_as_zero(exponents):
     return exponents
 
 
+class Balanced(NamedTuple):
+    """Jacobians J'_t = D_{t+1} J_t D_t^-1 2^-s_t, transposed.
+
+    - `rows`: the sizes of their rows.
+    - `exponent`: the sum of the s_t, which are 0 unless entries are far from 1.
+    - `lost`: whether entries left the range of floats by that.
+    """
+
+    JT: Float[np.ndarray, "time state state"]
+    rows: Float[np.ndarray, "time state"]
+    exponent: int
+    lost: bool
+
+
 def balanced(
     JT: Float[np.ndarray, "time state state"],
     rows: Float[np.ndarray, "time state"],
     own: Int[np.ndarray, "time state"],
     following: Int[np.ndarray, "state"],
-) -> tuple[Float[np.ndarray, "time state state"], Float[np.ndarray, "time state"]]:
-    """Return D_{t+1} J_t D_t^-1, transposed, and the sizes of its rows.
+) -> Balanced:
+    """Return the Jacobians balanced, and of a size whose products stay in the range of floats.
 
-    `own` holds the exponents of D_t for each Jacobian, `following` those of the D behind the last.
+    `rows` and `own` are from `sizes_of`, `following` the exponents of the D behind the last.
     """
-    if not (own.any() or following.any()):
-        return JT, rows
-    after = np.concatenate([own[1:], following[None]])
-    JT = JT * pow2(-own)[:, :, None] * pow2(after)[:, None, :]
-    return JT, sizes_of(JT)[0]
+    if own.any() or following.any():
+        after = np.concatenate([own[1:], following[None]])
+        JT = JT * pow2(-own)[:, :, None] * pow2(after)[:, None, :]
+        rows = sizes_of(JT)[0]
+    largest = rows.max(axis=1, initial=0)
+    shift = np.where(largest > 0, np.frexp(largest)[1], 0).astype(np.int64)
+    if np.abs(shift).max(initial=0) <= _MODERATE:
+        return Balanced(JT, rows, 0, False)
+    # In two factors: one power of two alone may lie outside the range.
+    half = shift // 2
+    scaled = JT * pow2(-half)[:, None, None] * pow2(half - shift)[:, None, None]
+    lost = bool(np.any((np.abs(scaled) < _TINY) & (JT != 0)))
+    return Balanced(scaled, sizes_of(scaled)[0], int(shift.sum()), lost)

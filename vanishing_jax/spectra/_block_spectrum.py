@@ -64,8 +64,8 @@ def block_log_singular_values(
         found.arithmetic_dtype,
         found.tolerance,
         chain.axis,
-        found.lost,
-        found.is_amplified,
+        found.estimated_error,
+        found._schedules,
         inner,
         s,
     )

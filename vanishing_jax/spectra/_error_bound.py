@@ -22,11 +22,11 @@ float32 may have changed.
 """
 
 import functools as ft
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import blas
 from tqdm import tqdm
 
@@ -44,8 +44,8 @@ FLOOR = 1e-13
 # Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
 _KEPT_BYTES = 2**30
 
-# Sum of squares of losses, in units of eps^-2, from which a pivot may have been lost altogether.
-_LOST = 1e-12
+# From here on, in nats, first-order estimates mean nothing.
+_LARGEST = 1.0
 
 # Tolerance of the sweep that finds the right vectors, in nats.
 _ROUGH = 1e-3
@@ -76,12 +76,19 @@ def variances(make: Callable[[], Sweep]) -> Variances:
     """
     sweep = make()
     steps, n = sweep.num_steps, sweep.n
-    length = max(sweep.chunk, int(_KEPT_BYTES / (16 * n * n)) // sweep.chunk * sweep.chunk)
-    starts, kept = [], []
-    while sweep.t < steps:
+    starts = []
+
+    def begin_part(sweep):
         starts.append(sweep.copy())
-        sweep.kept = kept = []
-        sweep.run(min(sweep.t + length, steps), exact_end=sweep.t + length >= steps)
+        sweep.kept = []
+
+    def after_chunk(sweep):
+        if 16 * n * n * sum(len(one.jacobians) for one in sweep.kept) > _KEPT_BYTES:
+            begin_part(sweep)
+
+    begin_part(sweep)
+    sweep.run(steps, after_chunk=after_chunk)
+    kept = sweep.kept
     product = sweep.product
     r = int(np.sum(product.exponent != ZERO))
     S = np.linalg.qr(product.basis, mode="r")
@@ -135,38 +142,45 @@ class _Backward:
 
 def spectrum_errors(
     chain: JacobianChain,
-    windows: list[tuple[int, int]],
+    windows: Int[np.ndarray, "record 2"],
     direction: Direction,
-    tolerance: float | None,
+    schedules: list[Int[np.ndarray, "_ 2"]],
+    logs: Float[np.ndarray, "*batch record state"],
 ) -> list[Float[np.ndarray, "*batch record state"]]:
     """Return error bound and input rounding of every log singular value of each window.
 
-    `tolerance` is that of the longest window. Of a batch with a leading axis.
+    Of `logs`, which sweeps that went by these `schedules` have found (one for each sequence). The
+    bound is that of a sweep with another start, plus how far apart the two are.
     """
     batch = chain.batch_size
     chains = [chain] if batch is None else [chain[i] for i in range(batch)]
-    longest = max(t - s for s, t in windows)
-    total = len(chains) * sum(t - s for s, t in windows)
+    lengths = windows[:, 1] - windows[:, 0]
+    total, longest = len(chains) * int(lengths.sum()), int(lengths.max())
     found = []
     with tqdm(total=total, unit="step", desc="Error bound", delay=2.0, leave=False) as bar:
-        for one in chains:
+        for one, schedule in zip(chains, schedules, strict=True):
             rows = []
-            for s, t in windows:
-                share = None if tolerance is None else tolerance * np.sqrt((t - s) / longest)
-                rows.append(_window_errors(one, s, t, direction, share))
+            for s, t in windows.tolist():
+                rows.append(_window_errors(one, s, t, direction, schedule, longest))
                 bar.update(t - s)
             found.append(rows)
-    errors = np.moveaxis(np.array(found), -1, 0)
-    return list(errors if batch is not None else errors[:, 0])
+    again, bound, rounding = np.moveaxis(np.array(found)[..., : logs.shape[-1], :], -1, 0)
+    if batch is None:
+        again, bound, rounding = again[0], bound[0], rounding[0]
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(again - logs)
+    bound = bound + np.where(np.isneginf(again) & np.isneginf(logs), 0.0, apart)
+    return [np.where(bound < _LARGEST, bound, np.inf), rounding]
 
 
-def _window_errors(chain, s, t, direction, tolerance):
-    """Return (state, 2): error bound and input rounding of the values of one window, descending."""
+def _window_errors(chain, s, t, direction, schedule, longest):
+    """Return (state, 3): logs, bounds and input rounding of the values of one window, descending."""
     eps = float(np.finfo(chain.dtype).eps)
     groups, steps = partition(chain, s, t), t - s
+    schedules = _apart(schedule, longest)
     if is_whole(groups):
         feed = feed_of(chain, s, t, direction)
-        return _block_errors(feed, chain.state_size, steps, tolerance, eps)[:, 1:]
+        return _block_errors(feed, chain.state_size, steps, next(schedules), eps)
 
     def of_numbers(product):
         zero, logs = product.mantissa == 0, _moduli.logs_of(product)
@@ -174,23 +188,24 @@ def _window_errors(chain, s, t, direction, tolerance):
         return np.stack([logs, _moduli.error_of(product), rounding], axis=-1)
 
     def of_block(feed, size):
-        return _block_errors(feed, size, steps, tolerance, eps)[None]
+        return _block_errors(feed, size, steps, next(schedules), eps)[None]
 
     (rows,) = sweep_decoupled(
         chain, groups, s, t, np.array([steps]), direction, of_numbers=of_numbers, of_block=of_block
     )
-    return rows[np.argsort(-rows[:, 0], kind="stable"), 1:]
+    return rows[np.argsort(-rows[:, 0], kind="stable")]
 
 
 def log_r_errors(
-    chain: JacobianChain, tolerance: float | None
+    chain: JacobianChain, schedule: Int[np.ndarray, "chunk 2"]
 ) -> Float[np.ndarray, "state"]:
     """Return the bound on the error of each log |R_ii| of the whole chain, in their order."""
     steps = chain.num_steps
-    groups = partition(chain, 0, steps)
+    groups, schedules = partition(chain, 0, steps), _apart(schedule, steps)
 
     def of_block(feed, size):
-        found = variances(lambda: Sweep(feed, size, steps, tolerance=tolerance))
+        one = next(schedules)
+        found = variances(lambda: Sweep(feed, size, steps, schedule=one))
         bounds = error_bounds(found, log_r_diagonal(found.product), mix=False)
         return bounds[None, :, None]
 
@@ -205,11 +220,23 @@ def log_r_errors(
     )[0, :, 0]  # fmt: skip
 
 
-def _block_errors(feed, n, steps, tolerance, eps):
+def _apart(schedule, length: int) -> Iterator[Int[np.ndarray, "chunk 2"]]:
+    """Yield the schedules of one block after the other: each covers so many steps."""
+    begin, total = 0, 0
+    for i, (steps, _) in enumerate(schedule.tolist(), 1):
+        total += steps
+        if total == length:
+            yield schedule[begin:i]
+            begin, total = i, 0
+    while True:  # of no steps at all
+        yield schedule[:0]
+
+
+def _block_errors(feed, n, steps, schedule, eps):
     """Return (state, 3): log singular values of a coupled block, their bounds, input rounding."""
     rough = Sweep(feed, n, steps, tolerance=_ROUGH).run(steps)
     start = start_basis(n) @ with_right_vectors(rough)[1]
-    found = variances(lambda: Sweep(feed, n, steps, tolerance=tolerance, start=start))
+    found = variances(lambda: Sweep(feed, n, steps, start=start, schedule=schedule))
     logs = log_singular_values_of(found.product)
     rounding = np.zeros(n)
     rounding[: len(found.jacobians)] = SAFETY * eps / 2 * np.sqrt(found.jacobians)
@@ -233,7 +260,8 @@ def error_bounds(
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
     bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + FLOOR
-    bounds[r:] = 0.0 if found.product.loss * EPS**2 < _LOST else np.inf
+    # A row of zeros is a zero. One that cancelled to zeros has a pivot worth nothing: infinite loss.
+    bounds[r:] = 0.0 if np.isfinite(found.product.loss) else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
     return bounds
 

@@ -25,6 +25,9 @@ _BLOCKS = 20
 # Losses of steps pushed in float32 that are as good as none, in units of its roundoff.
 _OF_ROUNDING = 30.0
 
+# Share of the tolerance that may be lost: the rest is for what becomes of it.
+_BUDGET = 1 / 32
+
 # Steps before the end that show whether few columns have amplified errors.
 _LOOK_BACK = 64
 
@@ -42,7 +45,7 @@ class LyapunovExponents(eqx.Module):
     - `num_steps`: number of Jacobians T.
     - `tolerance`: what the sweep was allowed to lose, in nats per step; None: every Jacobian was
       factored on its own.
-    - `lost`, `is_amplified`: as in a `Spectrum`; `lost` in nats per step.
+    - `estimated_error`: as in a `Spectrum`, in nats per step.
 
     Computed when read, and kept: `error_bound`, `sum_rule_residual`.
     """
@@ -51,8 +54,8 @@ class LyapunovExponents(eqx.Module):
     standard_error: Float[np.ndarray, "direction"]
     num_steps: int
     tolerance: float | None
-    lost: float
-    is_amplified: bool
+    estimated_error: float
+    _schedule: Int[np.ndarray, "chunk 2"]
     _order: Int[np.ndarray, "direction"]
     _sum_of_all: float
     _chain: JacobianChain
@@ -69,9 +72,7 @@ class LyapunovExponents(eqx.Module):
         By first-order perturbation theory, as that of a `Spectrum`. Reading it costs two to five
         sweeps of all n columns, and up to 1 GiB.
         """
-        tolerance = self.tolerance
-        total = None if tolerance is None or self.is_amplified else tolerance * self.num_steps
-        return log_r_errors(self._chain, total)[self._order] / self.num_steps
+        return log_r_errors(self._chain, self._schedule)[self._order] / self.num_steps
 
     @ft.cached_property
     def sum_rule_residual(self) -> float:
@@ -89,20 +90,19 @@ class LyapunovExponents(eqx.Module):
     def meets_tolerance(self) -> bool:
         """Whether the error is at most `tolerance` (True when None was asked for).
 
-        By the measure of the sweep itself where that leaves no doubt; else by `error_bound`, which
-        is then computed.
+        By `estimated_error` where that leaves no doubt; else by `error_bound`, which is then
+        computed.
         """
-        if self.tolerance is None or (self.lost <= self.tolerance and not self.is_amplified):
+        if self.tolerance is None or self.estimated_error <= self.tolerance:
             return True
         return bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
-        met = self.meets_tolerance
-        error = ""
+        error = f"; estimated numerical error {self.estimated_error:.1e}"
         if "error_bound" in self.__dict__:
             error = f"; numerical error <= {np.max(self.error_bound):.1e}"
-        if not met:
-            error += f"; error above {self.tolerance:.1e}"
+            if not self.meets_tolerance:
+                error += f"; error above {self.tolerance:.1e}"
         return (
             f"LyapunovExponents({len(self.exponents)} over {self.num_steps} steps: top "
             f"{self.exponents[0]:.6g} ± {self.standard_error[0]:.2g} nats/step, last "
@@ -202,8 +202,8 @@ def lyapunov_exponents(
         standard_error=_standard_error(found.logs, edges)[order],
         num_steps=steps,
         tolerance=tolerance,
-        lost=float(found.lost) / steps,
-        is_amplified=bool(found.is_amplified),
+        estimated_error=found.estimate / steps,
+        _schedule=found.schedules[0],
         _order=order,
         _sum_of_all=float("nan") if is_thin else float(np.sum(rates)),
         _chain=chain,
@@ -223,7 +223,7 @@ def _few_columns(chain, k, edges, tolerance):
     columns = start_basis(chain.state_size)[:, : k + _BESIDE]
     sweep = ThinSweep(
         push_of(chain, 0, steps, "forward"), columns, steps,
-        tolerance=None if allowed is None else allowed * steps, eps=eps,
+        tolerance=None if allowed is None else _BUDGET * allowed * steps, eps=eps,
     )  # fmt: skip
     before = max(0, steps - _LOOK_BACK)
     try:
@@ -232,11 +232,13 @@ def _few_columns(chain, k, edges, tolerance):
         raise_non_finite(error.lag, 0, steps, "forward")
     least = (DEFAULT_TOLERANCE if allowed is None else allowed) * steps
     lost = SAFETY * eps * np.sqrt(np.max(sweep.loss))
-    amplified = lost * _amplification(chain, before, found[before].basis, found[steps].basis)
-    if not (lost <= least and amplified <= SIGN_OF_AMPLIFICATION * least):
+    estimate = lost * _amplification(chain, before, found[before].basis, found[steps].basis)
+    if not (lost <= least and estimate <= SIGN_OF_AMPLIFICATION * least):
         return None, tolerance
     logs = np.stack([log_r_diagonal(found[lag]) for lag in edges.tolist()])
-    return Found(logs, np.asarray(lost), np.asarray(False)), allowed
+    # The bound is that of all columns, every Jacobian factored on its own.
+    lengths = np.diff(np.append(np.arange(0, steps, 8), steps))
+    return Found(logs, float(estimate), [np.stack([lengths, 0 * lengths], axis=1)]), allowed
 
 
 def _amplification(chain, before, start, end):

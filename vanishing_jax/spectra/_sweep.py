@@ -30,12 +30,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import blas, lapack
 
-from ._balance import ZERO, balanced, pow2, sizes_of
+from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
 
 EPS = 2.0**-53
 
 # Bits by which a product of triangular factors may spread to either side.
 _RANGE = 900
+
+# Steps in a chunk, at most: 8 to so many, by what stays in cache.
+_LONGEST_CHUNK = 256
 
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
@@ -43,14 +46,19 @@ _HIGHEST = 5
 # Sizes for which stacked matrix products beat BLAS calls one by one.
 _SMALL = 48
 
-# Pieces of the history that are kept; more are merged in pairs.
-_PIECES = 64
+# Factorizations whose triangular factors are one piece of the history at first; where there are
+# more than so many pieces neighbors are merged, and later ones are longer.
+_PIECE, _PIECES = 8, 64
 
-# What the tolerance bounds is SAFETY eps sqrt(sum of squares of losses).
 SAFETY = 8.0
+"""Standard deviations of an error, eps sqrt(sum of squares of losses), that count as its bound."""
+
+# What sharing factorizations may lose by that measure, as a share of the tolerance: the measure
+# does not see how the steps that follow amplify an error.
+_BUDGET = 1 / 8
 
 # What `Sweep.state` holds.
-_STATE = ("t", "level", "loss", "exponent", "W", "dead", "lu", "permutation")
+_STATE = "t level loss piece_length schedule exponent W dead lu permutation".split()
 _PIECE_STATE = ("pieces.exponent", "pieces.W", "pieces.loss")
 
 Feed = Callable[[int, int], Float[np.ndarray, "time state state"]]
@@ -121,6 +129,8 @@ class Sweep:
     - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
     - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only.
     - `start`: Q_0.
+    - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk by
+      chunk the number of Jacobians and the level.
     """
 
     def __init__(
@@ -132,25 +142,29 @@ class Sweep:
         tolerance: float | None = None,
         triangular: bool = True,
         start: Float[np.ndarray, "state state"] | None = None,
+        schedule: Int[np.ndarray, "chunk 2"] | None = None,
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.tolerance, self.triangular = tolerance, triangular
-        self.chunk = int(np.clip(2**18 // n**2, 8, 256))
+        self.chunk = int(np.clip(2**18 // n**2, 8, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
-        share = 0.0 if tolerance is None else (tolerance / (SAFETY * EPS)) ** 2
-        self.allowed = share / max(num_steps, 1)
+        share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
+        self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
+        self._followed = None if schedule is None else np.asarray(schedule).tolist()
+        self.schedule: list[tuple[int, int]] = []
         self.kept: list[Factor] | None = None
         self._index = np.arange(float(n))[:, None]
         self._stack = np.empty((0, n, n))
         self.t, self.level, self.loss = 0, int(tolerance is not None), 0.0
         self.exponent = np.zeros(n, np.int64)
         self.W = np.eye(n) if triangular else np.ones(n)
-        self.dead = np.zeros(n, bool)
         self.pieces: list[Piece] = []
+        self.piece_length = _PIECE
         Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = self._factored(Q)
+        self.dead = ~Q.any(axis=1)[self.permutation]
         self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
 
     def _factored(self, A):
@@ -166,7 +180,7 @@ class Sweep:
         """Return a sweep that goes on from here on its own, and keeps nothing."""
         other = object.__new__(Sweep)
         other.__dict__.update(self.__dict__, _stack=self._stack[:0], kept=None)
-        other.pieces = list(self.pieces)
+        other.pieces, other.schedule = list(self.pieces), list(self.schedule)
         return other
 
     def state(self) -> dict[str, np.ndarray]:
@@ -180,7 +194,7 @@ class Sweep:
         for name in _STATE:
             value = state[name]
             setattr(self, name, value if value.ndim else value.item())
-        self.lu = np.asfortranarray(self.lu)
+        self.lu, self.schedule = np.asfortranarray(self.lu), list(map(tuple, self.schedule))
         self.pieces = [Piece(*x) for x in zip(*(state[k] for k in _PIECE_STATE), strict=True)]
 
     # --- from stop to stop ------------------------------------------------------------------------
@@ -198,22 +212,28 @@ class Sweep:
         may be scaled for what comes. `after_chunk(self)` is called after every chunk but the last.
         """
         while self.t < end:
-            a, b = self.t, min(self.t + self.chunk, end)
+            a, b = self.t, min(self.t + self._next_chunk(), end)
             JT, rows, own, following = self._next(a, b)
             if b == end and exact_end and following.any():
                 # The rows of the last Jacobian as they are, for the record; scaled, to go on.
-                self._advance(*balanced(JT[:-1], rows[:-1], own[:-1], own[-1]))
+                self._advance(balanced(JT[:-1], rows[:-1], own[:-1], own[-1]))
                 there = self.copy()
                 none = np.zeros(self.n, np.int64)
-                there._advance(*balanced(JT[-1:], rows[-1:], own[-1:], none))
-                self._advance(*balanced(JT[-1:], rows[-1:], own[-1:], following))
+                there._advance(balanced(JT[-1:], rows[-1:], own[-1:], none))
+                self._advance(balanced(JT[-1:], rows[-1:], own[-1:], following))
                 self.t = b
                 return there.product
-            self._advance(*balanced(JT, rows, own, following))
+            self._advance(balanced(JT, rows, own, following))
             self.t = b
             if b < end:
                 after_chunk(self)
         return self.product
+
+    def _next_chunk(self):
+        if self._followed is None:
+            return self.chunk
+        length, self.level = self._followed[len(self.schedule)]
+        return length
 
     def _next(self, a, b):
         """Return the Jacobians a + 1 .. b, their rows, the exponents of their D and of the next."""
@@ -231,15 +251,15 @@ class Sweep:
             raise NonFiniteStep(self.t + int(bad.argmax()) + 1)
         return rows, exponents
 
-    def _advance(self, JT, rows):
+    def _advance(self, block: Balanced):
         """Multiply by some Jacobians, of as high a level as will do."""
-        levels = [JT]
-        while len(JT) and not self._take(levels, rows):
+        levels = [block.JT]
+        while len(block.JT) and not self._take(levels, block):
             self.level -= 1
 
     # --- one chunk --------------------------------------------------------------------------------
 
-    def _take(self, levels, rows) -> bool:
+    def _take(self, levels, block: Balanced) -> bool:
         """Sweep over all of levels[0], unless too much is lost; say whether it was done."""
         m = len(levels[0])
         level = min(self.level, m.bit_length() - 1)
@@ -252,24 +272,28 @@ class Sweep:
             self._stack = np.empty((max(len(begins), self.chunk), self.n, self.n))
         factors, permutations = factor(matrices, self.lu, self.permutation, self._stack)
         pivots = np.abs(np.einsum("tii->ti", factors))
-        last = np.take_along_axis(rows[np.array(ends) - 1], permutations, axis=1)
-        dead, squares, fourth = _losses(self.dead, last, pivots)
+        last = np.take_along_axis(block.rows[np.array(ends) - 1], permutations, axis=1)
+        dead, losses = _losses(self.dead, last, pivots)
+        squares, fourth = float(np.sum(losses)), float(np.sum(losses**2))
         if level > 0 and not squares <= self.allowed * m:
             return False
         # Two such steps in one lose about the square: is there room for that?
-        if level == self.level < _HIGHEST and m >= 4 << level and fourth < self.allowed * m / 16:
+        self.schedule.append((m, level))
+        room = self._followed is None and fourth < self.allowed * m / 16
+        if level == self.level < _HIGHEST and m >= 4 << level and room:
             self.level += 1
         self.lu, self.permutation = factors[-1].T.copy(order="F"), permutations[-1]
-        self.dead, self.loss = dead, self.loss + squares
-        self._absorb(factors, pivots, squares)
+        self.dead, self.loss = dead, self.loss + (np.inf if block.lost else squares)
+        self._absorb(factors, pivots, losses)
+        self.exponent = np.where(self.exponent == ZERO, ZERO, self.exponent + block.exponent)
         if self.kept is not None:
             parts = [levels[0][a:b] for a, b in zip(begins, ends, strict=True)]
             lus = [f.T for f in factors]
             self.kept += map(Factor, parts, lus, permutations)
         return True
 
-    def _absorb(self, factors, pivots, loss):
-        """Multiply (e, W) by the triangular factors, in pieces that the range of floats holds."""
+    def _absorb(self, factors, pivots, losses):
+        """Multiply (e, W) by the triangular factors, in parts that the range of floats holds."""
         if not self.triangular:
             self._absorb_diagonal(pivots)
             return
@@ -278,12 +302,15 @@ class Sweep:
         while a < count:
             beyond = np.abs(bits[a + 1 :] - before).max(axis=1, initial=0) > _RANGE
             b = a + 1 + int(beyond.argmax()) if beyond.any() else count
-            R = _product_of(factors[a:b])
+            parts, R = _products_of(factors[a:b], self.piece_length)
             self.exponent, self.W = absorb(R, self.exponent, self.W)
-            if self.tolerance is not None and loss is not None:
-                one = Piece(*absorb(R, np.zeros(self.n, np.int64)), loss * (b - a) / count)
-                self.pieces = _merged([*self.pieces, one])
+            if losses is not None:
+                lost = np.add.reduceat(losses[a:b], np.arange(0, b - a, self.piece_length))
+                none = np.zeros(self.n, np.int64)
+                self.pieces += [Piece(none, *x) for x in zip(parts, lost, strict=True)]
             a, before = b, bits[b - 1]
+        if len(self.pieces) > _PIECES:
+            self.pieces, self.piece_length = _merged(self.pieces), 2 * self.piece_length
 
     def _absorb_diagonal(self, pivots):
         mantissa, shift = np.frexp(pivots)  # at most a chunk of them: their product stays in range
@@ -325,10 +352,10 @@ def _schedule(levels, level):
 
 
 def _losses(dead, rows, pivots):
-    """Return which rows are exactly zero by now, and the sums of second and fourth powers of losses.
+    """Return which rows are exactly zero by now, and the square of each factorization's loss.
 
-    A pivot is worth its size relative to its row of the last Jacobian: what it lost is the spread of
-    these sizes over the pivots.
+    A pivot is worth its size relative to its row of the last Jacobian: what was lost is the spread
+    of these sizes over the pivots.
     """
     all_dead = np.vstack([dead, (rows == 0) & (pivots == 0)])
     all_dead = np.logical_or.accumulate(all_dead, axis=0)[1:]
@@ -336,22 +363,39 @@ def _losses(dead, rows, pivots):
         sizes = pivots / rows
         largest = np.max(np.where(all_dead, 0, sizes), axis=1)
         loss = largest / np.min(np.where(all_dead, np.inf, sizes), axis=1)
-        loss = np.where(all_dead.all(axis=1), 0.0, loss)
-        return all_dead[-1], float(np.sum(loss**2)), float(np.sum(loss**4))
+        return all_dead[-1], np.where(all_dead.all(axis=1), 0.0, loss**2)
 
 
-def _product_of(factors):
-    """Return R_m ... R_1; `factors` are transposed, with L in the other half."""
-    if factors.shape[-1] < _SMALL:
-        R = np.tril(factors)
-        while len(R) > 1:
-            odd = R[len(R) // 2 * 2 :]
-            R = np.concatenate([np.matmul(R[:-1:2], R[1::2]), odd])
-        return R[0].T
-    R = np.triu(factors[0].T)
-    for lu in factors[1:]:
-        R = blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
-    return R
+def _products_of(factors, length):
+    """Return the products of `length` neighboring triangular factors each, and of all of them.
+
+    `factors` are transposed, with L in the other half; `length` is a power of two.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if factors.shape[-1] < _SMALL:
+            parts = np.tril(factors)
+            while len(parts) > 1 and length > 1:
+                parts, length = _in_pairs(parts), length // 2
+            whole = parts
+            while len(whole) > 1:
+                whole = _in_pairs(whole)
+            return parts.swapaxes(-1, -2), whole[0].T
+        parts = []
+        for a in range(0, len(factors), length):
+            R = np.triu(factors[a].T)
+            for lu in factors[a + 1 : a + length]:
+                R = blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+            parts.append(R)
+        whole = parts[0]
+        for R in parts[1:]:
+            whole = blas.dtrmm(1.0, R, whole)
+        return parts, whole
+
+
+def _in_pairs(factors):
+    """Return transposed products of neighbors, the last of an odd number as it is."""
+    odd = factors[len(factors) // 2 * 2 :]
+    return np.concatenate([np.matmul(factors[:-1:2], factors[1::2]), odd])
 
 
 def absorb(R, exponent, W=None):

@@ -25,8 +25,8 @@ from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
 Quantity = Literal["singular values", "log R"]
 
 # How much errors must seem amplified, over the tolerance, before every Jacobian is factored on its
-# own. The coarse estimate is up to 1e2 times the tolerance for networks and random matrices where
-# errors are not, and 1e3 and more where defective matrices are repeated (bench_accuracy.py).
+# own: the estimate is seldom above the tolerance, except for products of repeated defective
+# matrices, where it is far above (benchmarks/bench_accuracy.py, all 27 families).
 SIGN_OF_AMPLIFICATION = 1e3
 
 # From this size on most of the work is LAPACK's, which lets go of the interpreter.
@@ -40,13 +40,22 @@ class Found(NamedTuple):
 
     Singular values descend; log |R_ii| keeps its place from record to record.
 
-    - `lost`: what the factorizations have lost by their own measure, in nats; the worst sequence.
-    - `is_amplified`: whether errors seemed so amplified that every Jacobian was factored alone.
+    - `estimate`: what their losses have become at the end, in nats, of the value hit hardest in the
+      worst sequence; inf where a pivot was lost.
+    - `schedules`: how the sweep of each sequence went; those of several blocks one after the other.
     """
 
     logs: Float[np.ndarray, "*batch record state"]
-    lost: Float[np.ndarray, ""]
-    is_amplified: np.ndarray
+    estimate: float
+    schedules: list[Int[np.ndarray, "_ 2"]]
+
+
+class _OfSequence(NamedTuple):
+    """The same of one sequence, as arrays."""
+
+    logs: Float[np.ndarray, "record state"]
+    estimate: Float[np.ndarray, ""]
+    schedule: Int[np.ndarray, "chunk 2"]
 
 
 def sweep_chain(
@@ -90,8 +99,8 @@ def sweep_chain(
     logs = np.stack([found.logs for found in each])
     return Found(
         logs[0] if batch is None else logs,
-        np.max([found.lost for found in each]),
-        np.any([found.is_amplified for found in each]),
+        float(np.max([found.estimate for found in each])),
+        [found.schedule for found in each],
     )
 
 
@@ -106,10 +115,10 @@ class _Run(NamedTuple):
     memory: Memory
     update: Callable[[int], object]
 
-    def sequence(self, chain: JacobianChain, groups, index: int | None) -> Found:
+    def sequence(self, chain: JacobianChain, groups, index: int | None) -> _OfSequence:
         """Return what is found of one sequence."""
         name = str(index or 0)
-        finished = self.memory.finished(name, Found)
+        finished = self.memory.finished(name, _OfSequence)
         if finished is not None:
             self.update(self.window[1] - self.window[0])
             return finished
@@ -126,7 +135,7 @@ class _Run(NamedTuple):
         self.memory.finish(name, found)
         return found
 
-    def _decoupled(self, chain, groups) -> Found:
+    def _decoupled(self, chain, groups) -> _OfSequence:
         apart = self._replace(memory=Memory(Checkpoint(None)), update=lambda steps: None)
         blocks = []
 
@@ -143,10 +152,11 @@ class _Run(NamedTuple):
         )[..., 0]  # fmt: skip
         if self.quantity == "singular values":
             logs = -np.sort(-logs, axis=-1)
-        lost = np.max([found.lost for found in blocks], initial=0.0)
-        return Found(logs, lost, np.any([found.is_amplified for found in blocks]))
+        estimate = np.max([found.estimate for found in blocks], initial=0.0)
+        schedule = np.concatenate([np.zeros((0, 2), int), *(found.schedule for found in blocks)])
+        return _OfSequence(logs, np.asarray(estimate), schedule)
 
-    def _sweep(self, feed: Feed, n: int, name: str) -> Found:
+    def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
         """Return what one sweep finds; a second one, where errors of the first are amplified."""
         finish = log_singular_values_of if self.quantity == "singular values" else log_r_diagonal
         with_triangle = self.quantity == "singular values" or self.tolerance is not None
@@ -156,14 +166,11 @@ class _Run(NamedTuple):
                 tolerance=tolerance, triangular=with_triangle,
             )  # fmt: skip
             rows = self._rows_of(sweep, f"{name}.{tolerance}", finish)
-            lost = SAFETY * EPS * np.sqrt(sweep.loss)
-            if tolerance is None:
+            estimate = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
+            if tolerance is None or estimate <= SIGN_OF_AMPLIFICATION * tolerance:
                 break
-            amplified = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
-            if amplified <= SIGN_OF_AMPLIFICATION * tolerance:
-                break
-        return Found(np.stack(rows), np.asarray(lost), np.asarray(tolerance != self.tolerance))
-
+        schedule = np.array(sweep.schedule, int).reshape(-1, 2)
+        return _OfSequence(np.stack(rows), np.asarray(estimate), schedule)
 
     def _rows_of(self, sweep: Sweep, name: str, finish) -> list[Float[np.ndarray, "state"]]:
         """Take the sweep to every lag, from where an interrupted one was; return what is there."""
