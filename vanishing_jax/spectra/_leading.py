@@ -18,10 +18,10 @@ from ._feed import raise_non_finite
 from ._finish import triplets_of
 from ._partial_spectrum import PartialSpectrum
 from ._sweep import SAFETY, NonFiniteStep
-from ._thin_sweep import ThinSweep, push_of
+from ._thin_sweep import ThinSweep, amplification, push_of
 
 # Share of the tolerance that factorizations may lose; never less than what is as good as nothing.
-_SHARE, _OF_ROUNDING = 1e-3, 30.0
+_SHARE, _OF_ROUNDING = 1e-4, 30.0
 
 # A direction further from the space than this (sine) is not yet found.
 _LOST = 0.1
@@ -158,6 +158,7 @@ class _Pass(NamedTuple):
     - `block`: V, rotated; `image`: U. Right and left singular vectors of a forward pass, left and
       right ones of a backward pass.
     - `rounding`: error of each log by the arithmetic. `rank`: p less the exact zeros.
+    - `middle`: an orthonormal basis of the block in the middle of the window.
     """
 
     logs: Float[np.ndarray, "direction"]
@@ -165,29 +166,36 @@ class _Pass(NamedTuple):
     image: Float[np.ndarray, "columns direction"]
     rounding: Float[np.ndarray, "direction"]
     rank: int
+    middle: Float[np.ndarray, "middle direction"]
 
 
 def _passes(chain, window, start, tolerance) -> Iterator[_Pass]:
     """Yield the passes: forward on the start, backward on what came out, forward, ..."""
     pushes = {d: push_of(chain, *window, d) for d in ("forward", "backward")}
     eps = float(np.finfo(np.float64 if chain.is_dense else chain.dtype).eps)
-    steps, block, direction = window[1] - window[0], start, "forward"
+    steps, block, direction, met = window[1] - window[0], start, "forward", None
     least = _OF_ROUNDING * SAFETY * eps * np.sqrt(max(steps, 1))
     while True:
         try:
-            found = _one_pass(pushes[direction], block, steps, max(_SHARE * tolerance, least), eps)
+            allowed = max(_SHARE * tolerance, least)
+            found = _one_pass(pushes[direction], block, steps, direction, allowed, eps)
         except NonFiniteStep as error:
             raise_non_finite(error.lag, *window, direction)
-        yield found
-        block, direction = found.image, "backward" if direction == "forward" else "forward"
+        amplified = 1.0 if met is None else amplification(met, found.middle)
+        yield found._replace(rounding=found.rounding * amplified)
+        met, block = found.middle, found.image
+        direction = "backward" if direction == "forward" else "forward"
 
 
-def _one_pass(push, block, steps, tolerance, eps) -> _Pass:
+def _one_pass(push, block, steps, direction, tolerance, eps) -> _Pass:
     p = block.shape[1]
     # Mixed columns are all dominated by the same direction at every step, as with a random start:
     # the triangle stays well conditioned even where the order of growth changes on the way.
     mix = np.linalg.qr(np.random.default_rng(1).standard_normal((p, p)))[0]
-    product = ThinSweep(push, block @ mix, steps, tolerance=tolerance, eps=eps / 2).run(steps)
+    sweep = ThinSweep(push, block @ mix, steps, tolerance=tolerance, eps=eps / 2)
+    halfway = steps // 2 if direction == "forward" else steps - steps // 2
+    middle = np.linalg.qr(sweep.run(halfway).basis)[0]
+    product = sweep.run(steps)
     logs, image, coordinates = triplets_of(product)
     loss = np.sqrt(np.maximum.accumulate(product.loss))
     size = np.where(np.isfinite(logs), np.abs(logs), 0)
@@ -195,7 +203,7 @@ def _one_pass(push, block, steps, tolerance, eps) -> _Pass:
     # A zero is exact unless a pivot was lost to cancellation.
     rank = int(np.sum(~zero)) if np.all(np.isfinite(product.loss[zero])) else p
     rounding = SAFETY * np.sqrt(p) * eps * loss + 4 * eps * size + FLOOR
-    return _Pass(logs, block @ (mix @ coordinates), image, rounding, rank)
+    return _Pass(logs, block @ (mix @ coordinates), image, rounding, rank, middle)
 
 
 # --- iteration ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ._feed import raise_non_finite
 from ._finish import log_r_diagonal
 from ._sweep import EPS, SAFETY, NonFiniteStep, start_basis
 from ._sweep_chain import SIGN_OF_AMPLIFICATION, Found, sweep_chain
-from ._thin_sweep import ThinSweep, push_of
+from ._thin_sweep import ThinSweep, amplification, push_of
 
 DEFAULT_TOLERANCE = 1e-10
 
@@ -242,20 +242,15 @@ def _few_columns(chain, k, edges, tolerance):
 
 
 def _amplification(chain, before, start, end):
-    """Return by how much an error at step `before` has grown at the end, over what carries it.
+    """Return what errors of the worst column at step `before` have become at the end.
 
-    The log of the volume of i columns, A at step `before`, is changed there by tr((U^T A)^-1 U^T E)
-    where U is that volume at the end, pulled back: 1 / cos of the largest angle between the two.
     Where it is large (defective matrices: 1e10 and more; networks: up to 1e3) so is all the error.
     """
     steps = chain.num_steps
-    back = ThinSweep(
-        push_of(chain, 0, steps, "backward"), np.linalg.qr(end)[0], steps - before, tolerance=1e-3
-    )
-    A, U = np.linalg.qr(start)[0], np.linalg.qr(back.run(steps - before).basis)[0]
-    M = U.T @ A
-    cosines = [np.linalg.svd(M[:i, :i], compute_uv=False)[-1] for i in range(1, len(M) + 1)]
-    return 1 / max(min(cosines), EPS)
+    push = push_of(chain, 0, steps, "backward")
+    back = ThinSweep(push, np.linalg.qr(end)[0], steps - before, tolerance=1e-3)
+    bases = start, back.run(steps - before).basis
+    return np.max(amplification(*(np.linalg.qr(basis)[0] for basis in bases)))
 
 
 def _standard_error(growth, edges):

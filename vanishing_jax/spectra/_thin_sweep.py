@@ -144,6 +144,21 @@ def tall_lu(
     return Q, R, permutation
 
 
+def amplification(
+    ahead: Float[np.ndarray, "state column"], back: Float[np.ndarray, "state column"]
+) -> Float[np.ndarray, "column"]:
+    """Return by how much errors made at a step have grown at the end, over what carries them.
+
+    From orthonormal bases there of what was pushed forward, and of what was pulled back from the
+    end. An error E changes the log of the volume of i columns A by tr((U^T A)^-1 U^T E), where U is
+    that volume pulled back: 1 / cos of the largest angle between the two. Of those that hold a
+    column the smallest counts, for one among equals has no space of its own.
+    """
+    M = back.T @ ahead
+    cosines = [np.linalg.svd(M[:i, :i], compute_uv=False)[-1] for i in range(1, len(M) + 1)]
+    return 1 / np.maximum(np.maximum.accumulate(cosines[::-1])[::-1], EPS)
+
+
 # --- pushing --------------------------------------------------------------------------------------
 
 
