@@ -1,5 +1,7 @@
 """From a sweep's product to numbers: log |R_ii|, and log singular values to full accuracy."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -54,7 +56,7 @@ def triplets_of(
     return logs, Q @ left, right
 
 
-def _decomposed(S, p, vectors):
+def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
     """Return of S diag(2^e) W the sorted logs, and left and right vectors or None.
 
     The basis is made orthogonal. Rows are sorted and the matrix transposed by QR, twice or more

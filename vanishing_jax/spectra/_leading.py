@@ -169,7 +169,7 @@ class _Pass(NamedTuple):
     middle: Float[np.ndarray, "middle direction"]
 
 
-def _passes(chain, window, start, tolerance) -> Iterator[_Pass]:
+def _passes(chain, window: tuple[int, int], start, tolerance) -> Iterator[_Pass]:
     """Yield the passes: forward on the start, backward on what came out, forward, ..."""
     pushes = {d: push_of(chain, *window, d) for d in ("forward", "backward")}
     eps = float(np.finfo(np.float64 if chain.is_dense else chain.dtype).eps)
@@ -250,8 +250,7 @@ def _iterate(passes, k, tolerance, max_passes) -> _Outcome:
         if (usable and settled) or number == max_passes or not (usable or number == 1):
             break
     one = one._replace(logs=logs)
-    errors = (x[:k] for x in (iteration, rounding, vectors))
-    return _Outcome(one, *errors, number, usable and settled)
+    return _Outcome(one, iteration[:k], rounding[:k], vectors[:k], number, usable and settled)
 
 
 def _distance(vectors, basis):

@@ -238,7 +238,9 @@ def _few_columns(chain, k, edges, tolerance):
     logs = np.stack([log_r_diagonal(found[lag]) for lag in edges.tolist()])
     # The bound is that of all columns, every Jacobian factored on its own.
     lengths = np.diff(np.append(np.arange(0, steps, 8), steps))
-    return Found(logs, float(estimate), [np.stack([lengths, 0 * lengths], axis=1)]), allowed
+    return Found(
+        logs, float(estimate), [np.stack([lengths, np.zeros_like(lengths)], axis=1)]
+    ), allowed
 
 
 def _amplification(chain, before, start, end):

@@ -205,9 +205,9 @@ class _Streamed:
                 if self.kept[0] != i:
                     end = min(begin + _CHUNK, steps)
                     self.kept = i, padded_steps(linearization.trajectory, begin, end, _CHUNK)
-                inside = np.clip([a - begin, b - begin], 0, _CHUNK).astype(np.int32)
+                first, last = np.clip([a - begin, b - begin], 0, _CHUNK).astype(np.int32)
                 block = _pushed(
-                    linearization.rule, self.kept[1], *inside, block, transpose=self.backward
+                    linearization.rule, self.kept[1], first, last, block, transpose=self.backward
                 )
         return np.asarray(block).astype(np.float64)
 
@@ -221,11 +221,11 @@ def _pushed(rule: StepRule, steps, first, last, block, *, transpose: bool):
 
     def body(i, block):
         index = last - 1 - (i - first) if transpose else i
-        step = jax.tree.map(
+        state, input = jax.tree.map(
             lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), steps
         )
         with jax.default_matmul_precision("highest"):
-            return _applied(rule, *step, block, transpose)
+            return _applied(rule, state, input, block, transpose)
 
     return jax.lax.fori_loop(first, last, body, block)
 
