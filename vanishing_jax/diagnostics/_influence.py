@@ -74,7 +74,7 @@ def influence_map(chain: JacobianChain, *, points: int = 33, exact: bool = False
     >>> vj.diagnostics.influence_map(chain, points=3).log_norm.round(2) + 0.0
     array([[ 0.  ,   nan,   nan],
            [-0.5 ,  0.  ,   nan],
-           [-1.22, -0.5 ,  0.  ]])
+           [-1.33, -0.5 ,  0.  ]])
 
     ??? cite "Reference"
         Halko, N., Martinsson, P. G. and Tropp, J. A. (2011). Finding structure with randomness.

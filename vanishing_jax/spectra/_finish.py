@@ -100,7 +100,8 @@ def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
     with np.errstate(divide="ignore"):
         logs = np.where(dead, -np.inf, np.log(np.where(dead, 1, sigma)) + shift * _LN2)
     order = np.argsort(-logs, kind="stable")
-    return logs[order], *([side[:, order] for side in sides] if vectors else (None, None))
+    left, right = (side[:, order] for side in sides) if vectors else (None, None)
+    return logs[order], left, right
 
 
 def _largest_cap(gap) -> int:
