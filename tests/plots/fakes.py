@@ -5,18 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 
 
-def norm_triangle(times=(0, 2, 4, 8, 12, 16), rate=-1.0):
-    """Return a result with the fields of a `NormTriangle`: an even decay."""
-    times = np.array(times, int)
-    lags = times[:, None] - times[None, :]
-    known = lags >= 0
-    return SimpleNamespace(
-        times=times,
-        log_norm=np.where(known, rate * lags, np.nan),
-        error=np.where(known, 1e-12, np.nan),
-    )
-
-
 def spectrum(num_steps=16, n=6, rate=-0.2, zeros_after=None, seed=0):
     rng = np.random.default_rng(seed)
     lags = np.arange(num_steps + 1)

@@ -104,6 +104,24 @@ def test_long_chains_are_swept_in_chunks(vj, monkeypatch):
 
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_one_jacobian_with_zero_rows_changes_no_other(vj, direction):
+    # Columns are balanced step by step: in one chunk with zeros, or alone before a record.
+    rng = np.random.default_rng(0)
+    jacobians = rng.standard_normal((4, 4, 4)) * [1.0, 0.2, 0.05, 0.01]
+    if direction == "backward":
+        jacobians = jacobians.swapaxes(1, 2)
+    jacobians[2, 1] = 0
+    chain = vj.JacobianChain(jacobians)
+    found = vj.log_singular_values(chain, lags=range(5), direction=direction)
+    for logs, (s, t) in zip(found.log_singular_values, found.windows.tolist(), strict=True):
+        exact = helpers.exact_log_singular_values(jacobians[s:t], 60) if t > s else np.zeros(4)
+        np.testing.assert_allclose(logs, exact, atol=1e-12)
+    whole = vj.log_singular_values(chain, direction=direction).log_singular_values
+    np.testing.assert_allclose(whole, exact, atol=1e-12)
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_a_batch_of_streamed_chains_is_its_sequences(vj, direction):
     # Some saturate and have shorter intervals than the others.
     gains = jnp.array([0.4, 4.0, 1.0, 2.0])[:, None, None]

@@ -39,7 +39,7 @@ from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 
 # Of the error of the finish.
-_FLOOR = 1e-13
+FLOOR = 1e-13
 
 # Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
 _KEPT_BYTES = 2**30
@@ -259,7 +259,7 @@ def error_bounds(
             spread = 8 * EPS * np.sqrt(total + total[:, None])
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
-    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + _FLOOR
+    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + FLOOR
     # A row of zeros is a zero. One that cancelled has a pivot worth nothing: an infinite loss.
     bounds[r:] = 0.0 if np.isfinite(found.product.loss) else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf

@@ -46,6 +46,7 @@ class Spectrum(eqx.Module):
     estimated_error: float
     _schedules: list[Int[np.ndarray, "_ 2"]]
     _chain: JacobianChain
+    _first: int = 0  # the s of `windows` at which `_chain` begins
 
     @property
     def error_bound(self) -> Float[np.ndarray, "*shape state"]:
@@ -71,10 +72,13 @@ class Spectrum(eqx.Module):
 
     @ft.cached_property
     def _errors(self):
-        logs, windows = self.log_singular_values, np.atleast_2d(self.windows)
+        logs, windows = self.log_singular_values, np.atleast_2d(self.windows) - self._first
         single = self.windows.ndim == 1
-        recorded = logs[..., None, :] if single else logs
+        recorded = (logs[..., None, :] if single else logs)[..., : self._chain.state_size]
         found = spectrum_errors(self._chain, windows, self.direction, self._schedules, recorded)
+        # Values beyond the chain's size, of a block of a product, are exactly zero.
+        missing = [(0, 0)] * (recorded.ndim - 1) + [(0, logs.shape[-1] - recorded.shape[-1])]
+        found = [np.pad(x, missing) for x in found]
         counts = np.array([self._chain.bottleneck(*window) for window in windows.tolist()])
         beyond = np.arange(logs.shape[-1]) >= counts[:, None]
         errors = [np.where(beyond, 0.0, x) for x in found]

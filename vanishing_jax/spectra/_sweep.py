@@ -160,7 +160,7 @@ class Sweep:
         self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
         self.piece_length = _PIECE
-        Q = start_basis(n) if start is None else start
+        self.start = Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = self._factored(Q)
@@ -212,6 +212,9 @@ class Sweep:
         they may be scaled for what comes. `after_chunk(self)` is called after every chunk but the
         last.
         """
+        if end == 0 and exact_end:  # Q_0 itself, not as the first Jacobian wants it
+            none = Sweep(self.feed, self.n, 0, triangular=self.triangular, start=self.start)
+            return none.product
         while self.t < end:
             a, b = self.t, min(self.t + self._next_chunk(), end)
             JT, rows, own, following = self._next(a, b)
