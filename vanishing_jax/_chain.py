@@ -21,9 +21,9 @@ from .cells import AbstractCell
 Axis = Literal["time", "layer"]
 
 # Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another
-# T is no other program; short chains share a smaller one. And by one operation: enough to
+# T is no other program; shorter chains share smaller ones. And by one operation: enough to
 # vectorize, small enough to stay in cache.
-_CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 8 * 2**20, 256, 16
+_CHUNK_BYTES, _CHUNKS = 8 * 2**20, (16, 256, 1024)
 _TOGETHER_BYTES = 2 * 2**20
 
 # Jacobians held at once while a streamed chain is walked.
@@ -386,14 +386,11 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
-def chunk_length(layout: StateLayout, num_steps: int | None = None) -> int:
-    """Return how many Jacobians of this state are computed at once."""
-    if num_steps is not None and num_steps <= _SHORTEST_CHUNK:
-        longest = _SHORTEST_CHUNK
-    else:
-        longest = _LONGEST_CHUNK
-    fitting = _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype)
-    return int(2 ** np.floor(np.log2(np.clip(fitting, 1, longest))))
+def chunk_length(layout: StateLayout, num_steps: int) -> int:
+    """Return how many Jacobians of this state are computed at once, out of so many."""
+    longest = next((size for size in _CHUNKS if num_steps <= size), _CHUNKS[-1])
+    fitting = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
+    return int(2 ** np.floor(np.log2(min(fitting, longest))))
 
 
 def padded_steps(trajectory: Trajectory, s: int, t: int, size: int) -> tuple[PyTree, PyTree]:

@@ -37,8 +37,8 @@ EPS = 2.0**-53
 # Bits by which a product of triangular factors may spread to either side.
 _RANGE = 900
 
-# Steps in a chunk, at most: 8 to so many, by what stays in cache.
-_LONGEST_CHUNK = 256
+# Steps in a chunk: in between by what stays in cache.
+_SHORTEST_CHUNK, _LONGEST_CHUNK = 16, 256
 
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
@@ -146,7 +146,7 @@ class Sweep:
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.tolerance, self.triangular = tolerance, triangular
-        self.chunk = int(np.clip(2**20 // n**2, 8, _LONGEST_CHUNK))
+        self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
         self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
@@ -346,14 +346,14 @@ def factor(matrices, lu, permutation, stack):
 
 def _schedule(levels, level):
     """Return where each product of up to 2^level Jacobians begins, and the products."""
-    m, t, begins, matrices = len(levels[0]), 0, [], []
-    while t < m:
-        k = level
-        while t & ((1 << k) - 1) or t + (1 << k) > m:
-            k -= 1
-        begins.append(t)
-        matrices.append(levels[k][t >> k])
-        t += 1 << k
+    m, whole = len(levels[0]), len(levels[0]) >> level
+    begins, matrices = list(range(0, whole << level, 1 << level)), list(levels[level][:whole])
+    t = whole << level
+    for k in reversed(range(level)):  # the rest, in products as large as fit
+        if t + (1 << k) <= m:
+            begins.append(t)
+            matrices.append(levels[k][t >> k])
+            t += 1 << k
     return begins, matrices
 
 
