@@ -18,8 +18,8 @@ from ._norm_triangle import NormTriangle as NormTriangle
 from ._norm_triangle import spectral_norm_triangle as spectral_norm_triangle
 from ._partial_spectrum import PartialSpectrum as PartialSpectrum
 from ._partial_spectrum import input_loadings as input_loadings
-from ._product import product_log_growth as product_log_growth
-from ._product import product_log_singular_values as product_log_singular_values
+from ._scan_gradient import product_log_growth as product_log_growth
+from ._scan_gradient import product_log_singular_values as product_log_singular_values
 from ._spectral_gradient import SpectralGradient as SpectralGradient
 from ._spectral_gradient import spectral_gradient as spectral_gradient
 from ._surviving import SurvivingDirections as SurvivingDirections

@@ -1,0 +1,384 @@
+"""Log singular values and QR growth of a product as functions of arrays, with their gradients.
+
+Let P = J_T ... J_1 and f(P) be a sum of g_i log sigma_i. With left and right singular vectors u_i,
+v_i the gradient with respect to one Jacobian is
+
+    df/dJ_t = sum_i g_i b_i(t) a_i(t-1)^T,  a_i(t) = P_{t,0} v_i,  b_i(t) = P_{T,t}^T u_i / sigma_i,
+
+where b_i(t)^T a_j(t) = 1 for i = j and 0 otherwise. Neither family can be computed by stepping: the
+direction that grows fastest swamps the others. Together they are K_t = sum_i g_i b_i(t) a_i(t)^T, a
+matrix whose eigenvalues are the g_i at every t. In the bases of the product (`spectra._scan`; all
+on the balanced chain), J_t Q_{t-1} = Q_t R_t and P_{t,0} Q_0 = Q_t M_t with M_t = R_t ... R_1 =
+diag(2^e) W, it obeys
+
+    G_t = K_t R_t^-T,   K_{t-1} = R_t^T G_t,   df/dJ_t = Q_t^-T G_t Q_{t-1}^T,
+
+with two boundary values: K_T = R_0^T U diag(g) U^T R_0^-T, U the left singular vectors of R_0 M_T
+and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones in the columns of
+Q_0. Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by
+growth, so
+
+* the lower triangle shrinks: rounding in it decays, and what it tends to depends on no boundary. It
+  is stepped, with two matrix products per step;
+* the upper triangle grows out of numbers like 2^(e_j - e_i), which over a long chain underflow. It
+  is set anew at every t, from K_t = M_t^-T S M_t^T, whose entries i < j are 2^(e_j - e_i) times
+  those of the well conditioned W^-T S W^T. That and all solves with R_t and Q_t need no stepping:
+  they are done for all times at once.
+
+No difference of singular values appears in a denominator other than in the vectors themselves:
+equal cotangents of a cluster give its invariant subspace.
+
+The QR growth sum_i g_i log |R_ii| of P Q_0 has the same gradient with K_T = R_0^T diag(g) R_0^-T: a
+lower triangle at every t, with nothing above it.
+
+Where M_t has rows that are exactly zero (dead), R_t has no inverse. The columns of G_t that K_t
+does not determine are then K_t Z, Z = M_t^-T Pi M_{t-1}^T with the projector Pi = Y Y^T on the
+directions that survive to the end.
+
+??? cite "Reference"
+    Engelken, R. (2023). Gradient flossing: improving gradient descent through dynamic control of
+    Jacobians. NeurIPS 36; arXiv:2312.17306 (it differentiates the QR growth).
+    Ginelli, F. et al. (2007). Characterizing dynamics with covariant Lyapunov vectors. Phys. Rev.
+    Lett. 99, 130601 (a_i is forward-stable in its flag only, as here).
+"""
+
+import functools as ft
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.lax.linalg import triangular_solve
+from jaxtyping import Float
+
+from .._types import Array
+from ._powers import ZERO, pow2, times_pow2
+from ._scan import (
+    Product,
+    balance,
+    basis_of,
+    empty_product,
+    matmul,
+    multiply,
+    product_of,
+    shifted,
+)
+from ._scan_finish import log_growth_of, spectrum_of
+
+# What the stored factors of all steps may take before the backward pass computes them again.
+_STORED_BYTES = 2**30
+
+
+@ft.partial(jax.jit, static_argnames="checkpoint_every")
+def product_log_singular_values(
+    jacobians: Float[Array, "time state state"], *, checkpoint_every: int | None = None
+) -> Float[Array, "state"]:
+    """Return the log singular values of J_T ... J_1, in the arithmetic of the Jacobians' own dtype.
+
+    The array-level function under `log_singular_values`: for use inside `jit`, `vmap` and `grad`.
+    It does not change precision (float32 Jacobians are processed in float32) and checks nothing.
+    NaN where the spectrum has more scales than the exponent range has bits: possible from n = 101
+    on in float32, from n = 901 on in float64.
+
+    Reverse mode is a rule of its own (`spectra._chain_gradient`), which differentiates no
+    factorization: d log sigma_i / dJ_t = b a^T / (b^T J_t a) with a = J_{t-1} ... J_1 v_i and
+    b = (J_T ... J_{t+1})^T u_i. A cluster of equal singular values has a gradient where its
+    cotangents are equal (the all-ones cotangent gives J_t^-T); with different ones single values
+    have none, and what comes out depends on rounding: look at the gaps, or use
+    `spectral_gradient`, which does. A singular value that is exactly zero has no gradient: its
+    cotangent must be zero (`logs[:k].sum()`, `jnp.where` on the logs), else all is NaN.
+
+    **Arguments:**
+
+    - `jacobians`: J_1, ..., J_T, shape (time, state, state). With T = 0 the product is the
+      identity.
+    - `checkpoint_every`: for the gradient, store the product at every so many steps and compute
+      the factors in between again; `sqrt(T)` needs least memory. None stores the factors of every
+      step while they take less than 1 GiB, else it takes `sqrt(T)`.
+
+    **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
+
+    **Cost:** O(T n^3) time, O(n^2) memory beyond the Jacobians. Value and gradient together take
+    three to four times as long as the value (`benchmarks/bench_spectrum.py`) and 2 T n^2 numbers
+    beyond the gradient itself; with checkpoints one forward pass more, and 2 sqrt(T) n^2 numbers
+    twice.
+
+    **Validity:** of the gradient: within 1e-6 of central differences of exact products in high
+    precision (tanh, LSTM, Gaussian and graded chains that span up to hundreds of nats, in float64),
+    in `tests/spectra/test_gradients.py`.
+
+    **Validity:** in float32 within 1e-2 nats at T = 1000 for tanh networks of gain up to 1.5, GRU,
+    orthogonal and ReLU chains (`test_float32_arithmetic_over_a_thousand_steps`, n = 8;
+    `benchmarks/bench_accuracy.py`, n = 16); not for grading over many decades on both sides or
+    repeated defective matrices, where `log_singular_values` is the one to use.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> from vanishing_jax import spectra
+    >>> J = jnp.tile(jnp.diag(jnp.array([0.5, 1e-3])), (1000, 1, 1))
+    >>> print(spectra.product_log_singular_values(J).round())
+    [ -693. -6908.]
+    >>> smallest = lambda J: spectra.product_log_singular_values(J)[-1]
+    >>> print(jax.grad(smallest)(J)[500].round(2))
+    [[   0.    0.]
+     [   0. 1000.]]
+    """
+    return _log_singular_values(jacobians, checkpoint_every)
+
+
+@ft.partial(jax.jit, static_argnames="checkpoint_every")
+def product_log_growth(
+    jacobians: Float[Array, "time state state"], *, checkpoint_every: int | None = None
+) -> Float[Array, "state"]:
+    """Return log |R_ii| of the QR factorization of J_T ... J_1 Q_0, in the order of the columns.
+
+    The array-level function under `lyapunov_exponents`, which are these over T, sorted: for use
+    inside `jit`, `vmap` and `grad`. Q_0 is a random orthogonal matrix, the same at every call. The
+    columns of a long chain sort themselves by growth; a short one need not be descending. These are
+    not the logs of singular values: see `product_log_singular_values`. With its gradient this is
+    the quantity of gradient flossing, `jnp.sum(jnp.square(growth[:k] / T))`.
+
+    **Arguments:**
+
+    - `jacobians`: J_1, ..., J_T, shape (time, state, state).
+    - `checkpoint_every`: see `product_log_singular_values`.
+
+    **Returns:** natural logs, -inf where the chain is rank deficient. The cotangent of such an
+    entry must be zero, else the whole gradient is NaN.
+
+    **Cost:** O(T n^3) time, one LU factorization per step; value and gradient together take about
+    three times as long and T n^2 numbers beyond the gradient itself.
+
+    **Example:**
+
+    >>> import jax, jax.numpy as jnp
+    >>> from vanishing_jax import spectra
+    >>> J = jnp.tile(jnp.diag(jnp.array([0.5, 2.0])), (400, 1, 1))
+    >>> print((spectra.product_log_growth(J) / 400).round(2))
+    [ 0.69 -0.69]
+    >>> top = lambda J: spectra.product_log_growth(J)[0]
+    >>> print(jax.grad(top)(J)[200].round(2))
+    [[0.  0. ]
+     [0.  0.5]]
+
+    ??? cite "Reference"
+        Engelken, R. (2023). Gradient flossing: improving gradient descent through dynamic control
+        of Jacobians. NeurIPS 36; arXiv:2312.17306.
+    """
+    return _log_growth(jacobians, checkpoint_every)
+
+
+# --- the two rules --------------------------------------------------------------------------------
+
+
+class _Directions(NamedTuple):
+    """S = Y diag(g) Y^T and Pi = Y Y^T over the surviving directions, in the columns of Q_0."""
+
+    weighted: Float[Array, "state state"]
+    surviving: Float[Array, "state state"]
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _log_singular_values(jacobians, every):
+    product, fits = product_of(jacobians, diagonal_only=False)
+    spectrum = spectrum_of(product, vectors=False)
+    return jnp.where(spectrum.resolved & fits, spectrum.logs, jnp.nan)
+
+
+def _singular_values_forward(jacobians, every):
+    chain = balance(jacobians)
+    product, saved = _saving_product(chain, every, diagonal_only=False)
+    spectrum = spectrum_of(product, vectors=True)
+    spectrum = spectrum._replace(resolved=spectrum.resolved & chain.resolved)
+    logs = jnp.where(spectrum.resolved, spectrum.logs, jnp.nan)
+    return logs, (chain, saved, product, spectrum)
+
+
+def _singular_values_backward(every, residuals, cotangent):
+    chain, saved, product, spectrum = residuals
+    U, Y = spectrum.left, spectrum.right
+    g, alive = _without_zeros(cotangent, spectrum.logs)
+    g = jnp.where(spectrum.resolved, g, jnp.nan)
+    directions = _Directions(matmul(Y * g[None, :], Y.T), matmul(Y * alive[None, :], Y.T))
+    lower = _in_basis(spectrum.orthogonalizer, matmul(U * g[None, :], U.T))
+    K = jnp.tril(lower) + _upper(product, directions)
+    return (_pull_back_all(chain, saved, K, directions, every),)
+
+
+_log_singular_values.defvjp(_singular_values_forward, _singular_values_backward)
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _log_growth(jacobians, every):
+    product, fits = product_of(jacobians, diagonal_only=True)
+    return jnp.where(fits, log_growth_of(product), jnp.nan)
+
+
+def _growth_forward(jacobians, every):
+    chain = balance(jacobians)
+    product, saved = _saving_product(chain, every, diagonal_only=True)
+    logs = jnp.where(chain.resolved, log_growth_of(product), jnp.nan)
+    return logs, (chain, saved, product, logs)
+
+
+def _growth_backward(every, residuals, cotangent):
+    chain, saved, product, logs = residuals
+    g, _ = _without_zeros(cotangent, logs)
+    R = jnp.linalg.qr(product.basis, mode="r")
+    K = jnp.tril(_in_basis(R, jnp.diag(g)))
+    return (_pull_back_all(chain, saved, K, None, every),)
+
+
+_log_growth.defvjp(_growth_forward, _growth_backward)
+
+
+def _without_zeros(cotangent, logs):
+    """Return the cotangent, NaN where it asks for the gradient of a zero; and 1 where alive."""
+    alive = logs > -jnp.inf
+    g = jnp.where(alive, cotangent, jnp.where(cotangent == 0, 0, jnp.nan))
+    return g, alive.astype(logs.dtype)
+
+
+def _in_basis(R, K):
+    """Return R^T K R^-T: from the orthogonal basis to that of the product."""
+    return matmul(R.T, triangular_solve(R, K, left_side=False, lower=False, transpose_a=True))
+
+
+# --- forward with what is saved, and backward -----------------------------------------------------
+
+
+def _interval(jacobians, every) -> int | None:
+    """Return the steps between checkpoints; None to store every step."""
+    steps, n, _ = jacobians.shape
+    if every is None:
+        small = 2 * steps * n * n * jacobians.dtype.itemsize <= _STORED_BYTES
+        return None if small else math.isqrt(steps)
+    if every < 1:
+        raise ValueError(f"expected checkpoint_every >= 1, or None; got {every}.")
+    return None if every >= steps else every
+
+
+def _pieces(jacobians, every):
+    """Return the chain as (whole pieces of `every` steps, what is left over)."""
+    count = len(jacobians) // every
+    whole = jacobians[: count * every].reshape(count, every, *jacobians.shape[1:])
+    return whole, jacobians[count * every :]
+
+
+def _saving_product(chain, every, *, diagonal_only):
+    """Return the product, and either all steps or the product at the start of every piece."""
+    n = chain.jacobians.shape[-1]
+    start = empty_product(n, chain.jacobians.dtype, diagonal_only=diagonal_only)
+    every = _interval(chain.jacobians, every)
+    if every is None:
+        product, saved = jax.lax.scan(_saving, start, chain.jacobians)
+    else:
+        whole, rest = _pieces(chain.jacobians, every)
+
+        def piece(product, jacobians):
+            after = jax.lax.scan(lambda p, J: (multiply(p, J)[0], None), product, jacobians)[0]
+            return after, product
+
+        middle, starts = jax.lax.scan(piece, start, whole)
+        product, saved = piece(middle, rest)[0], (starts, middle)
+    return shifted(product, chain.shift), saved
+
+
+def _saving(product, J):
+    after, factors = multiply(product, J)
+    return after, (factors, after.exponent, after.triangle)
+
+
+def _pull_back_all(chain, saved, K, directions, every):
+    """Return the gradient of the Jacobians as they were before balancing."""
+    every = _interval(chain.jacobians, every)
+    if every is None:
+        diagonal_only = directions is None
+        start = empty_product(len(K), K.dtype, diagonal_only=diagonal_only)
+        gradient = _pull_back(start, saved, K, directions)[1]
+    else:
+        starts, middle = saved
+        whole, rest = _pieces(chain.jacobians, every)
+
+        def again(K, piece):
+            start, jacobians = piece
+            steps = jax.lax.scan(_saving, start, jacobians)[1]
+            return _pull_back(start, steps, K, directions)
+
+        K, last = again(K, (middle, rest))
+        _, first = jax.lax.scan(again, K, (starts, whole), reverse=True)
+        gradient = jnp.concatenate([first.reshape(-1, *last.shape[1:]), last])
+    # What came first is the scaling D_1 of Q_0.
+    return times_pow2(gradient, chain.power)[1:]
+
+
+def _pull_back(start, steps, K, directions):
+    """Return K before some consecutive steps, and the gradients of their balanced Jacobians."""
+    factors, exponent, triangle = steps
+    if len(exponent) == 0:
+        return K, factors.packed
+    Q = jax.vmap(basis_of)(factors)
+    after = Product(Q, exponent, triangle)
+    before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), start, after)
+    R = jnp.triu(factors.packed)
+    inverse = _inverse_transposes(R, before, after, directions)
+    if directions is None:
+        upper = jnp.zeros_like(R)
+    else:
+        upper = jax.vmap(ft.partial(_upper, directions=directions))(before)
+
+    def step(K, step):
+        R, inverse, upper = step
+        G = matmul(K, inverse)
+        return jnp.tril(matmul(R.T, G)) + upper, G
+
+    K, G = jax.lax.scan(step, K, (R, inverse, upper), reverse=True)
+    # Q^-T X = Pi L^-T X.
+    solve = ft.partial(
+        triangular_solve, left_side=True, lower=True, transpose_a=True, unit_diagonal=True
+    )
+    solved = solve(factors.packed, G)
+    solved = jax.vmap(lambda X, order: jnp.zeros_like(X).at[order].set(X))(solved, factors.order)
+    return K, matmul(solved, jnp.swapaxes(before.basis, 1, 2))
+
+
+def _upper(product, directions):
+    """Return the strict upper triangle of M^-T S M^T."""
+    return jnp.triu(_between(product, product, directions.weighted), 1)
+
+
+def _inverse_transposes(R, before, after, directions):
+    """Return N_t with G_t = K_t N_t for all steps."""
+    dead = after.exponent == ZERO
+    eye = jnp.eye(R.shape[-1], dtype=R.dtype)
+
+    def inverse(R):
+        return triangular_solve(R, jnp.broadcast_to(eye, R.shape), left_side=True, transpose_a=True)
+
+    def singular():
+        """N = [(I - Z R_ld^T) R_ll^-T, Z] for rows and columns l that are alive and d dead."""
+        alive_rows = ~dead[:, :, None]
+        R_ll = jnp.where(alive_rows & ~dead[:, None, :], R, eye)
+        N = jnp.where(~dead[:, None, :], inverse(R_ll), 0)
+        if directions is None:
+            return N
+        Z = jax.vmap(ft.partial(_between, S=directions.surviving))(after, before)
+        Z = jnp.where(alive_rows & dead[:, None, :], Z, 0)
+        return N - matmul(matmul(Z, jnp.swapaxes(R, 1, 2)), N) + Z
+
+    return jax.lax.cond(jnp.any(dead), singular, lambda: inverse(R))
+
+
+def _between(after, before, S):
+    """Return M_after^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
+
+    S is symmetric. Below the diagonal the result means nothing.
+    """
+    dead_after, dead_before = after.exponent == ZERO, before.exponent == ZERO
+    W = jnp.where(dead_after[:, None], jnp.eye(len(S), dtype=S.dtype), after.triangle)
+    # W^-T S as a solve from the right, which is the fast one.
+    X = triangular_solve(W, S, left_side=False, lower=False).T
+    alive = ~dead_after[:, None] & ~dead_before[None, :]
+    shift = jnp.where(alive, before.exponent[None, :] - after.exponent[:, None], 0)
+    return jnp.where(alive, matmul(X, before.triangle.T) * pow2(shift, S.dtype), 0)
