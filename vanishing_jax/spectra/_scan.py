@@ -83,14 +83,15 @@ def empty_product(n: int, dtype, *, diagonal_only: bool = False) -> Product:
 
 
 class Balanced(NamedTuple):
-    """J'_t = 2^power_t J_t entry by entry, for t = 0 ... T with J_0 = I.
+    """J'_t = diag(2^rows_t) J_t diag(2^-columns_t) for t = 0 ... T, with J_0 = I.
 
     `shift` is the sum of the s_t, which the exponents of the product lack. `resolved` is False
     where the rows of some Jacobian differ by more than the range of the floats.
     """
 
     jacobians: Float[Array, "steps state state"]
-    power: Int[Array, "steps state state"]
+    rows: Int[Array, "steps state"]
+    columns: Int[Array, "steps state"]
     shift: Int[Array, ""]
     resolved: Bool[Array, ""]
 
@@ -104,39 +105,44 @@ def balance(
     if count is not None:
         jacobians = jnp.where((jnp.arange(steps) < count)[:, None, None], jacobians, eye)
     jacobians = jnp.concatenate([eye[None], jacobians])
-    size = binary_exponent(jacobians)
-    columns, zero = _column_exponents(size)
-    rows = jnp.max(jnp.where(size == ZERO, ZERO, size - columns[:, None, :]), axis=2)
+    columns, zero = _column_exponents(jacobians)
+    size = _sizes(jacobians, columns, axis=2)
     following = jnp.concatenate([columns[1:], none])
     idle = jnp.concatenate([zero[1:], none.astype(bool)])  # what comes next does not look at them
-    counts = ~idle & (rows != ZERO)
-    highest = jnp.max(rows + following, axis=1, where=counts, initial=ZERO)
-    lowest = jnp.min(rows + following, axis=1, where=counts, initial=-ZERO)
+    counts = ~idle & (size != ZERO)
+    highest = jnp.max(size + following, axis=1, where=counts, initial=ZERO)
+    lowest = jnp.min(size + following, axis=1, where=counts, initial=-ZERO)
     nothing = ~jnp.any(counts, axis=1)
     highest, lowest = jnp.where(nothing, 0, highest), jnp.where(nothing, 0, lowest)
-    below = lowest[:, None] - _BELOW[jacobians.dtype.name] - jnp.where(rows == ZERO, 0, rows)
+    below = lowest[:, None] - _BELOW[jacobians.dtype.name] - jnp.where(size == ZERO, 0, size)
     following = jnp.where(idle, below, following)
-    columns = jnp.concatenate([none, following[:-1]])
     # The size of the Jacobian itself goes into the exponents: rows lie on both sides of 1.
     shift = (highest + lowest) // 2
-    power = following[:, :, None] - columns[:, None, :] - shift[:, None, None]
+    rows = following - shift[:, None]
+    scaled = times_pow2(times_pow2(jacobians, -columns[:, None, :]), rows[:, :, None])
+    columns = jnp.where(zero, jnp.concatenate([none, following[:-1]]), columns)
     resolved = jnp.all(highest - lowest <= _ROWS[jacobians.dtype.name])
-    return Balanced(times_pow2(jacobians, power), power, jnp.sum(shift, dtype=jnp.int32), resolved)
+    return Balanced(scaled, rows, columns, jnp.sum(shift, dtype=jnp.int32), resolved)
 
 
-def _column_exponents(size):
+def _column_exponents(jacobians):
     """Return the exponents of columns of the row-equilibrated Jacobians, 0 where even; and zeros.
 
     No column is called zero where all are: there is nothing to be kept apart.
     """
-    dead = size == ZERO
-    rows = jnp.max(size, axis=2, keepdims=True)
-    columns = jnp.max(jnp.where(dead, ZERO, size - rows), axis=1)
+    rows = binary_exponent(jnp.max(jnp.abs(jacobians), axis=2))
+    columns = _sizes(jacobians, jnp.where(rows == ZERO, 0, rows), axis=1)
     zero = columns == ZERO
     largest = jnp.max(columns, axis=1, keepdims=True)
     smallest = jnp.min(jnp.where(zero, -ZERO, columns), axis=1, keepdims=True)
     even = largest - smallest <= _UNEVEN
     return jnp.where(even | zero, 0, columns), zero & (largest != ZERO)
+
+
+def _sizes(jacobians, exponents, axis):
+    """Return the exponents of rows (axis 2) or columns (1) after division along that axis."""
+    scaled = times_pow2(jacobians, -jnp.expand_dims(exponents, 3 - axis))
+    return binary_exponent(jnp.max(jnp.abs(scaled), axis=axis))
 
 
 # --- the loop -------------------------------------------------------------------------------------
@@ -161,8 +167,9 @@ def refactored(product: Product, A: Float[Array, "state state"]) -> tuple[Produc
 def basis_of(factors: Factors) -> Float[Array, "state state"]:
     """Return Q = Pi L."""
     n = len(factors.order)
-    lower = jnp.tril(factors.packed, -1) + jnp.eye(n, dtype=factors.packed.dtype)
-    return jnp.zeros_like(lower).at[factors.order].set(lower, unique_indices=True)
+    index = jnp.arange(n, dtype=factors.order.dtype)
+    place = jnp.zeros_like(index).at[factors.order].set(index, unique_indices=True)
+    return (jnp.tril(factors.packed, -1) + jnp.eye(n, dtype=factors.packed.dtype))[place]
 
 
 def absorb(
@@ -172,25 +179,22 @@ def absorb(
 ) -> tuple[Int[Array, "state"], Float[Array, "state *columns"]]:
     """Return (e', W') with diag(2^e') W' = R diag(2^e) W; each row of W' is scaled into [1, 2).
 
-    Right for every R and every range of exponents; expects rows of W scaled like those it returns.
-    W may be its diagonal alone; None stands for the identity.
+    Right for every R and every range of exponents; expects rows of W scaled like those it returns,
+    zero where e = ZERO. W may be its diagonal alone; None stands for the identity.
     """
     if W is not None and W.ndim == 1:
         reach = exponent
         W = jnp.diagonal(R) * W
         size = jnp.abs(W)
     else:
-        entries = binary_exponent(R)
-        alive = (entries != ZERO) & (exponent != ZERO)[None, :]
-        reach = jnp.max(jnp.where(alive, entries + exponent[None, :], ZERO), axis=1)
-        shift = jnp.where(alive, exponent[None, :] - reach[:, None], 0)
-        C = jnp.where(alive, R * pow2(shift, R.dtype), 0)
-        W = C if W is None else matmul(C, W)
+        # What has a zero in it stays far below all that has none.
+        reach = jnp.max(binary_exponent(R) + exponent[None, :], axis=1)
+        C = R * pow2(exponent[None, :] - reach[:, None], R.dtype)
+        W = jnp.where((exponent == ZERO)[None, :], 0, C) if W is None else matmul(C, W)
         size = jnp.max(jnp.abs(W), axis=1)
     k = binary_exponent(size)
-    dead = (reach == ZERO) | (k == ZERO)
-    scale = jnp.where(dead, 0, pow2(jnp.where(dead, 0, -k), W.dtype))
-    return jnp.where(dead, ZERO, reach + k), W * scale.reshape(-1, *[1] * (W.ndim - 1))
+    scale = jnp.where(k == ZERO, 0, pow2(-k, W.dtype)).reshape(-1, *[1] * (W.ndim - 1))
+    return jnp.where(k == ZERO, ZERO, reach + k), W * scale
 
 
 def product_of(

@@ -19,11 +19,10 @@ Q_0. Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions
 growth, so
 
 * the lower triangle shrinks: rounding in it decays, and what it tends to depends on no boundary. It
-  is stepped, with two matrix products per step;
+  is stepped;
 * the upper triangle grows out of numbers like 2^(e_j - e_i), which over a long chain underflow. It
   is set anew at every t, from K_t = M_t^-T S M_t^T, whose entries i < j are 2^(e_j - e_i) times
-  those of the well conditioned W^-T S W^T. That and all solves with R_t and Q_t need no stepping:
-  they are done for all times at once.
+  those of the well conditioned W^-T S W^T.
 
 No difference of singular values appears in a denominator other than in the vectors themselves:
 equal cotangents of a cluster give its invariant subspace.
@@ -49,11 +48,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.lax.linalg import triangular_solve
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._types import Array
 from ._powers import ZERO, pow2, times_pow2
 from ._scan import (
+    Factors,
     Product,
     balance,
     basis_of,
@@ -202,8 +202,7 @@ def _singular_values_backward(every, residuals, cotangent):
     g = jnp.where(spectrum.resolved, g, jnp.nan)
     directions = _Directions(matmul(Y * g[None, :], Y.T), matmul(Y * alive[None, :], Y.T))
     lower = _in_basis(spectrum.orthogonalizer, matmul(U * g[None, :], U.T))
-    K = jnp.tril(lower) + _upper(product, directions)
-    return (_pull_back_all(chain, saved, K, directions, every),)
+    return (_pull_back_all(chain, saved, jnp.tril(lower), directions, every),)
 
 
 _log_singular_values.defvjp(_singular_values_forward, _singular_values_backward)
@@ -285,9 +284,17 @@ def _saving_product(chain, every, *, diagonal_only):
     return shifted(product, chain.shift), saved
 
 
+class _Step(NamedTuple):
+    """One step as the backward pass needs it: its factors, and (e, W) after it."""
+
+    factors: Factors
+    exponent: Int[Array, "*time state"]
+    triangle: Float[Array, "*shape"]
+
+
 def _saving(product, J):
     after, factors = multiply(product, J)
-    return after, (factors, after.exponent, after.triangle)
+    return after, _Step(factors, after.exponent, after.triangle)
 
 
 def _pull_back_all(chain, saved, K, directions, every):
@@ -310,75 +317,67 @@ def _pull_back_all(chain, saved, K, directions, every):
         _, first = jax.lax.scan(again, K, (starts, whole), reverse=True)
         gradient = jnp.concatenate([first.reshape(-1, *last.shape[1:]), last])
     # What came first is the scaling D_1 of Q_0.
-    return times_pow2(gradient, chain.power)[1:]
+    return times_pow2(gradient, chain.rows[:, :, None] - chain.columns[:, None, :])[1:]
 
 
 def _pull_back(start, steps, K, directions):
-    """Return K before some consecutive steps, and the gradients of their balanced Jacobians."""
-    factors, exponent, triangle = steps
-    if len(exponent) == 0:
-        return K, factors.packed
-    Q = jax.vmap(basis_of)(factors)
-    after = Product(Q, exponent, triangle)
-    before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), start, after)
-    R = jnp.triu(factors.packed)
-    inverse = _inverse_transposes(R, before, after, directions)
-    if directions is None:
-        upper = jnp.zeros_like(R)
-    else:
-        upper = jax.vmap(ft.partial(_upper, directions=directions))(before)
-
-    def step(K, step):
-        R, inverse, upper = step
-        G = matmul(K, inverse)
-        return jnp.tril(matmul(R.T, G)) + upper, G
-
-    K, G = jax.lax.scan(step, K, (R, inverse, upper), reverse=True)
-    # Q^-T X = Pi L^-T X.
-    solve = ft.partial(
-        triangular_solve, left_side=True, lower=True, transpose_a=True, unit_diagonal=True
+    """Return the lower triangle of K before some steps, and the gradients of their Jacobians."""
+    if len(steps.exponent) == 0:
+        return K, steps.factors.packed
+    Q = jax.vmap(basis_of)(jax.tree.map(lambda x: x[:-1], steps.factors))
+    before = jax.tree.map(
+        lambda first, rest: jnp.concatenate([first[None], rest]),
+        start,
+        Product(Q, steps.exponent[:-1], steps.triangle[:-1]),
     )
-    solved = solve(factors.packed, G)
-    solved = jax.vmap(lambda X, order: jnp.zeros_like(X).at[order].set(X))(solved, factors.order)
-    return K, matmul(solved, jnp.swapaxes(before.basis, 1, 2))
+
+    def body(K, both):
+        return _pull(K, *both, directions)
+
+    return jax.lax.scan(body, K, (steps, before), reverse=True)
 
 
-def _upper(product, directions):
-    """Return the strict upper triangle of M^-T S M^T."""
-    return jnp.triu(_between(product, product, directions.weighted), 1)
+def _pull(K, step, before, directions):
+    n, dtype = len(K), K.dtype
+    eye, dead = jnp.eye(n, dtype=dtype), step.exponent == ZERO
+    R, L_T = jnp.triu(step.factors.packed), jnp.triu(step.factors.packed.T, 1) + eye
+    R_alive = jnp.where(dead[:, None] | dead[None, :], eye, R)
+    # One call for all: two that run at once may block each other (see `product_log_growth`).
+    if directions is None:
+        R_inverse, L_inverse_T = _inverses(R_alive, L_T)
+        G = matmul(K, jnp.where(dead[None, :], 0, R_inverse.T))
+    else:
+        W = jnp.where(dead[:, None], eye, step.triangle)
+        R_inverse, L_inverse_T, W_inverse = _inverses(R_alive, L_T, W)
+        N = jnp.where(dead[None, :], 0, R_inverse.T)
+        between = ft.partial(_between, W_inverse, step.exponent)
+        upper = between(step.exponent, step.triangle, directions.weighted)
+        K = K + jnp.triu(upper, 1)
+
+        def singular():
+            Z = between(before.exponent, before.triangle, directions.surviving)
+            unknown = matmul(K, jnp.where(dead[None, :], Z, 0))
+            return matmul(K - matmul(unknown, R.T), N) + unknown
+
+        G = jax.lax.cond(jnp.any(dead), singular, lambda: matmul(K, N))
+    # Q_t^-T = Pi L^-T.
+    solved = jnp.zeros_like(G).at[step.factors.order].set(matmul(L_inverse_T, G))
+    return jnp.tril(matmul(R.T, G)), matmul(solved, before.basis.T)
 
 
-def _inverse_transposes(R, before, after, directions):
-    """Return N_t with G_t = K_t N_t for all steps."""
-    dead = after.exponent == ZERO
-    eye = jnp.eye(R.shape[-1], dtype=R.dtype)
-
-    def inverse(R):
-        return triangular_solve(R, jnp.broadcast_to(eye, R.shape), left_side=True, transpose_a=True)
-
-    def singular():
-        """N = [(I - Z R_ld^T) R_ll^-T, Z] for rows and columns l that are alive and d dead."""
-        alive_rows = ~dead[:, :, None]
-        R_ll = jnp.where(alive_rows & ~dead[:, None, :], R, eye)
-        N = jnp.where(~dead[:, None, :], inverse(R_ll), 0)
-        if directions is None:
-            return N
-        Z = jax.vmap(ft.partial(_between, S=directions.surviving))(after, before)
-        Z = jnp.where(alive_rows & dead[:, None, :], Z, 0)
-        return N - matmul(matmul(Z, jnp.swapaxes(R, 1, 2)), N) + Z
-
-    return jax.lax.cond(jnp.any(dead), singular, lambda: inverse(R))
+def _inverses(*upper):
+    """Return the inverses of upper triangular matrices."""
+    stacked = jnp.stack(upper)
+    eye = jnp.broadcast_to(jnp.eye(stacked.shape[-1], dtype=stacked.dtype), stacked.shape)
+    return triangular_solve(stacked, eye, left_side=True)
 
 
-def _between(after, before, S):
-    """Return M_after^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
+def _between(W_inverse, exponent, exponent_before, W_before, S):
+    """Return M^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
 
     S is symmetric. Below the diagonal the result means nothing.
     """
-    dead_after, dead_before = after.exponent == ZERO, before.exponent == ZERO
-    W = jnp.where(dead_after[:, None], jnp.eye(len(S), dtype=S.dtype), after.triangle)
-    # W^-T S as a solve from the right, which is the fast one.
-    X = triangular_solve(W, S, left_side=False, lower=False).T
-    alive = ~dead_after[:, None] & ~dead_before[None, :]
-    shift = jnp.where(alive, before.exponent[None, :] - after.exponent[:, None], 0)
-    return jnp.where(alive, matmul(X, before.triangle.T) * pow2(shift, S.dtype), 0)
+    alive = (exponent != ZERO)[:, None] & (exponent_before != ZERO)[None, :]
+    shift = jnp.where(alive, exponent_before[None, :] - exponent[:, None], 0)
+    X = matmul(matmul(W_inverse.T, S), W_before.T)
+    return jnp.where(alive, X * pow2(shift, S.dtype), 0)
