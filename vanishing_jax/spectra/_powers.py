@@ -15,7 +15,7 @@ def binary_exponent(x):
 
 
 def pow2(k, dtype):
-    """Return 2.0**k exactly; 0 below the normal range."""
+    """Return 2.0**k exactly; 0 below the normal range, the largest power above it."""
     bits, width, mantissa = _format(dtype)
     bias = 2 ** (width - 1) - 1
     field = jnp.clip(k, -bias, bias).astype(bits) + jnp.asarray(bias, bits)

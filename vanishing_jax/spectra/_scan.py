@@ -105,8 +105,7 @@ def balance(
     if count is not None:
         jacobians = jnp.where((jnp.arange(steps) < count)[:, None, None], jacobians, eye)
     jacobians = jnp.concatenate([eye[None], jacobians])
-    columns, zero = _column_exponents(jacobians)
-    size = _sizes(jacobians, columns, axis=2)
+    size, columns, zero = _sizes(jacobians)
     following = jnp.concatenate([columns[1:], none])
     idle = jnp.concatenate([zero[1:], none.astype(bool)])  # what comes next does not look at them
     counts = ~idle & (size != ZERO)
@@ -125,24 +124,21 @@ def balance(
     return Balanced(scaled, rows, columns, jnp.sum(shift, dtype=jnp.int32), resolved)
 
 
-def _column_exponents(jacobians):
-    """Return the exponents of columns of the row-equilibrated Jacobians, 0 where even; and zeros.
+def _sizes(jacobians):
+    """Return exponents of rows, of columns of the row-equilibrated Jacobians (0 where even); zeros.
 
-    No column is called zero where all are: there is nothing to be kept apart.
+    The largest entry of a row lies in a column of exponent 0, so that scaling the columns leaves
+    rows their sizes. No column is called zero where all are: there is nothing to be kept apart.
     """
     rows = binary_exponent(jnp.max(jnp.abs(jacobians), axis=2))
-    columns = _sizes(jacobians, jnp.where(rows == ZERO, 0, rows), axis=1)
+    inverse = jnp.maximum(jnp.where(rows == ZERO, 0, -rows), jnp.finfo(jacobians.dtype).minexp)
+    scaled = jacobians * pow2(inverse, jacobians.dtype)[:, :, None]
+    columns = binary_exponent(jnp.max(jnp.abs(scaled), axis=1))
     zero = columns == ZERO
     largest = jnp.max(columns, axis=1, keepdims=True)
     smallest = jnp.min(jnp.where(zero, -ZERO, columns), axis=1, keepdims=True)
     even = largest - smallest <= _UNEVEN
-    return jnp.where(even | zero, 0, columns), zero & (largest != ZERO)
-
-
-def _sizes(jacobians, exponents, axis):
-    """Return the exponents of rows (axis 2) or columns (1) after division along that axis."""
-    scaled = times_pow2(jacobians, -jnp.expand_dims(exponents, 3 - axis))
-    return binary_exponent(jnp.max(jnp.abs(scaled), axis=axis))
+    return rows, jnp.where(even | zero, 0, columns), zero & (largest != ZERO)
 
 
 # --- the loop -------------------------------------------------------------------------------------

@@ -77,10 +77,11 @@ def product_log_singular_values(
 
     The array-level function under `log_singular_values`: for use inside `jit`, `vmap` and `grad`.
     It does not change precision (float32 Jacobians are processed in float32) and checks nothing.
-    NaN where the spectrum has more scales than the exponent range has bits: possible from n = 101
-    on in float32, from n = 901 on in float64.
+    NaN where the spectrum has more scales than the exponent range has bits (possible from n = 101
+    on in float32, from n = 901 on in float64), and where balanced rows of one Jacobian differ by
+    more than the range, 2^124 in float32, 2^1020 in float64. Subnormal entries count as zero.
 
-    Reverse mode is a rule of its own (`spectra._chain_gradient`), which differentiates no
+    Reverse mode is a rule of its own (`spectra._scan_gradient`), which differentiates no
     factorization: d log sigma_i / dJ_t = b a^T / (b^T J_t a) with a = J_{t-1} ... J_1 v_i and
     b = (J_T ... J_{t+1})^T u_i. A cluster of equal singular values has a gradient where its
     cotangents are equal (the all-ones cotangent gives J_t^-T); with different ones single values
@@ -98,10 +99,11 @@ def product_log_singular_values(
 
     **Returns:** natural logs, descending, -inf for a singular value that is exactly zero.
 
-    **Cost:** O(T n^3) time, O(n^2) memory beyond the Jacobians. Value and gradient together take
-    three to four times as long as the value (`benchmarks/bench_spectrum.py`) and 2 T n^2 numbers
-    beyond the gradient itself; with checkpoints one forward pass more, and 2 sqrt(T) n^2 numbers
-    twice.
+    **Cost:** O(T n^3) time: one LU factorization and two matrix products per step; T n^2 numbers
+    for the balanced Jacobians. Value and gradient together take two and a half to four times as
+    long as the value and 2 T n^2 numbers beyond the gradient itself; with checkpoints one forward
+    pass more, and 2 sqrt(T) n^2 numbers twice. CPUs, GPUs; TPUs in float32 (they have no 64-bit bit
+    patterns).
 
     **Validity:** of the gradient: within 1e-6 of central differences of exact products in high
     precision (tanh, LSTM, Gaussian and graded chains that span up to hundreds of nats, in float64),
@@ -147,8 +149,9 @@ def product_log_growth(
     **Returns:** natural logs, -inf where the chain is rank deficient. The cotangent of such an
     entry must be zero, else the whole gradient is NaN.
 
-    **Cost:** O(T n^3) time, one LU factorization per step; value and gradient together take about
-    three times as long and T n^2 numbers beyond the gradient itself.
+    **Cost:** O(T n^3) time, one LU factorization per step, T n^2 numbers for the balanced
+    Jacobians; value and gradient together take two to three times as long and T n^2 numbers beyond
+    the gradient itself.
 
     **Example:**
 
@@ -342,7 +345,9 @@ def _pull(K, step, before, directions):
     eye, dead = jnp.eye(n, dtype=dtype), step.exponent == ZERO
     R, L_T = jnp.triu(step.factors.packed), jnp.triu(step.factors.packed.T, 1) + eye
     R_alive = jnp.where(dead[:, None] | dead[None, :], eye, R)
-    # One call for all: two that run at once may block each other (see `product_log_growth`).
+    # One call for all. On CPUs jaxlib shares a batch of LAPACK calls out to the pool of threads and
+    # waits for it inside that pool: two independent calls in one program can block each other for
+    # good (seen with jaxlib 0.10.2 on two cores). Here each depends on the one before.
     if directions is None:
         R_inverse, L_inverse_T = _inverses(R_alive, L_T)
         G = matmul(K, jnp.where(dead[None, :], 0, R_inverse.T))
