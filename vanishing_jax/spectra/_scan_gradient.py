@@ -18,11 +18,11 @@ and Q_T = O R_0 with O orthogonal; and K_0 = S = Y diag(g) Y^T, Y the right ones
 Q_0. Going backward, entry (i, j) is multiplied by about R_ii / R_jj. Directions are sorted by
 growth, so
 
-* the lower triangle shrinks: rounding in it decays, and what it tends to depends on no boundary. It
-  is stepped;
-* the upper triangle grows out of numbers like 2^(e_j - e_i), which over a long chain underflow. It
-  is set anew at every t, from K_t = M_t^-T S M_t^T, whose entries i < j are 2^(e_j - e_i) times
-  those of the well conditioned W^-T S W^T.
+* the lower triangle shrinks: rounding in it decays, and what it tends to depends on no boundary;
+* the upper triangle grows out of numbers like 2^(e_j - e_i), which is harmless while they are
+  there: relative to that scale its rounding does not grow. Over a long chain they underflow. So it
+  is set anew, from K_t = M_t^-T S M_t^T, whose entries i < j are 2^(e_j - e_i) times those of the
+  well conditioned W^-T S W^T, before what has underflowed can be seen.
 
 No difference of singular values appears in a denominator other than in the vectors themselves:
 equal cotangents of a cluster give its invariant subspace.
@@ -67,6 +67,10 @@ from ._scan_finish import log_growth_of, spectrum_of
 
 # What the stored factors of all steps may take before the backward pass computes them again.
 _STORED_BYTES = 2**30
+
+# By how many powers of two entries of the upper triangle may grow since it was set: what was below
+# the range then still is below rounding.
+_LARGEST_GROWTH = {"float64": 900, "float32": 60}
 
 
 @ft.partial(jax.jit, static_argnames="checkpoint_every")
@@ -194,12 +198,11 @@ def _singular_values_forward(jacobians, every):
     product, saved = _saving_product(chain, every, diagonal_only=False)
     spectrum = spectrum_of(product, vectors=True)
     spectrum = spectrum._replace(resolved=spectrum.resolved & chain.resolved)
-    logs = jnp.where(spectrum.resolved, spectrum.logs, jnp.nan)
-    return logs, (chain, saved, product, spectrum)
+    return jnp.where(spectrum.resolved, spectrum.logs, jnp.nan), (chain, saved, spectrum)
 
 
 def _singular_values_backward(every, residuals, cotangent):
-    chain, saved, product, spectrum = residuals
+    chain, saved, spectrum = residuals
     U, Y = spectrum.left, spectrum.right
     g, alive = _without_zeros(cotangent, spectrum.logs)
     g = jnp.where(spectrum.resolved, g, jnp.nan)
@@ -304,8 +307,7 @@ def _pull_back_all(chain, saved, K, directions, every):
     """Return the gradient of the Jacobians as they were before balancing."""
     every = _interval(chain.jacobians, every)
     if every is None:
-        diagonal_only = directions is None
-        start = empty_product(len(K), K.dtype, diagonal_only=diagonal_only)
+        start = empty_product(len(K), K.dtype, diagonal_only=directions is None)
         gradient = _pull_back(start, saved, K, directions)[1]
     else:
         starts, middle = saved
@@ -324,7 +326,7 @@ def _pull_back_all(chain, saved, K, directions, every):
 
 
 def _pull_back(start, steps, K, directions):
-    """Return the lower triangle of K before some steps, and the gradients of their Jacobians."""
+    """Return K before some steps, and the gradients of their balanced Jacobians."""
     if len(steps.exponent) == 0:
         return K, steps.factors.packed
     Q = jax.vmap(basis_of)(jax.tree.map(lambda x: x[:-1], steps.factors))
@@ -333,56 +335,66 @@ def _pull_back(start, steps, K, directions):
         start,
         Product(Q, steps.exponent[:-1], steps.triangle[:-1]),
     )
-
-    def body(K, both):
-        return _pull(K, *both, directions)
-
-    return jax.lax.scan(body, K, (steps, before), reverse=True)
-
-
-def _pull(K, step, before, directions):
-    n, dtype = len(K), K.dtype
-    eye, dead = jnp.eye(n, dtype=dtype), step.exponent == ZERO
-    R, L_T = jnp.triu(step.factors.packed), jnp.triu(step.factors.packed.T, 1) + eye
-    R_alive = jnp.where(dead[:, None] | dead[None, :], eye, R)
-    # One call for all. On CPUs jaxlib shares a batch of LAPACK calls out to the pool of threads and
-    # waits for it inside that pool: two independent calls in one program can block each other for
-    # good (seen with jaxlib 0.10.2 on two cores). Here each depends on the one before.
-    if directions is None:
-        R_inverse, L_inverse_T = _inverses(R_alive, L_T)
-        G = matmul(K, jnp.where(dead[None, :], 0, R_inverse.T))
-    else:
-        W = jnp.where(dead[:, None], eye, step.triangle)
-        R_inverse, L_inverse_T, W_inverse = _inverses(R_alive, L_T, W)
-        N = jnp.where(dead[None, :], 0, R_inverse.T)
-        between = ft.partial(_between, W_inverse, step.exponent)
-        upper = between(step.exponent, step.triangle, directions.weighted)
-        K = K + jnp.triu(upper, 1)
-
-        def singular():
-            Z = between(before.exponent, before.triangle, directions.surviving)
-            unknown = matmul(K, jnp.where(dead[None, :], Z, 0))
-            return matmul(K - matmul(unknown, R.T), N) + unknown
-
-        G = jax.lax.cond(jnp.any(dead), singular, lambda: matmul(K, N))
-    # Q_t^-T = Pi L^-T.
-    solved = jnp.zeros_like(G).at[step.factors.order].set(matmul(L_inverse_T, G))
-    return jnp.tril(matmul(R.T, G)), matmul(solved, before.basis.T)
+    never = jnp.full(K.shape[:1], ZERO, jnp.int32)
+    pull = lambda carry, both: _pull(carry, *both, directions)  # noqa: E731
+    (K, _), gradients = jax.lax.scan(pull, (K, never), (steps, before), reverse=True)
+    return K, gradients
 
 
-def _inverses(*upper):
-    """Return the inverses of upper triangular matrices."""
-    stacked = jnp.stack(upper)
-    eye = jnp.broadcast_to(jnp.eye(stacked.shape[-1], dtype=stacked.dtype), stacked.shape)
-    return triangular_solve(stacked, eye, left_side=True)
+def _pull(carry, step, before, directions):
+    """Take K, and the exponents of rows where its upper triangle was set last, one step back.
 
-
-def _between(W_inverse, exponent, exponent_before, W_before, S):
-    """Return M^-T S M_before^T for i < j, where it is accurate; zero for dead i or j.
-
-    S is symmetric. Below the diagonal the result means nothing.
+    Each solve needs the one before. Two that do not could block each other for good: jaxlib shares
+    a batch of LAPACK calls out to the threads of a program and waits for it in one of them (seen
+    with jaxlib 0.10.2 on two cores).
     """
-    alive = (exponent != ZERO)[:, None] & (exponent_before != ZERO)[None, :]
-    shift = jnp.where(alive, exponent_before[None, :] - exponent[:, None], 0)
-    X = matmul(matmul(W_inverse.T, S), W_before.T)
-    return jnp.where(alive, X * pow2(shift, S.dtype), 0)
+    K, renewed = carry
+    R, dead = jnp.triu(step.factors.packed), step.exponent == ZERO
+    known, unknown = K, jnp.zeros_like(K)
+    if directions is not None:
+        renew = jnp.any(dead) | _underflow_shows(renewed, before.exponent, K.dtype)
+        known, unknown = jax.lax.cond(
+            renew, lambda: _renewed(K, R, step, before, directions), lambda: (known, unknown)
+        )
+        renewed = jnp.where(renew, step.exponent, renewed)
+    known = jnp.where(dead[None, :], 0, known)
+    R_alive = jnp.where(dead[:, None] | dead[None, :], jnp.eye(len(R), dtype=R.dtype), R)
+    G = triangular_solve(R_alive, known, left_side=False, lower=False, transpose_a=True)
+    G = jnp.where(dead[None, :], unknown, G)
+    K = matmul(R.T, G)
+    # Q_t^-T = Pi L^-T.
+    solved = triangular_solve(
+        step.factors.packed, G, left_side=True, lower=True, transpose_a=True, unit_diagonal=True
+    )
+    solved = jnp.zeros_like(G).at[step.factors.order].set(solved, unique_indices=True)
+    return (jnp.tril(K) if directions is None else K, renewed), matmul(solved, before.basis.T)
+
+
+def _underflow_shows(renewed, ahead, dtype):
+    """Return whether the upper triangle will have grown too much where rows have `ahead`."""
+    shrunk = jnp.where((ahead == ZERO) | (renewed == ZERO), 0, renewed - ahead)
+    growth = jnp.max(jax.lax.cummax(shrunk) - shrunk)
+    return jnp.any(renewed == ZERO) | (growth > _LARGEST_GROWTH[dtype.name])
+
+
+def _renewed(K, R, step, before, directions):
+    """Return K with its upper triangle set anew, less what G_t in the dead columns explains; that.
+
+    With M = diag(2^e) W they are M_t^-T S M_t^T and K_t M_t^-T Pi M_{t-1}^T, both accurate above
+    the diagonal only.
+    """
+    dead = step.exponent == ZERO
+    W = jnp.where(dead[:, None], jnp.eye(len(K), dtype=K.dtype), step.triangle)
+    # W^-T S as a solve from the right, which is the fast one.
+    both = jnp.concatenate([directions.weighted, directions.surviving])
+    S, Pi = jnp.split(triangular_solve(W, both, left_side=False, lower=False), 2)
+
+    def times(X, exponent, triangle):
+        alive = ~dead[:, None] & (exponent != ZERO)[None, :]
+        shift = jnp.where(alive, exponent[None, :] - step.exponent[:, None], 0)
+        return jnp.where(alive, matmul(X.T, triangle.T) * pow2(shift, X.dtype), 0)
+
+    K = jnp.tril(K) + jnp.triu(times(S, step.exponent, step.triangle), 1)
+    Z = times(Pi, before.exponent, before.triangle)
+    unknown = matmul(K, jnp.where(dead[None, :], Z, 0))
+    return K - matmul(unknown, R.T), unknown
