@@ -52,17 +52,7 @@ from jaxtyping import Float, Int
 
 from .._types import Array
 from ._powers import ZERO, pow2, times_pow2
-from ._scan import (
-    Factors,
-    Product,
-    balance,
-    basis_of,
-    empty_product,
-    matmul,
-    multiply,
-    product_of,
-    shifted,
-)
+from ._scan import Factors, balance, basis_of, empty_product, matmul, multiply, product_of, shifted
 from ._scan_finish import log_growth_of, spectrum_of
 
 # What the stored factors of all steps may take before the backward pass computes them again.
@@ -330,18 +320,23 @@ def _pull_back(start, steps, K, directions):
     if len(steps.exponent) == 0:
         return K, steps.factors.packed
     Q = jax.vmap(basis_of)(jax.tree.map(lambda x: x[:-1], steps.factors))
-    before = jax.tree.map(
-        lambda first, rest: jnp.concatenate([first[None], rest]),
-        start,
-        Product(Q, steps.exponent[:-1], steps.triangle[:-1]),
-    )
+    basis = jnp.concatenate([start.basis[None], Q])
+    exponents = jnp.concatenate([start.exponent[None], steps.exponent])
+
+    def triangle(t):  # looked up where it is needed, which is seldom
+        return jnp.where(t < 0, start.triangle, steps.triangle[jnp.maximum(t, 0)])
+
+    def pull(carry, step):
+        return _pull(carry, *step, triangle, directions)
+
     never = jnp.full(K.shape[:1], ZERO, jnp.int32)
-    pull = lambda carry, both: _pull(carry, *both, directions)  # noqa: E731
-    (K, _), gradients = jax.lax.scan(pull, (K, never), (steps, before), reverse=True)
+    times = jnp.arange(len(Q) + 1)
+    xs = times, steps.factors, exponents[1:], exponents[:-1], basis
+    (K, _), gradients = jax.lax.scan(pull, (K, never), xs, reverse=True)
     return K, gradients
 
 
-def _pull(carry, step, before, directions):
+def _pull(carry, t, factors, exponent, before, basis, triangle, directions):
     """Take K, and the exponents of rows where its upper triangle was set last, one step back.
 
     Each solve needs the one before. Two that do not could block each other for good: jaxlib shares
@@ -349,14 +344,16 @@ def _pull(carry, step, before, directions):
     with jaxlib 0.10.2 on two cores).
     """
     K, renewed = carry
-    R, dead = jnp.triu(step.factors.packed), step.exponent == ZERO
+    R, dead = jnp.triu(factors.packed), exponent == ZERO
     known, unknown = K, jnp.zeros_like(K)
     if directions is not None:
-        renew = jnp.any(dead) | _underflow_shows(renewed, before.exponent, K.dtype)
+        renew = jnp.any(dead) | _underflow_shows(renewed, before, K.dtype)
         known, unknown = jax.lax.cond(
-            renew, lambda: _renewed(K, R, step, before, directions), lambda: (known, unknown)
+            renew,
+            lambda: _renewed(K, R, (exponent, triangle(t)), (before, triangle(t - 1)), directions),
+            lambda: (known, unknown),
         )
-        renewed = jnp.where(renew, step.exponent, renewed)
+        renewed = jnp.where(renew, exponent, renewed)
     known = jnp.where(dead[None, :], 0, known)
     R_alive = jnp.where(dead[:, None] | dead[None, :], jnp.eye(len(R), dtype=R.dtype), R)
     G = triangular_solve(R_alive, known, left_side=False, lower=False, transpose_a=True)
@@ -364,10 +361,10 @@ def _pull(carry, step, before, directions):
     K = matmul(R.T, G)
     # Q_t^-T = Pi L^-T.
     solved = triangular_solve(
-        step.factors.packed, G, left_side=True, lower=True, transpose_a=True, unit_diagonal=True
+        factors.packed, G, left_side=True, lower=True, transpose_a=True, unit_diagonal=True
     )
-    solved = jnp.zeros_like(G).at[step.factors.order].set(solved, unique_indices=True)
-    return (jnp.tril(K) if directions is None else K, renewed), matmul(solved, before.basis.T)
+    solved = jnp.zeros_like(G).at[factors.order].set(solved, unique_indices=True)
+    return (jnp.tril(K) if directions is None else K, renewed), matmul(solved, basis.T)
 
 
 def _underflow_shows(renewed, ahead, dtype):
@@ -377,24 +374,24 @@ def _underflow_shows(renewed, ahead, dtype):
     return jnp.any(renewed == ZERO) | (growth > _LARGEST_GROWTH[dtype.name])
 
 
-def _renewed(K, R, step, before, directions):
+def _renewed(K, R, rows, before, directions):
     """Return K with its upper triangle set anew, less what G_t in the dead columns explains; that.
 
     With M = diag(2^e) W they are M_t^-T S M_t^T and K_t M_t^-T Pi M_{t-1}^T, both accurate above
     the diagonal only.
     """
-    dead = step.exponent == ZERO
-    W = jnp.where(dead[:, None], jnp.eye(len(K), dtype=K.dtype), step.triangle)
+    after, dead = rows[0], rows[0] == ZERO
+    W = jnp.where(dead[:, None], jnp.eye(len(K), dtype=K.dtype), rows[1])
     # W^-T S as a solve from the right, which is the fast one.
     both = jnp.concatenate([directions.weighted, directions.surviving])
     S, Pi = jnp.split(triangular_solve(W, both, left_side=False, lower=False), 2)
 
     def times(X, exponent, triangle):
         alive = ~dead[:, None] & (exponent != ZERO)[None, :]
-        shift = jnp.where(alive, exponent[None, :] - step.exponent[:, None], 0)
+        shift = jnp.where(alive, exponent[None, :] - after[:, None], 0)
         return jnp.where(alive, matmul(X.T, triangle.T) * pow2(shift, X.dtype), 0)
 
-    K = jnp.tril(K) + jnp.triu(times(S, step.exponent, step.triangle), 1)
-    Z = times(Pi, before.exponent, before.triangle)
+    K = jnp.tril(K) + jnp.triu(times(S, *rows), 1)
+    Z = times(Pi, *before)
     unknown = matmul(K, jnp.where(dead[None, :], Z, 0))
     return K - matmul(unknown, R.T), unknown
