@@ -15,10 +15,9 @@ from ._lyapunov import LyapunovExponents as LyapunovExponents
 from ._lyapunov import lyapunov_exponents as lyapunov_exponents
 from ._partial_spectrum import PartialSpectrum as PartialSpectrum
 from ._partial_spectrum import input_loadings as input_loadings
-
-# TMP from ._product import product_log_growth as product_log_growth
-# TMP from ._product import product_log_singular_values as product_log_singular_values
-# TMP from ._spectral_gradient import SpectralGradient as SpectralGradient
-# TMP from ._spectral_gradient import spectral_gradient as spectral_gradient
+from ._scan_gradient import product_log_growth as product_log_growth
+from ._scan_gradient import product_log_singular_values as product_log_singular_values
+from ._spectral_gradient import SpectralGradient as SpectralGradient
+from ._spectral_gradient import spectral_gradient as spectral_gradient
 from ._surviving import SurvivingDirections as SurvivingDirections
 from ._surviving import surviving_directions as surviving_directions
