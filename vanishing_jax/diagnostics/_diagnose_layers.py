@@ -15,14 +15,14 @@ from .._layers import Layer, activation_shapes, check_layers, linearize_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
 from . import _judgement
-from ._diagnose import _FEW_SEQUENCES, _PROBES, _spectrum
+from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
 from ._diagnosis import Effect
 from ._gradient_profile import GradientProfile
 from ._influence import influence_map
 from ._layer_diagnosis import LayerDiagnosis
 from ._layer_interventions import INTERVENTIONS, LayerSubject, turned
 from ._layer_profile import carry_back, layer_activations, output_gradients
-from ._transport import GradientRate, by_lag, gradient_rate
+from ._gradient_rate import GradientRate, by_lag, gradient_rate
 
 # Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
 _WIDEST = 900
@@ -144,7 +144,7 @@ def _data(x, loss, batched) -> _Data:
             f"batched=True; got {describe(x)}."
         )
     samples = sizes.pop()[0] if batched else 1
-    probes = _PROBES if loss is None and samples < _FEW_SEQUENCES else 1
+    probes = PROBES if loss is None and samples < FEW_SEQUENCES else 1
     if probes > 1 and batched:
         x = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), x)
     return _Data(x, batched, loss, samples, probes)
@@ -207,7 +207,7 @@ def _effects(subject, data):
         if np.isnan(rate.rate):
             skipped[intervention.name] = "the loss has no gradient there"
             continue
-        effects.append(Effect(*intervention[:5], *rate))
+        effects.append(effect_of(intervention, rate))
     return effects, skipped
 
 

@@ -13,7 +13,7 @@ from .._tree import state_layout
 from .._types import Array, PyTree
 from ..cells import hidden_output
 from ..networks import NetworkTrajectory, Part, RecurrentNetwork
-from ._diagnose import _FEW_SEQUENCES, _PROBES, _has_batch, _time_first, diagnose
+from ._diagnose import FEW_SEQUENCES, PROBES, check_inputs, diagnose, has_batch
 from ._lengths import check_lengths, filled
 from ._network_adjoint import Scaled, batch_network_adjoint
 from ._network_diagnosis import NetworkDiagnosis, worst
@@ -48,21 +48,21 @@ def diagnose_network(
             f"expected state0 of {len(network.layers)} layers; got {len(states)} states."
         )
     part_states = _by_part(network, states)
-    if not _has_batch(network.parts[0].cell, part_states[0], inputs, batched):
+    if not has_batch(network.parts[0].cell, part_states[0], inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
         single = loss
         loss = None if single is None else lambda output: single(output[0])
     sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
     ends = check_lengths(lengths, sequences, steps)
+    check_inputs(inputs, ends)
     inputs = filled(inputs, ends)
-    check_finite(_time_first(inputs), "inputs", axis_name="step index")
     check_finite(eqx.filter(network, eqx.is_inexact_array), "weights")
     runs = _run(network, inputs, jnp.asarray(ends), states)
     for name, trajectory in zip(runs.names, runs.trajectories, strict=True):
         what = f"states of {name}"
         check_finite(_time_first(trajectory.states), what, axis_name="step", advice=STATES_EXPLODE)
     direct = None if loss is None else _direct(loss, runs)
-    probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
+    probes = PROBES if loss is None and sequences < FEW_SEQUENCES else 1
     reaches = _reaches(network, runs, direct, ends, probes)
     asked = _asked(network, runs, direct)
     parts = {

@@ -11,7 +11,7 @@ from . import _judgement
 from ._layer_gradients import layer_gradients
 from ._network_adjoint import batch_network_adjoint
 from ._network_diagnosis import NetworkReach
-from ._transport import gradient_rate
+from ._gradient_rate import gradient_rate
 
 Toward = Literal["past", "future"]
 
