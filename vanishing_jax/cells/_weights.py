@@ -75,7 +75,7 @@ def map_blocks(
     size = weight.shape[1]
     # On the host where there are numbers: each slice of JAX would compile a program of its own.
     whole = weight if isinstance(weight, Tracer) else np.asarray(weight)
-    blocks = [jnp.asarray(whole[i : i + size]) for i in range(0, weight.shape[0], size)]
+    blocks = [jax.device_put(whole[i : i + size]) for i in range(0, weight.shape[0], size)]
     mapped = [fn(block) for block in blocks]
     for block in mapped:
         if jnp.shape(block) != (size, size):
@@ -85,7 +85,8 @@ def map_blocks(
             )
     if any(isinstance(block, Tracer) for block in mapped):
         return jnp.concatenate([jnp.asarray(block) for block in mapped]).astype(weight.dtype)
-    return jnp.asarray(np.concatenate([np.asarray(b) for b in mapped]).astype(weight.dtype))
+    whole = np.concatenate([np.asarray(block) for block in mapped])
+    return jax.device_put(whole.astype(weight.dtype))
 
 
 def check_vector(cell: str, name: str, value: Any, size: int) -> None:

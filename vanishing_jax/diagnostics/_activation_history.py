@@ -1,5 +1,7 @@
 """What the nonlinearities of a cell do over time: saturation and gates, for any cell."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -148,5 +150,5 @@ def is_saturated(kind, preactivation):
 def saturation_threshold(kind):
     """Return |x| beyond which the derivative is below SATURATED_BELOW of its maximum."""
     # sech^2(x) = share  <=>  |x| = arcosh(share^-1/2); sigmoid'(x) = sech^2(x/2) / 4.
-    tanh = np.arccosh(SATURATED_BELOW**-0.5)
+    tanh = math.acosh(SATURATED_BELOW**-0.5)
     return tanh if kind == "tanh" else 2 * tanh

@@ -32,7 +32,7 @@ from ._interventions import at_rest
 from ._layer_gradients import LayerGradients
 from ._lengths import cut, first, folded, visited
 from ._stack_layers import StackLayers, stack_layers
-from ._transport import Batch, batch_direct_gradients, run
+from ._transport import Batch, batch_direct_gradients, lengthened, run
 
 # Spectra of larger states hold the leading values only, and the text computes no more than a few.
 ALL_VALUES, ALL_VALUES_PRINTED = 256, 128
@@ -130,10 +130,15 @@ class Parts:
         """
         if self.layout.size > ALL_VALUES:
             return self.streamed
+        padded = lengthened(self.first)
         try:
-            return linearize(self.cell, self.first, mode=self.mode, precision="float64")
+            whole = linearize(self.cell, padded, mode=self.mode, precision="float64")
         except (ValueError, TypeError, MemoryError):  # a dtype of its own
-            return linearize(self.cell, self.first, mode=self.mode)
+            whole = linearize(self.cell, padded, mode=self.mode)
+        if not whole.is_dense:
+            return self.streamed
+        sizes = {name: part.stop - part.start for name, part in whole.blocks.items()}
+        return JacobianChain(np.asarray(whole.jacobians)[: self.first.num_steps], blocks=sizes)
 
     @ft.cached_property
     def streamed(self) -> JacobianChain:
