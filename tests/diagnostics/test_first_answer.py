@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vanishing_jax as vj
-from vanishing_jax.diagnostics import _parts, _text
+from vanishing_jax.diagnostics import _kept, _text
 
 N, D = 3, 2
 PARTS = (
@@ -96,13 +96,13 @@ def test_nothing_is_computed_before_it_is_read(monkeypatch):
         "linearize", "log_singular_values", "lyapunov_exponents", "influence_map",
         "step_eigenvalues", "activation_history", "_batch_profile", "predict",
     ):  # fmt: skip
-        original = getattr(_parts, name)
+        original = getattr(_kept, name)
 
         def counted(*args, _name=name, _original=original, **kwargs):
             calls.append(_name)
             return _original(*args, **kwargs)
 
-        monkeypatch.setattr(_parts, name, counted)
+        monkeypatch.setattr(_kept, name, counted)
     d = vj.diagnose(vj.cells.VanillaCell(D, N, key=jax.random.key(0)), inputs(6, 20), loss=last)
     assert calls == []
     text = str(d)
@@ -118,27 +118,27 @@ def test_nothing_is_computed_before_it_is_read(monkeypatch):
 def test_what_is_printed_is_what_is_read():
     d = vj.diagnose(network(), inputs(6, 20), loss=last, state0=zero())
     spectrum = d.spectrum
-    for lag, logs in d.parts.printed.logs.items():
+    for lag, logs in d.kept.printed.logs.items():
         row = spectrum.log_singular_values[np.asarray(spectrum.lags).tolist().index(lag)]
         np.testing.assert_allclose(logs, row, atol=1e-6)
         assert d.surviving_directions[lag] == np.sum(row > np.log(1e-3))
         assert d.log10_condition[lag] == pytest.approx((row[0] - row[-1]) / np.log(10), abs=1e-6)
-    ((name, mean, saturated),) = d.parts.activity
+    ((name, mean, saturated),) = d.kept.activity
     assert (name,) == d.activations.names
     assert mean == pytest.approx(np.mean(d.activations.mean[0]), abs=1e-6)
     assert saturated == pytest.approx(np.mean(d.activations.saturated[0]), abs=1e-6)
 
 
 def test_of_a_large_state_the_leading_directions_are_printed(monkeypatch):
-    monkeypatch.setattr(_parts, "ALL_VALUES_PRINTED", 2)
-    monkeypatch.setattr(_parts, "_LEADING_PRINTED", 1)
+    monkeypatch.setattr(_kept, "ALL_VALUES_PRINTED", 2)
+    monkeypatch.setattr(_kept, "_LEADING_PRINTED", 1)
     monkeypatch.setattr(_text, "ALL_VALUES_PRINTED", 2)
     d = vj.diagnose(network(scale=2.0), inputs(6, 20), state0=zero())
     top = d.spectrum.log_singular_values[-1, 0]
-    assert d.parts.printed.logs[20][0] == pytest.approx(top, abs=0.1)
+    assert d.kept.printed.logs[20][0] == pytest.approx(top, abs=0.1)
     text = str(d)
     assert "(of the 1 leading only)" in text and "exponents" not in text
-    assert np.isnan(d.parts.printed.log10_condition[20])
+    assert np.isnan(d.kept.printed.log10_condition[20])
 
 
 def test_sequences_of_one_length_do_not_see_the_padding_of_their_buffers():

@@ -32,7 +32,7 @@ from ._gradient_rate import by_lag, gradient_rate
 from ._interventions import IntervenedCell, Subject, interventions, same_states
 from ._lengths import check_lengths, first
 from ._network_diagnosis import NetworkDiagnosis
-from ._parts import Parts
+from ._kept import Kept
 from ._stack_layers import gradients_in_layers, layer_components
 from ._transport import Batch, Run, make_batch, on_host, run, transport
 
@@ -189,7 +189,7 @@ def diagnose(
         skipped=skipped,
         dtype=str(layout.dtype),
         notes=_notes(layout, batch.state0, mode),
-        parts=Parts(cell, batch, own, layout, mode, reach, gradients, activity),
+        kept=Kept(cell, batch, own, layout, mode, reach, gradients, activity),
     )
 
 

@@ -18,7 +18,7 @@ from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
 from ._influence import InfluenceMap
-from ._parts import ALL_VALUES_PRINTED, Directions, Parts, directions_of
+from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of
 from ._stack_layers import StackLayers
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Diagnosis:
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
     - `dtype`: in which the network was run; `notes`: what else to know of this measurement, such as
       leaves of the state that have no derivative.
-    - `parts`: what the following is computed from, when it is read.
+    - `kept`: what the following is computed from, when it is read.
 
     Computed when read:
 
@@ -113,47 +113,47 @@ class Diagnosis:
     skipped: dict[str, str]
     dtype: str
     notes: list[str]
-    parts: Parts = dataclasses.field(repr=False)
+    kept: Kept = dataclasses.field(repr=False)
 
     @ft.cached_property
     def profile(self) -> GradientProfile | None:
         """The gradient of the loss at each step."""
-        return self.parts.profile()
+        return self.kept.profile()
 
     @ft.cached_property
     def spectrum(self) -> Spectrum:
         """Log singular values behind the last state, over lags."""
-        return self.parts.spectrum()
+        return self.kept.spectrum()
 
     @ft.cached_property
     def lyapunov(self) -> LyapunovExponents:
         """Lyapunov exponents."""
-        return self.parts.lyapunov()
+        return self.kept.lyapunov()
 
     @ft.cached_property
     def influence(self) -> InfluenceMap:
         """Norms of the products between times."""
-        return self.parts.influence()
+        return self.kept.influence()
 
     @ft.cached_property
     def eigenvalues(self) -> StepEigenvalues:
         """Eigenvalues of a few one-step Jacobians."""
-        return self.parts.eigenvalues()
+        return self.kept.eigenvalues()
 
     @ft.cached_property
     def activations(self) -> ActivationHistory:
         """Saturation and gates."""
-        return self.parts.activations()
+        return self.kept.activations()
 
     @ft.cached_property
     def layers(self) -> StackLayers | None:
         """What each layer of a stack does."""
-        return self.parts.layers()
+        return self.kept.layers()
 
     @ft.cached_property
     def prediction(self) -> Prediction | None:
         """What theory says."""
-        return self.parts.prediction()
+        return self.kept.prediction()
 
     @property
     def surviving_directions(self) -> dict[int, float]:
@@ -168,8 +168,8 @@ class Diagnosis:
     @ft.cached_property
     def _directions(self) -> Directions:
         if self.state_size <= ALL_VALUES_PRINTED:
-            return self.parts.printed
-        return directions_of(self.spectrum, self.parts.chain)
+            return self.kept.printed
+        return directions_of(self.spectrum, self.kept.chain)
 
     def __str__(self) -> str:
         from ._text import diagnosis_text
@@ -181,7 +181,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; NaN and infinities become strings."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "parts"]
+        names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
         return {name: _plain(getattr(self, name)) for name in [*names, *_WHEN_READ]}
 
     def plot(self) -> "Figure":

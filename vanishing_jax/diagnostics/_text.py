@@ -7,7 +7,7 @@ from typing import Any
 from .._widths import layers_text
 from ..theory import Prediction
 from ._diagnosis import Diagnosis, Effect
-from ._parts import ALL_VALUES_PRINTED, Directions
+from ._kept import ALL_VALUES_PRINTED, Directions
 
 # Causes and recommendations printed; all of them are in the result.
 _MOST = 5
@@ -15,7 +15,7 @@ _MOST = 5
 
 def diagnosis_text(d: Diagnosis) -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
-    rows = [*_measured(d), *_directions(d.parts.printed), *_layers(d), *_activations(d), *_why(d)]
+    rows = [*_measured(d), *_directions(d.kept.printed), *_layers(d), *_activations(d), *_why(d)]
     rows += [("note" if i == 0 else "", note) for i, note in enumerate(d.notes)]
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
@@ -87,9 +87,9 @@ def _directions(directions: Directions) -> Iterator[tuple[str, str]]:
 
 
 def _layers(d) -> Iterator[tuple[str, str]]:
-    if d.parts.layer_gradients is None:
+    if d.kept.layer_gradients is None:
         return
-    yield "starves", d.parts.layer_gradients.sentence()
+    yield "starves", d.kept.layer_gradients.sentence()
     if d.state_size > ALL_VALUES_PRINTED:
         return
     for name, logs in d.layers.log_singular_values.items():
@@ -97,7 +97,7 @@ def _layers(d) -> Iterator[tuple[str, str]]:
 
 
 def _activations(d) -> Iterator[tuple[str, str]]:
-    for name, mean, saturated in d.parts.activity:
+    for name, mean, saturated in d.kept.activity:
         yield name, f"mean {mean:.2f}, {saturated:.0%} saturated"
 
 

@@ -103,7 +103,7 @@ def spectrum_of(chain: JacobianChain, k: int | None = None) -> Spectrum:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Parts:
+class Kept:
     """All that the parts of a `Diagnosis` are computed from.
 
     - `cell`, `batch`: what was run; `first`: the first sequence's trajectory.
