@@ -47,7 +47,7 @@ FEW_SEQUENCES = 4
 PROBES = 8
 
 # A progress bar shows from so many seconds on.
-_PATIENCE = 2.0
+PATIENCE = 2.0
 
 
 @overload
@@ -193,12 +193,13 @@ def diagnose(
     )
 
 
-class _OfOne(eqx.Module):
+class OfOne(eqx.Module):
     """The loss of a batch of one sequence. No lambda: equal losses are one compiled program."""
 
     loss: Callable[[PyTree], Array]
 
     def __call__(self, states: PyTree) -> Array:
+        """Return the loss of the only sequence."""
         return self.loss(jax.tree.map(lambda leaf: leaf[0], states))
 
 
@@ -210,7 +211,7 @@ def _batch(cell, inputs, state0, loss, batched, lengths, limit) -> tuple[Batch, 
     inputs = jax.tree.map(on_host, inputs)
     if not has_batch(cell, state0, inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
-        loss = None if loss is None else _OfOne(loss)
+        loss = None if loss is None else OfOne(loss)
     sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
     lengths = check_lengths(lengths, sequences, steps)
     check_inputs(inputs, lengths)
@@ -362,7 +363,7 @@ def _effects(subject: Subject, batch: Batch, base: Run, groups) -> tuple[list[Ef
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
     rows = interventions(subject)
-    for intervention in tqdm(rows, "interventions", leave=False, delay=_PATIENCE):
+    for intervention in tqdm(rows, "interventions", leave=False, delay=PATIENCE):
         changed = intervention.apply(subject)
         if isinstance(changed, str):
             skipped[intervention.name] = changed

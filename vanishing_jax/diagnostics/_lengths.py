@@ -37,14 +37,6 @@ def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.nd
     return found.astype(np.int32)
 
 
-def filled(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
-    """Return inputs (batch, time, ...) whose padding repeats the last valid input."""
-    steps = jax.tree.leaves(inputs)[0].shape[1]
-    if np.all(lengths == steps):
-        return inputs
-    return _take(inputs, jnp.asarray(np.minimum(np.arange(steps), lengths[:, None] - 1)))
-
-
 def held(states: PyTree, lengths: Int[Array, "batch"]) -> PyTree:
     """Return states (batch, time+1, ...) that stay, from its end on, as the sequence left them."""
     moments = jnp.arange(jax.tree.leaves(states)[0].shape[1], dtype=jnp.int32)

@@ -62,7 +62,14 @@ def network_reach(
         gradients = layer_gradients(network.names, by_part.mean(axis=2), toward)
     rate = gradient_rate(transport)
     verdict, reason = _judgement.verdict(rate, reach)
-    return NetworkReach(toward, verdict, reason, *rate, transport, gradients)
+    return NetworkReach(
+        toward=toward,
+        verdict=verdict,
+        reason=reason,
+        **rate._asdict(),
+        log_transport=transport,
+        gradients=gradients,
+    )
 
 
 def _by_lag(norm, source, lengths, *, back, backward):

@@ -87,6 +87,13 @@ def make_batch(
     return Batch(state0, inputs, loss, probes, ends, steps, sequences, num_probes)
 
 
+def in_buffers(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
+    """Return inputs (batch, time, ...) on a time axis of bucket size, the last valid one repeated."""
+    steps = _bucket(jax.tree.leaves(inputs)[0].shape[1], _FEWEST_STEPS)
+    index = np.arange(len(lengths))[:, None], np.minimum(np.arange(steps), lengths[:, None] - 1)
+    return jax.tree.map(lambda leaf: on_host(leaf)[index], inputs)
+
+
 def on_host(leaf: ArrayLike) -> ArrayLike:
     """Return an array as a NumPy array, where nothing is compiled; keys stay what they are."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
