@@ -151,3 +151,40 @@ def test_sequences_of_one_length_do_not_see_the_padding_of_their_buffers():
         norms = np.asarray(profile.log_norm, np.float64)
         expected = norms[::-1] - norms[-1]
         np.testing.assert_allclose(whole.log_transport[row], expected, rtol=1e-5, atol=1e-4)
+
+
+def tanh_layers(seed):
+    rng = np.random.default_rng(seed)
+    arrays = [jnp.asarray(rng.standard_normal((N, N)), dtype()) for _ in range(10)]
+    return [lambda x, W=W: 1.5 * jnp.tanh(W @ x) for W in arrays]
+
+
+@pytest.mark.float64_anyway
+def test_ten_functions_with_weights_in_their_closures_are_one_layer():
+    x = jnp.asarray(np.random.default_rng(5).standard_normal((6, N)), dtype())
+    layers, others = tanh_layers(0), tanh_layers(1)
+    with compilations() as seen:
+        d = vj.diagnose_layers(layers, x, batched=True)
+    assert len(seen) <= 3  # forward, beginning, back
+    with compilations() as again:
+        other = vj.diagnose_layers(others, x, batched=True)
+        vj.diagnose_layers(layers[:8], x, batched=True)
+    assert len(again) == 0 and other.rate != d.rate
+    assert {"profile", "spectrum", "influence"}.isdisjoint(vars(d))
+    assert d.spectrum.log_singular_values.shape == (10, N) and d.profile is None
+
+
+@pytest.mark.float64_anyway
+def test_equal_layers_of_a_network_are_one_layer():
+    def network(depth):
+        keys = jax.random.split(jax.random.key(0), depth)
+        return vj.networks.RecurrentNetwork([vj.cells.GRUCell(N, N, key=k) for k in keys])
+
+    x = np.random.default_rng(5).standard_normal((6, 20, N)).astype(dtype())
+    loss = lambda output: jnp.mean(output[:, -1])  # one object: one program
+    shallow, deep = network(2), network(5)
+    vj.diagnose(shallow, x, loss=loss)
+    with compilations() as seen:
+        d = vj.diagnose(deep, x, loss=loss)
+        vj.diagnose(deep, x[:, :20], loss=loss)
+    assert len(d.parts) == 5 and len(seen) == 0

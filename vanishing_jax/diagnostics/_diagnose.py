@@ -30,9 +30,9 @@ from ._activation_history import activation_names
 from ._diagnosis import Diagnosis, Effect
 from ._gradient_rate import by_lag, gradient_rate
 from ._interventions import IntervenedCell, Subject, interventions, same_states
+from ._kept import Kept
 from ._lengths import check_lengths, first
 from ._network_diagnosis import NetworkDiagnosis
-from ._kept import Kept
 from ._stack_layers import gradients_in_layers, layer_components
 from ._transport import Batch, Run, make_batch, on_host, run, transport
 

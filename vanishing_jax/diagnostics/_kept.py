@@ -2,17 +2,19 @@
 
 import dataclasses
 import functools as ft
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from .._activations import stable_derivatives
 from .._chain import JacobianChain
+from .._layers import Layer, linearize_layers
 from .._linearize import linearize
 from .._rollout import Trajectory
 from .._tree import StateLayout
+from .._types import Array, PyTree
 from ..cells import AbstractCell
 from ..spectra import (
     LyapunovExponents,
@@ -30,7 +32,8 @@ from ._gradient_rate import GONE
 from ._influence import InfluenceMap, influence_map
 from ._interventions import at_rest
 from ._layer_gradients import LayerGradients
-from ._lengths import cut, first, folded, visited
+from ._layer_profile import carry_back, output_gradients
+from ._lengths import cut, folded, visited
 from ._stack_layers import StackLayers, stack_layers
 from ._transport import Batch, batch_direct_gradients, lengthened, run
 
@@ -83,7 +86,9 @@ def all_directions(chain: JacobianChain) -> Directions:
     lags, steps = summary_lags(chain.num_steps), chain.num_steps
     logs = log_singular_values(chain, direction="backward", lags=lags).log_singular_values
     counts = {lag: chain.bottleneck(steps - lag, steps) for lag in lags}
-    return Directions({lag: row[: counts[lag]] for lag, row in zip(lags, logs, strict=True)}, counts)
+    return Directions(
+        {lag: row[: counts[lag]] for lag, row in zip(lags, logs, strict=True)}, counts
+    )
 
 
 def directions_of(spectrum: Spectrum, chain: JacobianChain) -> Directions:
@@ -227,3 +232,49 @@ def _batch_profile(cell, trajectories, loss, lengths):
     local = folded(batch_direct_gradients(loss, trajectories), lengths)
     along = visited(trajectories, lengths)
     return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(along, local)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayersKept:
+    """All that the parts of a `LayerDiagnosis` are computed from.
+
+    - `layers`, `activations`: what was run; `x`: the first sample.
+    - `missing`: why there are no spectra, or None.
+    """
+
+    layers: list[Layer]
+    activations: list[PyTree]
+    x: PyTree
+    loss: Callable[[PyTree], Array] | None
+    batched: bool
+    missing: str | None
+
+    @ft.cached_property
+    def chain(self) -> JacobianChain:
+        """The Jacobians of the first sample, in float64 where the layers allow it."""
+        try:
+            return linearize_layers(self.layers, self.x, precision="float64")
+        except (ValueError, TypeError, MemoryError):  # layers with a dtype of their own
+            return linearize_layers(self.layers, self.x)
+
+    @ft.cached_property
+    def directions(self) -> Directions:
+        """All values at the three lags, or none."""
+        return Directions({}, {}) if self.missing else all_directions(self.chain)
+
+    def spectrum(self) -> Spectrum | None:
+        """Return the spectrum over lags, None where there is none."""
+        return None if self.missing else spectrum_of(self.chain)
+
+    def influence(self) -> InfluenceMap | None:
+        """Return the influence map, None where there are no spectra."""
+        return None if self.missing else influence_map(self.chain)
+
+    def profile(self) -> GradientProfile | None:
+        """Return the gradient profile of each sample, or None without a loss."""
+        if self.loss is None:
+            return None
+        options = {"batched": self.batched}
+        vectors = output_gradients(self.loss, self.activations[-1], **options)
+        norms, shares = carry_back(self.layers, self.activations, vectors, **options)
+        return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from .._checks import NonFiniteError
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from . import _judgement
+from ._gradient_rate import gradient_rate
 from ._layer_gradients import layer_gradients
 from ._network_adjoint import batch_network_adjoint
 from ._network_diagnosis import NetworkReach
-from ._gradient_rate import gradient_rate
 
 Toward = Literal["past", "future"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from .._widths import layers_text
 from ..theory import Prediction
 from ._diagnosis import Diagnosis, Effect
-from ._kept import ALL_VALUES_PRINTED, Directions
+from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
 
 # Causes and recommendations printed; all of them are in the result.
 _MOST = 5
@@ -128,7 +128,10 @@ def _labelled(label: str, effects: list[Effect]) -> list[tuple[str, Effect | Non
 
 def layer_diagnosis_text(d: Any) -> str:
     """Return the diagnosis of a network of layers as a few labelled lines."""
-    rows = [*_measured_layers(d), *_directions(d.directions), *_why(d, "layers")]
+    rows = list(_measured_layers(d))
+    if max(d.widths) <= ALL_VALUES:
+        rows += _directions(d.kept.directions)
+    rows += _why(d, "layers")
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])

@@ -113,7 +113,9 @@ def lengthened(trajectory: Trajectory) -> Trajectory:
     steps = _bucket(trajectory.num_steps, _FEWEST_STEPS)
     index = np.minimum(np.arange(steps + 1), trajectory.num_steps - 1)
     before = jax.tree.map(lambda leaf: on_host(leaf)[index], trajectory.states)
-    return Trajectory(before, jax.tree.map(lambda leaf: on_host(leaf)[index[:-1]], trajectory.inputs))
+    return Trajectory(
+        before, jax.tree.map(lambda leaf: on_host(leaf)[index[:-1]], trajectory.inputs)
+    )
 
 
 class Run(NamedTuple):
@@ -160,7 +162,9 @@ def transport(
 
 
 def _shapes(states, shape):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[2:]), leaf.dtype), states)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[2:]), leaf.dtype), states
+    )
 
 
 def _at(tree, t):
