@@ -71,8 +71,8 @@ def linearize_layers(
     floating leaves; `NonFiniteError` for NaN in `x` or in what a layer gives (outside `jit`);
     `MemoryError` before anything is computed.
 
-    **Cost:** min(n_l, n_{l-1}) tangents or cotangents of each layer, two traces of it; L n^2 numbers for the largest
-    width n.
+    **Cost:** min(n_l, n_{l-1}) tangents or cotangents of each layer, two traces of it; L n^2
+    numbers for the largest width n.
 
     **Validity:** tested against `jax.jacrev` of the whole composition and singular values in high
     precision, f32 and f64 (`tests/test_layers.py`). Layers that carry a state of their own beside

@@ -26,8 +26,9 @@ _MOST_KNOWN = 256
 
 
 class _Program:
-    """What a layer computes from its parameters, its other constants and its input; the same as
-    another only if it is that one.
+    """What a layer computes from its parameters, its other constants and its input.
+
+    Equal to itself alone, so that it is a static part of what is compiled.
     """
 
     def __init__(self, jaxpr: Any, output: Any):

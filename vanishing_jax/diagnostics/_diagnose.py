@@ -313,7 +313,9 @@ def _mode(cell: AbstractCell, batch: Batch, layout: StateLayout) -> Literal["fwd
             return layout.ravel(cell(layout.unravel(vector, state), input))
 
         vector = layout.ravel(state)
-        return jax.jvp(stable_derivatives(step), (vector,), (vector,))
+        # Under vmap, or a custom_vjp would be found out only when the derivative is compiled.
+        push = jax.linearize(stable_derivatives(step), vector)[1]
+        return jax.vmap(push)(vector[None])
 
     try:
         jax.eval_shape(pushed, *_first_step(batch))

@@ -1,4 +1,4 @@
-"""What a diagnosis computes when it is read: the cell, the batch, and the chain when it is needed."""
+"""What a diagnosis keeps, and computes from it when it is read."""
 
 import dataclasses
 import functools as ft
@@ -65,7 +65,7 @@ class Directions:
 
     @property
     def log10_condition(self) -> dict[int, float]:
-        """Log10 of the largest over the smallest value; inf where one is 0, NaN if not all known."""
+        """Log10 of largest over smallest value; inf where one is 0, NaN if not all are known."""
         return {lag: self._condition(lag) for lag in self.logs}
 
     def _condition(self, lag):

@@ -88,7 +88,7 @@ def make_batch(
 
 
 def in_buffers(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
-    """Return inputs (batch, time, ...) on a time axis of bucket size, the last valid one repeated."""
+    """Return inputs (batch, time, ...) with time of bucket size, the last valid one repeated."""
     steps = _bucket(jax.tree.leaves(inputs)[0].shape[1], _FEWEST_STEPS)
     index = np.arange(len(lengths))[:, None], np.minimum(np.arange(steps), lengths[:, None] - 1)
     return jax.tree.map(lambda leaf: on_host(leaf)[index], inputs)
