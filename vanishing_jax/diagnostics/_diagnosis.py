@@ -222,7 +222,10 @@ def _plain(value):
     if isinstance(value, Diagnosis):
         return value.to_dict()
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        names = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
+        if hasattr(type(value), "error_bound") and "error_bound" not in names:  # a property
+            names.append("error_bound")
+        return {name: _plain(getattr(value, name)) for name in names}
     array = np.asarray(value)
     if np.iscomplexobj(array):
         return {"real": _plain(np.real(array)), "imag": _plain(np.imag(array))}
