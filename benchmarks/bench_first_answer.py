@@ -115,7 +115,7 @@ def _gradient(case, rng, jax):
     weights, data = _weights(case, rng), _data(case, rng)
     jnp = jax.numpy
 
-    def loss(weights):
+    def loss(weights, data):
         if case.kind == "layers":
             rows = data
             for W, _ in weights:
@@ -135,7 +135,7 @@ def _gradient(case, rng, jax):
         return jnp.mean(rows[:, -1])
 
     compiled = jax.jit(jax.value_and_grad(loss))
-    return lambda: jax.block_until_ready(compiled(weights))
+    return lambda: jax.block_until_ready(compiled(weights, data))
 
 
 def _diagnosis(case, rng, jax):
