@@ -202,7 +202,7 @@ def rows(quick: bool, rounds: int, repeats: int) -> list[dict[str, Any]]:
 
 def parse(arguments=None) -> argparse.Namespace:
     """Return the options."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure first and second diagnoses.")
     parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each")
     parser.add_argument("--repeats", type=int, default=3, help="warm calls in each process")

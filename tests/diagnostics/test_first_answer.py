@@ -22,9 +22,9 @@ def compilations():
     """Yield a list that gets an entry for each program that XLA compiles, or finds in a cache."""
     seen, on = [], [True]
 
-    def listen(event, duration, **_):
+    def listen(event, duration_secs, **kwargs):
         if on[0] and event == "/jax/core/compile/backend_compile_duration":
-            seen.append(duration)
+            seen.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -171,7 +171,8 @@ def test_ten_functions_with_weights_in_their_closures_are_one_layer():
         vj.diagnose_layers(layers[:8], x, batched=True)
     assert len(again) == 0 and other.rate != d.rate
     assert {"profile", "spectrum", "influence"}.isdisjoint(vars(d))
-    assert d.spectrum.log_singular_values.shape == (10, N) and d.profile is None
+    assert d.spectrum is not None and d.profile is None
+    assert d.spectrum.log_singular_values.shape == (10, N)
 
 
 @pytest.mark.float64_anyway

@@ -184,7 +184,7 @@ def _where(rows: Bool[Array, "row"], new: PyTree, old: PyTree) -> PyTree:
 
 
 @eqx.filter_jit
-def _forward(cell: IntervenedCell, state0: PyTree, inputs: PyTree, lengths: Int[Array, "row"]):
+def _forward(cell: IntervenedCell, state0: PyTree, inputs: PyTree, lengths: Int[ArrayLike, "row"]):
     """Return states (time+1, row, ...), whether all are finite, sums of each row's activity.
 
     From its end on a row stays as it is.
@@ -215,7 +215,7 @@ def _last_direct(
     states: PyTree,
     layout: StateLayout,
     shape: tuple[int, int],
-    ends: Int[Array, "batch"] | None,
+    ends: Int[ArrayLike, "batch"] | None,
 ) -> tuple[Float[Array, "row state"], Int[Array, "row"]]:
     """Return the direct gradient at the last step taught of each row, and the step."""
     count, moments = shape
@@ -250,9 +250,9 @@ def _backward(
     cell: IntervenedCell,
     states: PyTree,
     inputs: PyTree,
-    vectors: Float[Array, "row state"],
-    exponents: Int[Array, "row"],
-    last: Int[Array, "row"],
+    vectors: Float[ArrayLike, "row state"],
+    exponents: Int[ArrayLike, "row"],
+    last: Int[ArrayLike, "row"],
     groups: tuple[tuple[int, ...], ...],
 ) -> Float[Array, "moment row part"]:
     """Return log norms of vectors 2^exponents at the moments `last`, carried back; -inf after them.
@@ -268,7 +268,8 @@ def _backward(
             changed = rescaled_clips(cell, exponent)
             return layout.ravel(changed(layout.unravel(v, state), input))
 
-        return _rescaled(*jax.vjp(step, layout.ravel(state))[1](vector), exponent)
+        (arrived,) = jax.vjp(step, layout.ravel(state))[1](vector)
+        return _rescaled(arrived, exponent)
 
     def norms(vector, exponent):
         parts = [_log_norm(vector[np.array(group)], exponent) for group in groups]
