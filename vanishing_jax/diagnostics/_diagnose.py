@@ -295,7 +295,7 @@ def _misfit(cell, state0, inputs, leading_axes):
 
 def _first_step(batch):
     """Return the initial state and the first input of the first sequence."""
-    return batch.state0, jax.tree.map(lambda leaf: leaf[0, 0], batch.inputs)
+    return batch.state0, jax.tree.map(lambda leaf: on_host(leaf)[0, 0], batch.inputs)
 
 
 def _check(cell, batch):

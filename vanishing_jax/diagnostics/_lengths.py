@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._rollout import Trajectory
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 
 
 def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.ndarray, "batch"]:
@@ -49,7 +49,7 @@ def visited(trajectories: Trajectory, lengths: Int[Array, "batch"]) -> Trajector
 
 
 def folded(
-    local: Float[Array, "batch moment state"], lengths: Int[Array, "batch"]
+    local: Float[Array, "batch moment state"], lengths: Int[ArrayLike, "batch"]
 ) -> Float[Array, "batch moment state"]:
     """Return direct gradients with those of the padding, where s_t = s_length, at the length."""
     moments = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]

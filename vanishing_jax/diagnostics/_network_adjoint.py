@@ -17,7 +17,7 @@ from .._activations import stable_derivatives
 from .._checks import num_steps
 from .._scaling import normalized
 from .._tree import state_layout
-from .._types import Array, ArrayLike, PyTree
+from .._types import Array, PyTree
 from ..cells import BidirectionalCell, MaskedCell, hidden_output
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from ..networks._network import reverse, run_direction, zero_where_not
@@ -30,8 +30,8 @@ class Scaled(NamedTuple):
     A sequence of them, or a single one.
     """
 
-    vectors: Float[ArrayLike, "*time size"]
-    exponents: Int[ArrayLike, "*time"]
+    vectors: Float[Any, "*time size"]
+    exponents: Int[Any, "*time"]
 
 
 class PartGradient(NamedTuple):

@@ -30,7 +30,7 @@ _FEWEST_STEPS, _FEWEST_ROWS = 32, 4
 
 
 class Batch(NamedTuple):
-    """What to run: one row per sequence, or per probe of a few sequences, in buffers on the host.
+    """What to run: one row per sequence, or per probe of a few sequences, in buffers.
 
     - `state0`: the initial state of one sequence.
     - `inputs`: (time, row, ...), of bucket sizes; what lies beyond a sequence's end repeats its
@@ -79,7 +79,8 @@ def make_batch(
     times = np.arange(_bucket(steps, _FEWEST_STEPS))[:, None]
     ends = lengths[rows]
     index = rows, np.minimum(times, ends - 1)
-    inputs = jax.tree.map(lambda leaf: on_host(leaf)[index], inputs)
+    # On the device once, not again for each intervention.
+    inputs = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)[index]), inputs)
     probes = np.random.default_rng(0).standard_normal((len(rows), layout.size))
     probes /= np.linalg.norm(probes, axis=1, keepdims=True)
     probes = probes.astype(layout.dtype)
