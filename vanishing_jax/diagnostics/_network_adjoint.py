@@ -7,7 +7,6 @@ long the sequence is. Layers of one kind and size share their programs.
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +21,7 @@ from ..cells import BidirectionalCell, MaskedCell, hidden_output
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from ..networks._network import reverse, run_direction, zero_where_not
 from ._gradient_profile import _add, _log_norm
+from ._transport import compiled
 
 
 class Scaled(NamedTuple):
@@ -69,7 +69,7 @@ def run_network(
     return NetworkTrajectory(network.names, tuple(trajectories), tuple(outputs), keep)
 
 
-@eqx.filter_jit
+@compiled
 def _run_part(cell, state, inputs, lengths, backward: bool):
     """Return the trajectories of one direction of a layer, and its outputs in the order of time."""
 
@@ -145,7 +145,7 @@ def _output_size(cell, part) -> int:
     return jax.eval_shape(lambda state: hidden_output(cell, state), first).shape[0]
 
 
-@eqx.filter_jit
+@compiled
 def _part_adjoint(cell, parts, keep, above: Scaled, with_inputs: bool):
     """Return the `PartGradient` of one direction and the gradient of its inputs, step by step."""
     return jax.vmap(lambda p, k, a: _adjoint(cell, p, k, a, with_inputs))(parts, keep, above)
