@@ -36,7 +36,9 @@ def as_arrays(tree: PyTree, what: str) -> PyTree:
         where = path_name(path) if path else what
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
             raise TypeError(f"expected {what} to hold numbers; {where} has dtype {leaf.dtype}.")
-        if isinstance(leaf, float | int | complex | np.ndarray | np.generic):
+        if isinstance(leaf, np.ndarray):
+            return jax.device_put(leaf)  # jnp.asarray compiles a program for each shape
+        if isinstance(leaf, float | int | complex | np.generic):
             leaf = jnp.asarray(leaf)
             return leaf.astype(leaf.dtype)  # strips the weak type of a Python number
         if not isinstance(leaf, jax.Array):
