@@ -464,3 +464,37 @@ def test_new_values_and_lengths_do_not_compile_again(vj):
         vj.log_singular_values(chain, window=(3, 12), tolerance=1e-6)
         vj.lyapunov_exponents(chain)
         assert len(traced) == 0 < count
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_large_batches_are_swept_side_by_side(vj, monkeypatch, direction):
+    from vanishing_jax.spectra import _sweep_batch
+
+    def streamed(W, inputs):
+        cell = vj.FunctionCell(lambda W, h, x: jnp.tanh(W @ h + x), W)
+        return vj.linearize(cell, vj.rollout(cell, inputs[0], inputs), dense=False)
+
+    rng = np.random.default_rng(0)
+    gains = np.array([0.5, 1.0, 2.0, 40.0])  # the last one saturates: by itself, step by step
+    weights = jnp.asarray(gains[:, None, None] * rng.standard_normal((4, 3, 3)))
+    inputs = jnp.asarray(rng.standard_normal((4, 45, 3)))
+    stored = jnp.asarray(np.stack([helpers.relu_chain(rng, 3, 45) for _ in range(4)]))
+    options = {"lags": [0, 9, 40, 45], "direction": direction}
+    for chain in (
+        eqx.filter_vmap(streamed)(weights, inputs),
+        eqx.filter_vmap(lambda J: vj.JacobianChain(J))(stored),
+    ):
+        alone = vj.log_singular_values(chain, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sweep_batch, "_SEQUENCES", 2)
+            patch.setattr(_sweep_batch, "_STEPS", 1)
+            patch.setattr(_sweep_batch, "_STRETCH", 4 * 9 * 32)
+            together = vj.log_singular_values(chain, **options)
+        found = together.log_singular_values
+        np.testing.assert_array_equal(np.isneginf(found), np.isneginf(alone.log_singular_values))
+        finite = np.isfinite(found)
+        error = np.abs(found - alone.log_singular_values)[finite]
+        np.testing.assert_array_less(error, together.error_bound[finite] + 1e-12)
+        assert np.max(together.error_bound[finite]) < 1e-6
+        assert np.isnan(together.estimated_error)

@@ -27,7 +27,7 @@ def log_r_diagonal(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     return np.where(zero, -np.inf, logs)
 
 
-def log_singular_values_of(p: Product) -> Float[np.ndarray, "state"]:
+def log_singular_values_of(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     """Return the log singular values of P, descending; -inf for one that is exactly zero."""
     return _decomposed(np.linalg.qr(p.basis, mode="r"), p, False)[0]
 

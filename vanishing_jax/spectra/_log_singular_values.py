@@ -31,7 +31,8 @@ class Spectrum(eqx.Module):
     - `estimated_error`: what the losses of the factorizations have become at the end, in nats, of
       the value hit hardest: a coarse first-order estimate that the sweep makes on its way. It may
       be a thousand times the error. Seldom it is less; but over 10000 random chains and networks no
-      error was above the tolerance where the estimate was not.
+      error was above the tolerance where the estimate was not. NaN of large batches of small
+      chains, which are swept by a compiled scan that does not look at it.
 
     Computed when read, and kept: `error_bound`, `rounding_of_jacobians`.
     """
@@ -115,8 +116,9 @@ class Spectrum(eqx.Module):
     def _error_text(self) -> str:
         """Return what is known of the error so far; nothing is computed for it."""
         if "_errors" not in self.__dict__:
-            text = f", estimated error {self.estimated_error:.1e}"
-            if self.tolerance is not None and self.estimated_error > self.tolerance:
+            known = not np.isnan(self.estimated_error)
+            text = f", estimated error {self.estimated_error:.1e}" if known else ""
+            if self.tolerance is not None and not self.estimated_error <= self.tolerance:
                 text += f" (tolerance {self.tolerance:.1e} not checked: read error_bound)"
             return text
         text = f", error <= {float(np.max(self.error_bound, initial=0)):.1e}"

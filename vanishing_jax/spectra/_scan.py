@@ -103,7 +103,8 @@ def balance(
     steps, n, _ = jacobians.shape
     eye, none = jnp.eye(n, dtype=jacobians.dtype), jnp.zeros((1, n), jnp.int32)
     if count is not None:
-        jacobians = jnp.where((jnp.arange(steps) < count)[:, None, None], jacobians, eye)
+        there = jnp.arange(steps, dtype=jnp.asarray(count).dtype) < count
+        jacobians = jnp.where(there[:, None, None], jacobians, eye)
     jacobians = jnp.concatenate([eye[None], jacobians])
     size, columns, zero = _sizes(jacobians)
     following = jnp.concatenate([columns[1:], none])
