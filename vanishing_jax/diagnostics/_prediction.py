@@ -3,8 +3,7 @@
 import jax
 import numpy as np
 
-from ..theory import Prediction, can_predict, predict
-from ..theory._predict import one_step_function
+from ..theory import Prediction
 
 
 def prediction_of(cell, batch, reach) -> Prediction | None:
@@ -13,6 +12,9 @@ def prediction_of(cell, batch, reach) -> Prediction | None:
     Of sequences of different length, those that are at least as long as the median reach. Of an
     LSTM or GRU it says that there is no prediction, and what there is for one step.
     """
+    from ..theory import can_predict, predict  # with them comes most of the theory
+    from ..theory._predict import one_step_function
+
     if reach == 0 or not (can_predict(cell) or one_step_function(cell)):
         return None
     inputs, ends = np.asarray(batch.inputs), np.asarray(batch.lengths)

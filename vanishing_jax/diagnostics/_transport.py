@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jaxtyping import Float, Int
 
 from .._checks import NonFiniteError, check_loss
@@ -168,7 +167,9 @@ def _block_rates(log_transport, reach):
 def _half_width(samples):
     if len(samples) < _MIN_SAMPLES or not np.isfinite(samples).all():
         return math.nan
-    quantile = scipy.special.stdtrit(len(samples) - 1, 0.975)
+    from scipy.special import stdtrit  # slow to import
+
+    quantile = stdtrit(len(samples) - 1, 0.975)
     return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
 
 
