@@ -35,6 +35,7 @@ def lazy(
     public = sorted([*modules, *home])
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *public})
+        private = {name for name in vars(sys.modules[package]) if name.startswith("_")}
+        return sorted({*private, *public})
 
     return __getattr__, __dir__, public
