@@ -94,6 +94,7 @@ class Inspect:
     """What precedes the layer's names, where the file holds several recurrent layers."""
     json: str | None = None
     """Write the result as JSON to this file; - prints it instead of the text."""
+    no_cache: NoCache = False
 
     def run(self) -> int:
         """Print what the file holds; return the exit code."""
@@ -207,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print_names_after_help(arguments)
         raise
     if is_program:  # the process of a caller is not ours to set up
-        set_up(no_cache=getattr(command, "no_cache", True))
+        set_up(no_cache=command.no_cache)
         # Imports and tracing make millions of objects and next to no garbage: 10 % of a warm call.
         gc.set_threshold(50_000, 20, 50)
     try:
