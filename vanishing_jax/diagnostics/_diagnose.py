@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from .._activations import stable_derivatives
 from .._chain import dense_bytes, gib
@@ -20,6 +19,7 @@ from .._checks import (
     num_steps,
     warn_of_float64,
 )
+from .._progress import with_progress
 from .._suspicions import check_deterministic, warn_of_suspicious_state
 from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
@@ -47,7 +47,6 @@ FEW_SEQUENCES = 4
 PROBES = 8
 
 # A progress bar shows from so many seconds on.
-PATIENCE = 2.0
 
 
 @overload
@@ -365,7 +364,7 @@ def _effects(subject: Subject, batch: Batch, base: Run, groups) -> tuple[list[Ef
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
     rows = interventions(subject)
-    for intervention in tqdm(rows, "interventions", leave=False, delay=PATIENCE):
+    for intervention in with_progress(rows, "interventions"):
         changed = intervention.apply(subject)
         if isinstance(changed, str):
             skipped[intervention.name] = changed

@@ -7,18 +7,18 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from .._activations import activation_kinds
 from .._chain import dense_bytes, gib
 from .._checks import NonFiniteError, as_arrays, check_finite
 from .._layers import Layer, activation_shapes, check_layers
 from .._linearize import MEMORY_LIMIT
+from .._progress import with_progress
 from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
 from . import _judgement
-from ._diagnose import FEW_SEQUENCES, PATIENCE, PROBES, effect_of
+from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
@@ -209,7 +209,7 @@ def _growth(log_transport) -> Float[np.ndarray, "time"]:
 def _effects(subject, data):
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
-    for intervention in tqdm(INTERVENTIONS, "interventions", leave=False, delay=PATIENCE):
+    for intervention in with_progress(INTERVENTIONS, "interventions"):
         changed = intervention.apply(subject)
         if isinstance(changed, str):
             skipped[intervention.name] = changed

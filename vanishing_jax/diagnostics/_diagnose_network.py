@@ -7,16 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from .._checks import STATES_EXPLODE, as_arrays, check_finite, check_loss
+from .._progress import with_progress
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import hidden_output
 from ..networks import NetworkTrajectory, Part, RecurrentNetwork
 from ._diagnose import (
     FEW_SEQUENCES,
-    PATIENCE,
     PROBES,
     OfOne,
     check_inputs,
@@ -76,7 +75,7 @@ def diagnose_network(
     asked = _asked(network, runs, direct, steps)
     parts = {}
     rows = list(zip(network.parts, runs.trajectories, part_states, strict=True))
-    for part, trajectory, state in tqdm(rows, "parts", leave=False, delay=PATIENCE):
+    for part, trajectory, state in with_progress(rows, "parts"):
         own = jax.tree.map(lambda leaf: leaf[:, :steps], _on_host(trajectory.inputs))
         options = {"state0": state, "batched": True, "lengths": ends, "memory_limit": memory_limit}
         parts[part.name] = diagnose(part.cell, own, loss=asked.get(part.name), **options)

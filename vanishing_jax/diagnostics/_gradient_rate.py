@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy.special
 from jaxtyping import Float
 
 from .._checks import NonFiniteError
@@ -97,7 +96,9 @@ def _block_rates(log_transport, reach):
 def _half_width(samples):
     if len(samples) < _MIN_SAMPLES or not np.isfinite(samples).all():
         return math.nan
-    quantile = scipy.special.stdtrit(len(samples) - 1, 0.975)
+    from scipy.special import stdtrit
+
+    quantile = stdtrit(len(samples) - 1, 0.975)
     return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
 
 

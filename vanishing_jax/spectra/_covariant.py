@@ -7,11 +7,11 @@ import equinox as eqx
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float, Int
-from scipy.linalg import blas
 
 from .._chain import JacobianChain, gib, resolve_window
 from .._checks import NonFiniteError
 from .._linearize import MEMORY_LIMIT
+from . import _lapack as la
 from ._sweep import start_basis
 from ._thin_sweep import tall_lu
 
@@ -269,7 +269,7 @@ def _backward(bases, factors):
     C = np.linalg.inv(np.linalg.qr(bases[-1], mode="r"))  # orthonormal vectors at the end
     bases[-1] = _normalized(bases[-1] @ C)
     for i in range(len(factors) - 1, -1, -1):
-        C = blas.dtrsm(1.0, factors[i], C)
+        C = la.blas.dtrsm(1.0, factors[i], C)
         largest = np.max(np.abs(C), axis=0)  # or squares would overflow
         C = C / largest
         images = bases[i] @ C

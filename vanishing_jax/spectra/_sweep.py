@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import blas, lapack
 
+from . import _lapack as la
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
 
 EPS = 2.0**-53
@@ -168,8 +168,8 @@ class Sweep:
         self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
 
     def _factored(self, A):
-        lu, pivots, _ = lapack.dgetrf(A)
-        return lu, lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
+        lu, pivots, _ = la.lapack.dgetrf(A)
+        return lu, la.lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
 
     @property
     def product(self) -> Product:
@@ -333,7 +333,7 @@ def factor(matrices, lu, permutation, stack):
     basis, J L by a triangular product, LU in place, the pivots as a permutation. The factors lie
     transposed in `stack`.
     """
-    dtrmm, dgetrf, dlaswp = blas.dtrmm, lapack.dgetrf, lapack.dlaswp
+    dtrmm, dgetrf, dlaswp = la.blas.dtrmm, la.lapack.dgetrf, la.lapack.dlaswp
     index, permutations = np.arange(float(len(permutation)))[:, None], []
     for M, place in zip(matrices, stack, strict=False):
         M.take(permutation, 0, place, "clip")
@@ -390,11 +390,11 @@ def _products_of(factors, length):
         for a in range(0, len(factors), length):
             R = np.triu(factors[a].T)
             for lu in factors[a + 1 : a + length]:
-                R = blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+                R = la.blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
             parts.append(R)
         whole = parts[0]
         for R in parts[1:]:
-            whole = blas.dtrmm(1.0, R, whole)
+            whole = la.blas.dtrmm(1.0, R, whole)
         return parts, whole
 
 

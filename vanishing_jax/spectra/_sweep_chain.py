@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from .._chain import JacobianChain
+from .._progress import progress
 from . import _moduli
 from ._checkpoint import Checkpoint, Memory, describe_sweep
 from ._decoupled import is_whole, partition, sweep_decoupled
@@ -77,13 +77,7 @@ def sweep_chain(
     batch = chain.batch_size
     indices = [None] if batch is None else list(range(batch))
     with (
-        tqdm(
-            total=(window[1] - window[0]) * len(indices),
-            unit="step",
-            desc=_TITLES[quantity],
-            delay=2.0,
-            leave=False,
-        ) as bar,
+        progress((window[1] - window[0]) * len(indices), _TITLES[quantity]) as bar,
         Memory(checkpoint) as memory,
     ):
         run = _Run(window, lags, direction, quantity, tolerance, memory, bar.update)

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import lapack
 
 from .._chain import JacobianChain, StepRule, one_step, padded_steps
+from . import _lapack as la
 from ._feed import Direction
 from ._sweep import EPS, SAFETY, NonFiniteStep, absorb
 
@@ -134,9 +134,9 @@ def tall_lu(
 ]:
     """Return Q, R and a permutation with A = Q R: row `permutation[i]` of Q is row i of L."""
     n, p = A.shape
-    lu, pivots, _ = lapack.dgetrf(A)
+    lu, pivots, _ = la.lapack.dgetrf(A)
     index = np.arange(float(n))[:, None]
-    permutation = lapack.dlaswp(index, pivots, overwrite_a=1)[:, 0].astype(np.intp)
+    permutation = la.lapack.dlaswp(index, pivots, overwrite_a=1)[:, 0].astype(np.intp)
     R, Q = np.triu(lu[:p]), np.empty((n, p))
     lu[:p] = np.tril(lu[:p], -1)
     lu[np.arange(p), np.arange(p)] = 1.0
