@@ -46,8 +46,6 @@ _LIKE_STATES, _MATRICES = 5, 20
 FEW_SEQUENCES = 4
 PROBES = 8
 
-# A progress bar shows from so many seconds on.
-
 
 @overload
 def diagnose(
