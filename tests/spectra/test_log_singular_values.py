@@ -497,4 +497,5 @@ def test_large_batches_are_swept_side_by_side(vj, monkeypatch, direction):
         error = np.abs(found[finite] - alone.log_singular_values[finite])
         np.testing.assert_array_less(error, together.error_bound[finite] + 1e-12)
         assert np.max(together.error_bound[finite]) < 1e-6
-        assert np.isnan(together.estimated_error)
+        if not chain.is_dense:  # ranks lost on the way may mean that all are swept alone
+            assert np.isnan(together.estimated_error)
