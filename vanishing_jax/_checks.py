@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._tree import describe, path_name, same_structure
+from ._tree import describe, first_of, path_name, same_structure
 from ._types import PyTree
 
 
@@ -208,7 +208,7 @@ def check_finite_run(cell, states: PyTree, inputs: PyTree) -> None:
     """
     check_finite(inputs, "inputs", axis_name="step index")
     check_finite(cell, "weights")
-    check_finite(jax.tree.map(lambda leaf: leaf[0], states), "initial state")
+    check_finite(first_of(states), "initial state")
     check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
 
 

@@ -17,6 +17,7 @@ def spectrum(num_steps=16, n=6, rate=-0.2, zeros_after=None, seed=0):
     return SimpleNamespace(
         log_singular_values=logs,
         error_bound=np.full(logs.shape, 1e-12),
+        estimated_error=1e-12,
         windows=np.stack([num_steps - lags, np.full_like(lags, num_steps)], axis=1),
         direction="backward",
         dtype="float64",
@@ -27,6 +28,7 @@ def single_spectrum(n=6):
     return SimpleNamespace(
         log_singular_values=np.linspace(1.0, -20.0, n),
         error_bound=np.full(n, 0.01),
+        estimated_error=0.1,
         windows=np.array([0, 16]),
         direction="forward",
         dtype="float64",

@@ -222,9 +222,8 @@ def _plain(value):
     if isinstance(value, Diagnosis):
         return value.to_dict()
     if dataclasses.is_dataclass(value):
+        # What is computed when read stays out: the bound of every lag costs several sweeps.
         names = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
-        if hasattr(type(value), "error_bound") and "error_bound" not in names:  # a property
-            names.append("error_bound")
         return {name: _plain(getattr(value, name)) for name in names}
     array = np.asarray(value)
     if np.iscomplexobj(array):

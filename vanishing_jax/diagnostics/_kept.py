@@ -35,7 +35,7 @@ from ._layer_gradients import LayerGradients
 from ._layer_profile import carry_back, output_gradients
 from ._lengths import cut, folded, visited
 from ._stack_layers import StackLayers, stack_layers
-from ._transport import Batch, batch_direct_gradients, lengthened, run
+from ._transport import Batch, batch_direct_gradients, run
 
 # Spectra of larger states hold the leading values only, and the text computes no more than a few.
 ALL_VALUES, ALL_VALUES_PRINTED = 256, 128
@@ -135,15 +135,10 @@ class Kept:
         """
         if self.layout.size > ALL_VALUES:
             return self.streamed
-        padded = lengthened(self.first)
         try:
-            whole = linearize(self.cell, padded, mode=self.mode, precision="float64")
+            return linearize(self.cell, self.first, mode=self.mode, precision="float64")
         except (ValueError, TypeError, MemoryError):  # a dtype of its own
-            whole = linearize(self.cell, padded, mode=self.mode)
-        if not whole.is_dense:
-            return self.streamed
-        sizes = {name: part.stop - part.start for name, part in whole.blocks.items()}
-        return JacobianChain(np.asarray(whole.jacobians)[: self.first.num_steps], blocks=sizes)
+            return linearize(self.cell, self.first, mode=self.mode)
 
     @ft.cached_property
     def streamed(self) -> JacobianChain:

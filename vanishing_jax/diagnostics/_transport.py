@@ -112,16 +112,6 @@ def _bucket(count: int, least: int) -> int:
     return -(-count // step) * step
 
 
-def lengthened(trajectory: Trajectory) -> Trajectory:
-    """Return a trajectory on the host that repeats its last step up to the size of a buffer."""
-    steps = _bucket(trajectory.num_steps, _FEWEST_STEPS)
-    index = np.minimum(np.arange(steps + 1), trajectory.num_steps - 1)
-    before = jax.tree.map(lambda leaf: on_host(leaf)[index], trajectory.states)
-    return Trajectory(
-        before, jax.tree.map(lambda leaf: on_host(leaf)[index[:-1]], trajectory.inputs)
-    )
-
-
 class Run(NamedTuple):
     """What the cell did on a batch: `states` in buffers (time, row, ...), all finite or not.
 
