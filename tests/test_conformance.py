@@ -198,7 +198,7 @@ print("unchanged")
 
 HEAVY = (
     "flax h5netcdf h5py haiku jinja2 keras matplotlib optax orbax pandas sklearn "
-    "scipy.optimize scipy.special scipy.stats torch tyro xarray"
+    "safetensors scipy.linalg scipy.optimize scipy.special scipy.stats torch tqdm tyro xarray"
 ).split()
 
 
