@@ -55,7 +55,7 @@ def command_line(arguments: list[str], cache: str) -> float:
 
 def network_row(name: str, rounds: int) -> dict[str, Any]:
     """Return medians over the rounds of one network."""
-    pairs = []
+    pairs, rounds = [], min(rounds, CASES[name].most_rounds)
     for i in range(rounds):
         kinds = ("gradient", "diagnosis") if i % 2 == 0 else ("diagnosis", "gradient")
         found = {what: process(name, what) for what in kinds}
@@ -108,8 +108,6 @@ def quartiles(values) -> dict[str, Any]:
 
 def rows(names: list[str], rounds: int, command_line_network: str) -> list[dict[str, Any]]:
     """Return one row for each case."""
-    for what in ("gradient", "diagnosis"):  # the first of all writes bytecode
-        process(QUICK, what)
     found = []
     for name in names:
         if name == COMMAND_LINE:
@@ -131,6 +129,8 @@ def main(arguments=None) -> int:
         names = [options.only]
     if options.quick:
         options.rounds, names = 1, [QUICK, COMMAND_LINE]
+    for what in () if options.quick else ("gradient", "diagnosis"):
+        process(QUICK, what)  # the first of all writes bytecode
     found = rows(names, options.rounds, QUICK if options.quick else "LSTM 24, 16 x 100")
     settings: dict[str, Any] = {"quick": options.quick, "rounds": options.rounds}
     settings["wall_seconds"] = time.perf_counter() - begin
