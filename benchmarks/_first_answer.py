@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 class Case(NamedTuple):
     """A network of `size` units on `batch` sequences of `steps` steps, or `depth` layers.
 
-    `repeats`: warm calls of the diagnosis, and of the gradient, in each process; `most_rounds`:
-    such processes, at most.
+    `repeats`: warm calls of the diagnosis, and of the gradient, in each process.
     """
 
     kind: str
@@ -28,13 +27,12 @@ class Case(NamedTuple):
     steps: int
     depth: int = 1
     repeats: int = 3
-    most_rounds: int = 99
 
 
 CASES = {
     "tanh 32, 16 x 100": Case("tanh", 32, 16, 100),
     "LSTM 128, 32 x 200": Case("lstm", 128, 32, 200),
-    "GRU 512, 64 x 500": Case("gru", 512, 64, 500, repeats=1, most_rounds=3),
+    "GRU 512, 64 x 500": Case("gru", 512, 64, 500, repeats=1),
     "9 GRU layers of 32, 16 x 100": Case("network", 32, 16, 100, 9),
     "9 functions of width 64, 16 samples": Case("layers", 64, 16, 0, 9),
     "LSTM 24, 16 x 100": Case("lstm", 24, 16, 100),

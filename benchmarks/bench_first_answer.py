@@ -55,7 +55,7 @@ def command_line(arguments: list[str], cache: str) -> float:
 
 def network_row(name: str, rounds: int) -> dict[str, Any]:
     """Return medians over the rounds of one network."""
-    pairs, rounds = [], min(rounds, CASES[name].most_rounds)
+    pairs = []
     for i in range(rounds):
         kinds = ("gradient", "diagnosis") if i % 2 == 0 else ("diagnosis", "gradient")
         found = {what: process(name, what) for what in kinds}
