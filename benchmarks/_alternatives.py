@@ -7,6 +7,7 @@ import numpy as np
 from _problems import Problem
 
 import vanishing_jax as vj
+from vanishing_jax.spectra._sweep import start_basis
 
 # --- ours: each a small function, from a problem to the call that is timed --------------------
 
@@ -35,7 +36,7 @@ def our_top_exponent(p: Problem):
 def numpy_top_exponent(p: Problem):
     """One column pushed and normalized by LAPACK, on Jacobians that are given."""
     jacobians = np.asarray(p.jacobians())
-    start = vj.spectra.start_basis(p.size)[:, :1]
+    start = start_basis(p.size)[:, :1]
 
     def call():
         q, total = start, 0.0

@@ -37,17 +37,45 @@ def add_arguments(parser: argparse.ArgumentParser, question: str) -> None:
     parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
 
 
+# One BLAS thread, as each alternative has one core.
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+# What a user's environment seldom has: BLAS kernels of another processor, modules compiled by every
+# process anew, programs found compiled.
+_UNUSUAL = frozenset(
+    {
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+        "PYTHONDONTWRITEBYTECODE",
+        "JAX_COMPILATION_CACHE_DIR",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+    }
+)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which everything is measured: one BLAS thread, a user's else."""
+    found = {name: value for name, value in os.environ.items() if name not in _UNUSUAL}
+    paths = [str(RESULTS.parents[1]), os.environ.get("PYTHONPATH")]
+    return found | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def in_a_process(command: Sequence[str], **more: str) -> str:
+    """Return what a command prints in a fresh process, `more` added to its environment."""
+    run = {"env": environment() | more, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.run(command, check=True, **run).stdout
+
+
 def use_one_core() -> None:
     """Bind this process to one core and BLAS to one thread; call before anything is computed.
 
-    BLAS reads its number of threads when NumPy is imported, so the script starts itself again.
+    BLAS reads its settings when NumPy is imported, so the script starts itself again.
     """
     if "--both-cores" in sys.argv:
         return
-    threads = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
-    if any(os.environ.get(name) != "1" for name in threads):
-        os.environ.update(dict.fromkeys(threads, "1"))
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+    if _ONE_THREAD.items() - os.environ.items() or _UNUSUAL & os.environ.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment())
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {_idlest_core()})
 

@@ -16,16 +16,17 @@ import numpy as np
 from _forced import Forced
 
 import vanishing_jax as vj
+from vanishing_jax.spectra._sweep import start_basis
 
 
 class Tool(NamedTuple):
-    """A way to get exponents: the package it needs, what it is fed, the call, its first frame."""
+    """A way to get exponents: the package it needs, what it is fed, the call, its first basis."""
 
     name: str
     package: str
     fed: str  # "function" or "Jacobians"
     make: Callable[[Forced], Callable[[], Any]]
-    start: Callable[[Forced], np.ndarray | None] | None = None
+    start: Callable[[Forced], np.ndarray] | None = None
 
     @property
     def is_extended(self) -> bool:
@@ -53,12 +54,8 @@ def our_exponents(p: Forced):
 
 
 def our_start(p: Forced):
-    """Return the frame that our exponents start from, or None for a version without it."""
-    try:
-        from vanishing_jax.spectra._graded import start_frame
-    except ImportError:
-        return None
-    return np.asarray(start_frame(p.size))
+    """Return the basis that our exponents start from."""
+    return start_basis(p.size)
 
 
 def _our_chain(p: Forced):
@@ -154,7 +151,7 @@ def lyapax_tool(p: Forced, renorm_every=1, dtype=None):
 
 
 def lyapax_start(p: Forced):
-    """The frame that lyapax draws (seed 0)."""
+    """The basis that lyapax draws (seed 0)."""
     normal = jax.random.normal(jax.random.PRNGKey(0), (p.size + 1, p.size + 1), dtype=float)
     return np.asarray(jnp.linalg.qr(normal)[0])
 

@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import _chains
 import _timing
@@ -20,6 +20,7 @@ import jax
 import mpmath
 import numpy as np
 from _exact import References, exact_log_determinants
+from jaxtyping import Float
 
 import vanishing_jax as vj
 
@@ -29,13 +30,26 @@ DIRECTIONS = ("forward", "backward")
 # --- ours: the two calls that are measured ----------------------------------------------------
 
 
-def our_spectra(jacobians, lags, direction, tolerance):
-    """Return log singular values and error bounds, each (lag, state), and tolerance met."""
-    chain = vj.JacobianChain(jacobians)
-    result = vj.log_singular_values(
-        chain, lags=list(lags), direction=direction, tolerance=tolerance
+class Ours(NamedTuple):
+    """Log singular values and their bounds, each (lag, state), and what the result says of both.
+
+    - `checked`: whether the sweep's own estimate showed that the tolerance was met; else the result
+      says that it was not checked, and `met` is what the bound says.
+    """
+
+    logs: Float[np.ndarray, "lag state"]
+    bound: Float[np.ndarray, "lag state"]
+    checked: bool
+    met: bool
+
+
+def our_spectra(jacobians, lags, direction, tolerance) -> Ours:
+    """Return what the package finds at each lag."""
+    found = vj.log_singular_values(
+        vj.JacobianChain(jacobians), lags=list(lags), direction=direction, tolerance=tolerance
     )
-    return result.log_singular_values, result.error_bound, bool(result.meets_tolerance)
+    checked = tolerance is None or bool(found.estimated_error <= tolerance)
+    return Ours(found.log_singular_values, found.error_bound, checked, found.meets_tolerance)
 
 
 def our_float32_spectrum(jacobians):
@@ -106,12 +120,13 @@ def grid(options, references) -> list[dict[str, Any]]:
 def _spectra(jacobians, exact, options, common):
     direction, tolerance = common["direction"], common["tolerance"]
     try:
-        found, bound, met = our_spectra(jacobians, options.lags, direction, tolerance)
+        ours = our_spectra(jacobians, options.lags, direction, tolerance)
     except Exception as error:
         return [{"error": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}]
+    said = {"meets_tolerance": ours.met, "checked": ours.checked}
     return [
-        {"lag": lag, "meets_tolerance": met, **compare(*values)}
-        for lag, *values in zip(options.lags, found, bound, exact, strict=True)
+        {"lag": lag, **said, **compare(*values)}
+        for lag, *values in zip(options.lags, ours.logs, ours.bound, exact, strict=True)
     ]
 
 
@@ -139,7 +154,6 @@ def random_chains(options, references) -> list[dict[str, Any]]:
     rows = []
     for i in range(options.chains):
         name = options.families[i % len(options.families)]
-        # Few different shapes: every one is compiled.
         shapes = ([4], [10]) if options.quick else ([4, 6, 8], [8, 20, 40, 60])
         n, steps = (int(rng.choice(sizes)) for sizes in shapes)
         direction = DIRECTIONS[int(rng.integers(2))]
@@ -149,8 +163,9 @@ def random_chains(options, references) -> list[dict[str, Any]]:
             row = {"family": name, "n": n, "steps": steps, "direction": direction}
             row["tolerance"] = tolerance
             try:
-                found, bound, met = our_spectra(jacobians, [steps], direction, tolerance)
-                row |= compare(found[0], bound[0], exact) | {"meets_tolerance": met}
+                ours = our_spectra(jacobians, [steps], direction, tolerance)
+                row |= {"meets_tolerance": ours.met, "checked": ours.checked}
+                row |= compare(ours.logs[0], ours.bound[0], exact)
             except Exception as error:
                 row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             rows.append(row)
@@ -174,9 +189,9 @@ def long_runs(options) -> list[dict[str, Any]]:
     rows.append(_against_closed_form("symmetric linear cell", symmetric, closed, steps))
     signed = np.eye(n)[rng.permutation(n)] * rng.choice([-1.0, 1.0], n)
     rows.append(_against_closed_form("signed permutation", signed, np.zeros(n), steps))
-    for name in ("tanh, gain 1.5", "LSTM", "GRU", "Ginibre", "both graded"):
+    for name in ("tanh, gain 1.5", "LSTM", "both graded"):
         jacobians = chain_of_family(name, n, steps)
-        found, bound, _ = our_spectra(jacobians, [steps], "forward", None)
+        found, bound, *_ = our_spectra(jacobians, [steps], "forward", None)
         expected = math.fsum(exact_log_determinants(jacobians))
         rows.append(
             {
@@ -196,7 +211,7 @@ def long_runs(options) -> list[dict[str, Any]]:
 
 
 def _against_closed_form(name, J, closed, steps):
-    found, bound, _ = our_spectra(np.repeat(J[None], steps, axis=0), [steps], "forward", None)
+    found, bound, *_ = our_spectra(np.repeat(J[None], steps, axis=0), [steps], "forward", None)
     error = np.abs(found[0] - closed)
     return {
         "chain": name,
@@ -225,7 +240,7 @@ def float32_runs(options, references) -> list[dict[str, Any]]:
         n, steps = (4, 10) if options.quick else (16, 1000)
         jacobians = chain_of_family(name, n, steps).astype(np.float32)
         exact = references.at(jacobians.astype(np.float64), [steps], "forward")[0]
-        found, bound, _ = our_spectra(jacobians, [steps], "forward", None)
+        found, bound, *_ = our_spectra(jacobians, [steps], "forward", None)
         row = {"family": name, "n": n, "steps": steps, **compare(found[0], bound[0], exact)}
         try:
             single = our_float32_spectrum(jacobians)
@@ -269,6 +284,7 @@ def summary_by_family(rows) -> list[dict[str, Any]]:
                     "worst_error_over_bound": max(r["worst_error_over_bound"] for r in good),
                     "violations": sum(r["violations"] for r in good),
                     "broken_promises": sum(map(is_broken_promise, good)),
+                    "not_checked": sum(not r["checked"] for r in good),
                     "zeros_right": sum(r["zeros_right"] for r in good),
                     "with_zeros": sum(r["zeros"] > 0 for r in good),
                 }
@@ -297,6 +313,7 @@ def slack_statistics(rows) -> list[dict[str, Any]]:
                     r["violations"] for r in good if r["family"] in _chains.ILL_CONDITIONED
                 ),
                 "broken_promises": sum(map(is_broken_promise, good)),
+                "not_checked": sum(not r["checked"] for r in good),
                 "infinite_bounds": sum(not np.isfinite(r["max_bound"]) for r in good),
                 "zeros_right": sum(r["zeros_right"] for r in good),
                 "slack_quantiles_5_50_95": [float(q) for q in quantiles],
@@ -317,7 +334,7 @@ def parse(arguments=None):
 
     families = list(_chains.FAMILIES)
     parser.add_argument("--sizes", type=numbers, default=[8, 16, 32])
-    parser.add_argument("--lags", type=numbers, default=[10, 30, 100, 300, 1000, 2000])
+    parser.add_argument("--lags", type=numbers, default=[10, 100, 1000])
     parser.add_argument("--families", type=lambda text: text.split(";"), default=families)
     parser.add_argument("--chains", type=int, default=600, help="random chains for the bound")
     parser.add_argument("--seed", type=int, default=0, help="other random chains for the bound")

@@ -7,10 +7,9 @@ which every cell is made of, has a row of its own: it is what no import of a cel
 """
 
 import argparse
-import os
 import resource
-import subprocess
 import sys
+import time
 
 import _timing
 
@@ -30,12 +29,8 @@ CASES = [
 
 def seconds(code: str) -> float:
     """Return the CPU time of a fresh process that runs `code`, startup included."""
-    # Where bytecode may not be written, a checkout would be compiled again by each process.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    root = str(_timing.RESULTS.parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     begin = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    _timing.in_a_process([sys.executable, "-c", code])
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     return end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
 
@@ -56,9 +51,10 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     _timing.add_arguments(parser, "import")
     options = parser.parse_args(arguments)
-    cases, rounds = (CASES[:3], 2) if options.quick else (CASES, options.rounds)
-    measured = rows(cases, rounds)
+    cases, rounds = (CASES[:3], 1) if options.quick else (CASES, options.rounds)
+    begin, measured = time.perf_counter(), rows(cases, rounds)
     settings = {"quick": options.quick, "rounds": rounds, "clock": "CPU time of each process"}
+    settings["wall_seconds"] = time.perf_counter() - begin
     _timing.write(options.out, "import", settings, rows=measured)
     for row in measured:
         ratio = f"{row['ratio']['median']:.2f}"

@@ -1,7 +1,7 @@
 """Accuracy, cost and failures of tools for Lyapunov exponents and singular values.
 
 Accuracy: all tools at the same states (see `_tools.py`). What a tool adds up, log |R_ii| of a QR
-factorization, is compared with the exact one for the tool's own first frame; and with the exact log
+factorization, is compared with the exact one for the tool's own first basis; and with the exact log
 singular values, which are another quantity. Cost: CPU time in turn. Failures: one function each,
 with the number that shows it.
 
@@ -68,8 +68,8 @@ def _accuracy_of(tool, p, truth, log_det, own_truths):
         "off_from_singular_values": off_by(found, sigma),
         "sum_rule": abs(float(np.sum(found)) - log_det) if np.isfinite(log_det) else None,
     }
-    start = tool.start(p) if tool.start else None
-    if start is not None:
+    if tool.start is not None:
+        start = tool.start(p)
         key = start.tobytes()  # most tools start from the identity
         if key not in own_truths:
             own_truths[key] = _own_truth(tool, p, start)

@@ -1,15 +1,17 @@
 """Speed of spectra and exponents of Jacobian chains, against what else one could run.
 
 One process; all alternatives in turn, round by round; CPU time of the process on one core (wall
-time with --both-cores or on an accelerator); the first call apart, since it compiles. Every
-alternative's result is checked before anything is timed. From the cell, the states and the inputs
-to the result, except where a name says that the Jacobians are given.
+time with --both-cores or on an accelerator). Every alternative's result is checked before anything
+is timed. From the cell, the states and the inputs to the result, except where a name says that the
+Jacobians are given. First calls, which compile, are a group of their own: each in a fresh process,
+so that none finds compiled what another has compiled before it.
 
-    python benchmarks/bench_spectrum.py [--quick] [--only every-lag] [--sizes 64,128]
+    python benchmarks/bench_spectrum.py [--quick] [--only 'every lag'] [--sizes 64,128]
 """
 
 import argparse
 import functools as ft
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -24,11 +26,14 @@ from _problems import Problem, problem
 
 import vanishing_jax as vj
 
-GROUPS = ("one trajectory", "top exponent", "batch", "every lag", "gradient")
+GROUPS = ("one trajectory", "first call", "top exponent", "batch", "every lag", "gradient")
 CELLS = ("tanh 0.9", "tanh 1.5", "lstm")
 
+# Groups whose cases stop at this size, and those that leave out the first cell.
+_LARGEST = {"batch": 128, "every lag": 128, "gradient": 128}
+_FEWER_CELLS = ("first call", "batch", "every lag", "gradient")
 
-# What each of the values may be off by, by the name of the row; without a name the default of ours.
+# What each value may be off by: said by the name of the row, else the default for what it returns.
 TOLERANCES = {"every step": 0.0, "1e-6": 1e-6}
 DEFAULTS = {"spectrum": 1e-8, "spectrum per lag": 1e-8, "exponents": 1e-10}
 
@@ -60,6 +65,8 @@ RECIPES = [
 ]
 NUMPY = Entry("NumPy QR loop, Jacobians given", "baseline", "exponents", alt.numpy_exponents)
 FLOOR = Entry("one GEMM per step, Jacobians given", "floor", "nothing", alt.gemm_floor)
+SPECTRUM = Entry("spectrum", "ours", "spectrum", alt.our_spectrum)
+EXPONENTS = Entry("exponents", "ours", "exponents", alt.our_exponents)
 
 ENTRIES = {
     "one trajectory": [
@@ -68,7 +75,7 @@ ENTRIES = {
         FLOOR,
         Entry("lyapax", "peer", "own exponents", alt.lyapax_exponents),
         Entry("chaotax (compiles at every call)", "peer", "own exponents", alt.chaotax_exponents),
-        Entry("spectrum", "ours", "spectrum", alt.our_spectrum),
+        SPECTRUM,
         Entry(
             "spectrum, every step",
             "ours",
@@ -76,7 +83,7 @@ ENTRIES = {
             ft.partial(alt.our_spectrum, tolerance=None),
         ),
         Entry("spectrum, 1e-6", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-6)),
-        Entry("exponents", "ours", "exponents", alt.our_exponents),
+        EXPONENTS,
         Entry(
             "exponents, every step",
             "ours",
@@ -84,6 +91,7 @@ ENTRIES = {
             ft.partial(alt.our_exponents, tolerance=None),
         ),
     ],
+    "first call": [*RECIPES, SPECTRUM, EXPONENTS],
     "top exponent": [
         Entry("NumPy QR of one column", "baseline", "one exponent", alt.numpy_top_exponent),
         Entry("exponents, k = 1", "ours", "one exponent", alt.our_top_exponent),
@@ -106,14 +114,17 @@ ENTRIES = {
 
 # Microseconds per step of the QR recipe, roughly: so that a call takes some tenths of a second.
 _STEP = {16: 14, 32: 40, 64: 160, 128: 820, 256: 4300}
-_SHARE = {"one trajectory": 1.0, "batch": 1.0, "every lag": 0.3, "gradient": 0.3}
+_SHARE = {"every lag": 0.3, "gradient": 0.3}
 
 
-def num_steps(group: str, n: int, batch: int, seconds: float) -> int:
+def num_steps(group: str, n: int, batch: int, options) -> int:
     """Return a power of two of steps within limits; a trajectory alone is no shorter than 128."""
+    if group == "top exponent":
+        return options.top_steps
     step = 1e-6 * (_STEP.get(n) or 5 + 4300 * (n / 256) ** 3)
-    wanted = _SHARE[group] * seconds / (step * batch)
-    return int(2 ** np.clip(np.round(np.log2(wanted)), 7 if group == GROUPS[0] else 5, 13))
+    wanted = _SHARE.get(group, 1.0) * options.seconds / (step * batch)
+    least = 7 if group in ("one trajectory", "first call") else 5
+    return int(2 ** np.clip(np.round(np.log2(wanted)), least, 13))
 
 
 # --- checks -----------------------------------------------------------------------------------
@@ -187,28 +198,30 @@ class Reference:
 # --- running ----------------------------------------------------------------------------------
 
 
-def run_case(
-    group: str, p: Problem, rounds: int, read, exact: References | None
-) -> list[dict[str, Any]]:
+class Case(NamedTuple):
+    """What is timed together."""
+
+    group: str
+    cell: str
+    n: int
+    batch: int
+    steps: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per alternative, to be filled."""
+        entries = ENTRIES[self.group]
+        return [{**self._asdict(), "method": e.name, "role": e.role} for e in entries]
+
+
+def run_case(case: Case, rounds: int, read, exact: References | None) -> list[dict[str, Any]]:
     """Return one row per alternative: checked, then timed in turn."""
+    p = problem(case.cell, case.n, case.steps, case.batch)
     reference = Reference(p, exact)
-    rows, calls = [], {}
-    for entry in ENTRIES[group]:
-        row = {
-            "group": group,
-            "cell": p.name,
-            "n": p.size,
-            "batch": p.batch,
-            "steps": p.steps,
-            "method": entry.name,
-            "role": entry.role,
-        }
-        rows.append(row)
+    rows, calls = case.rows(), {}
+    for row, entry in zip(rows, ENTRIES[case.group], strict=True):
         try:
             call = entry.make(p)
-            begin = read()
             value = jax.block_until_ready(call())
-            row["first_call_seconds"] = read() - begin
             tolerance = DEFAULTS.get(entry.returns, 0.0) if entry.role == "ours" else 0.0
             tolerance = next((t for text, t in TOLERANCES.items() if text in entry.name), tolerance)
             row["check"] = reference.check(entry.returns, value, tolerance)
@@ -223,32 +236,64 @@ def run_case(
         except Exception as error:  # a row that says what happened is the result
             row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
     timings = _timing.measure(calls, rounds=rounds, read=read)
+    return with_timings(rows, timings)
+
+
+def first_calls(case: Case, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Return one row per alternative: its first call, in as many fresh processes as rounds."""
+    names = [entry.name for entry in ENTRIES[case.group]]
+    timings = {name: _timing.Timing(np.nan) for name in names}
+    command = [sys.executable, __file__, "--cells", case.cell, "--sizes", str(case.n)]
+    command += ["--seconds", str(seconds), "--first-call"]
+    for i in range(rounds):
+        for name in names if i % 2 == 0 else names[::-1]:
+            out = _timing.in_a_process([*command, name])
+            timings[name].rounds.append(json.loads(out)["seconds"])
+    return with_timings(case.rows(), timings)
+
+
+def first_call(name: str, options) -> float:
+    """Return what the first call of one alternative costs in this process."""
+    n, cell = options.sizes[0], options.cells[0]
+    entry = next(entry for entry in ENTRIES["first call"] if entry.name == name)
+    call = entry.make(problem(cell, n, num_steps("first call", n, 1, options)))
+    read = _timing.clock(options.both_cores)
+    begin = read()
+    jax.block_until_ready(call())
+    return read() - begin
+
+
+def with_timings(rows, timings: dict[str, _timing.Timing]) -> list[dict[str, Any]]:
+    """Return the rows with medians and with the ratios to every baseline."""
     baselines = [r["method"] for r in rows if r["role"] != "ours" and r["method"] in timings]
     for row in rows:
         timing = timings.get(row["method"])
         if timing is None:
             continue
         summary = timing.summary()
-        summary.pop("first_call_seconds")  # the first call of all was before the check
+        summary.pop("first_call_seconds")
         row.update(summary)
-        row["microseconds_per_step"] = 1e6 * summary["seconds_median"] / (p.steps * p.batch)
+        each = row["steps"] * row["batch"]
+        row["microseconds_per_step"] = 1e6 * summary["seconds_median"] / each
         row["ratios"] = {name: _timing.ratio(timings[name], timing) for name in baselines}
     return rows
 
 
-def cases(options) -> list[tuple[str, str, int, int]]:
-    """Return the list of (group, cell, n, batch)."""
+def cases(options) -> list[Case]:
+    """Return what is to be timed."""
     found = []
     for group in options.only:
         if group == "top exponent":
-            found.append((group, "tanh 1.5", options.top_size, 1))
+            found.append(Case(group, "tanh 1.5", options.top_size, 1, options.top_steps))
             continue
         for cell in options.cells:
-            if group in ("every lag", "gradient") and cell == "tanh 0.9":
+            if cell == "tanh 0.9" and group in _FEWER_CELLS:
                 continue
             for n in options.sizes:
                 for batch in options.batches if group == "batch" else [1]:
-                    found.append((group, cell, n, batch))
+                    if n <= _LARGEST.get(group, n):
+                        steps = num_steps(group, n, batch, options)
+                        found.append(Case(group, cell, n, batch, steps))
     return found
 
 
@@ -257,7 +302,6 @@ def print_case(rows):
         "method": "method",
         "microseconds_per_step": "µs/step",
         "ratio": "ratio (quartiles)",
-        "first_call_seconds": "first call, s",
         "note": "check",
     }
     first = rows[0]
@@ -276,7 +320,6 @@ def print_case(rows):
                 "microseconds_per_step": f"{row['microseconds_per_step']:.1f}"
                 if "microseconds_per_step" in row
                 else "",
-                "first_call_seconds": f"{row.get('first_call_seconds', np.nan):.2f}",
                 "ratio": f"{ratio['median']:.2f} ({ratio['quartiles'][0]:.2f}–"
                 f"{ratio['quartiles'][1]:.2f})"
                 if ratio
@@ -298,7 +341,8 @@ def fastest_recipe(rows) -> str | None:
     return min(timed, key=lambda r: r["seconds_median"])["method"] if timed else None
 
 
-QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2, top_size=8)
+QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2)
+QUICK |= dict(fresh_rounds=1, top_size=8, top_steps=50)
 
 
 def parse(arguments=None):
@@ -316,7 +360,10 @@ def parse(arguments=None):
     parser.add_argument("--sizes", type=numbers, default=[16, 64, 128, 256])
     parser.add_argument("--batches", type=numbers, default=[8, 32])
     parser.add_argument("--seconds", type=float, default=0.25, help="aim for one call")
+    parser.add_argument("--fresh-rounds", type=int, default=3, help="processes per first call")
+    parser.add_argument("--first-call", help=argparse.SUPPRESS)
     parser.add_argument("--top-size", type=int, default=200, help="for the top exponent")
+    parser.add_argument("--top-steps", type=int, default=1000, help="for the top exponent")
     parser.add_argument("--exact-up-to", type=int, default=64, help="size of exact references")
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--quick" in arguments:
@@ -327,16 +374,22 @@ def parse(arguments=None):
 def main(arguments=None) -> int:
     options = parse(arguments)
     with jax.enable_x64(True):
+        if options.first_call:
+            print(json.dumps({"seconds": first_call(options.first_call, options)}))
+            return 0
         read, rows = _timing.clock(options.both_cores), []
         settings = {k: v for k, v in vars(options).items() if k not in ("out", "cache")}
         settings["clock"], begin = read.__name__, time.perf_counter()
-        for group, cell, n, batch in cases(options):
-            steps = num_steps(group, n, batch, options.seconds)
-            steps = 1000 if group == "top exponent" else steps
-            affordable = n <= options.exact_up_to and n * steps * batch <= 2**18
-            exact = References(options.cache) if affordable else None
-            rows += run_case(group, problem(cell, n, steps, batch), options.rounds, read, exact)
-            print_case([r for r in rows if r["group"] == group][-len(ENTRIES[group]) :])
+        for case in cases(options):
+            if case.group == "first call":
+                found = first_calls(case, options.fresh_rounds, options.seconds)
+            else:
+                numbers = case.n * case.steps * case.batch
+                affordable = case.n <= options.exact_up_to and numbers <= 2**18
+                exact = References(options.cache) if affordable else None
+                found = run_case(case, options.rounds, read, exact)
+            rows += found
+            print_case(found)
             settings["wall_seconds"] = time.perf_counter() - begin
             # After every case: a run that is cut short has lost only what it had not done.
             _timing.write(options.out, "spectrum", settings, rows=rows)

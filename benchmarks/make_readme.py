@@ -18,9 +18,10 @@ from _depth_page import draw as draw_depth
 from _depth_page import page as depth_page
 from _evidence import README, SOURCES
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
+from _first_answer_section import first_answer, imports
 from _remedies_figures import draw_curves, draw_rates
 from _remedies_page import page as remedies_page
-from _sections import accuracy, peers, sharp_bound, speed, table, targets
+from _sections import accuracy, peers, speed, table
 from _training_sections import training
 
 HERE = pathlib.Path(__file__).parent
@@ -32,86 +33,50 @@ def load(results: pathlib.Path, question: str) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-# Name of the result, what it answers, and the command where it has not been run yet.
-SPEED = {
-    "spectrum": ("How fast is one trajectory, against what else?", "--only 'one trajectory'"),
-    "spectrum_batch": ("How fast are batches?", "--only batch"),
-    "spectrum_lags_gradient": ("Every lag, and the gradient?", "--only 'every lag,gradient'"),
-    "spectrum_both_cores": ("With all cores?", "--both-cores --only 'one trajectory,batch'"),
-}
-QUESTIONS = {
-    **{
-        name: (
-            question,
-            f"python benchmarks/bench_spectrum.py {options} --out benchmarks/results/{name}.json",
-        )
-        for name, (question, options) in SPEED.items()
-    },
-    "accuracy": ("How accurate, and is the bound honest?", "python benchmarks/bench_accuracy.py"),
-    "sharp_bound": (
-        "How close is the bound that looks at every step?",
-        "python benchmarks/bench_sharp_bound.py",
-    ),
-    "peers": ("What do other tools give?", "python benchmarks/bench_peers.py"),
-    "training": ("How fast is training, against what else?", "python benchmarks/bench_training.py"),
-}
-TITLES = {
-    "spectrum": "Speed: one trajectory",
-    "spectrum_batch": "Speed: batches",
-    "spectrum_lags_gradient": "Speed: every lag, gradient",
-    "spectrum_both_cores": "Speed: all cores, wall time",
-    "accuracy": "Accuracy",
-    "sharp_bound": "The sharp bound",
-    "peers": "Other tools",
-    "training": "Training",
+# Name of the result: title of its section, what it answers, and its script.
+SECTIONS = {
+    "first_answer": ("First answer", "How long until a first answer?", first_answer),
+    "import": ("Import", "What does importing cost?", imports),
+    "spectrum": ("Speed", "How fast are spectra and exponents, against what else?", speed),
+    "accuracy": ("Accuracy and bound", "How accurate, and is the bound honest?", accuracy),
+    "peers": ("Other tools", "What do other tools give?", peers),
+    "training": ("Training", "How fast is training, against what else?", training),
 }
 
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that file or ideas.md, not this one. -->
-# Benchmarks of the spectrum engine and of training
+# Benchmarks
+
+How long a diagnosis takes, how fast and how exact spectra of Jacobians are, what other tools give
+for them, and how fast training is. Every table below was written by a script from what it measured.
 
 {questions}
 
-Each takes `--quick` (toy sizes, about a minute) and `--help`. `--cache DIR` keeps the exact
-references between runs; they are most of the time of `bench_accuracy.py`. Needed beyond the
-package: `pip install python-flint mpmath` (exact references; without python-flint only toy sizes)
-and, for `bench_peers.py`, any of `lyapax chaotax clvlib lyapynov pynamicalsys torch`; for
-`bench_training.py`, `torch` and `flax`. What is missing gives a row that says so. The package
-itself depends on none of them.
+Each takes `--quick` (toy sizes, about a minute) and `--help`. Exact references, of
+`bench_accuracy.py` and a part of `bench_spectrum.py`, need `pip install python-flint mpmath`
+(without python-flint only toy sizes); `--cache DIR` keeps them between runs. `bench_peers.py`
+compares any of `lyapax chaotax clvlib lyapynov pynamicalsys torch`, `bench_training.py` `torch` and
+`flax`. What is missing gives a row that says so. The package itself depends on none of them.
 
-How it is measured: one process, bound to one core and one BLAS thread; all alternatives in turn,
-round by round, and ratios taken within a round; medians and quartiles over the rounds; CPU time of
-the process (wall time with `--both-cores` or on an accelerator); results are checked before they
-are timed; the first call, which compiles, is apart (alternatives that share compiled functions show
-it once). From the cell, the states and the inputs to the result, unless a name says that the
-Jacobians are given. A ratio above 1 says that the method is faster than the baseline (the faster QR
-recipe, unless said otherwise). "check" is the largest error of a log singular value against the
-exact product where that is affordable, else the residual of the sum rule, in nats.
+How time is measured: on one core, with one BLAS thread and no cache of compiled programs; all
+alternatives in turn, round by round; CPU time (wall time with `--both-cores` or on an accelerator).
+Ratios are taken within a round; the tables show medians over the rounds, the files under `results/`
+quartiles too. A result is checked before it is timed: "off by" is the largest error of ours, in
+nats, against exact products where they can be had, else the residual of the sum rule.
 """
 
 
 def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> str:
     """Return the page; draw the figures."""
-    loaded = {name: load(results, name) for name in QUESTIONS}
+    loaded = {name: load(results, name) for name in SECTIONS}
     figures.mkdir(parents=True, exist_ok=True)
     if loaded["accuracy"]:
         draw_error_and_bound(loaded["accuracy"], figures / "error_and_bound.png")
     if loaded["peers"] and {"accuracy", "cost"} <= set(loaded["peers"]):
         draw_accuracy_and_cost(loaded["peers"], figures / "accuracy_and_cost.png")
     parts = [HEAD.format(questions=_questions(loaded))]
-    # The targets are for one core.
-    rows = [
-        row
-        for name in SPEED
-        if name in loaded and name != "spectrum_both_cores"
-        for row in (loaded[name] or {}).get("rows", [])
-    ]
-    if rows:
-        parts.append(f"## Targets\n\n{targets(rows)}")
-    sections = {**dict.fromkeys(SPEED, speed), "accuracy": accuracy}
-    sections |= {"sharp_bound": sharp_bound, "peers": peers, "training": training}
-    for name, section in sections.items():
+    for name, (title, _, section) in SECTIONS.items():
         result = loaded[name]
-        parts.append(f"## {TITLES[name]}\n\n{section(result) if result else 'Not run yet.'}")
+        parts.append(f"## {title}\n\n{section(result) if result else 'Not run yet.'}")
     parts.append(ideas.read_text().strip() if ideas.exists() else "")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -148,8 +113,8 @@ def choosing(results: pathlib.Path, folder: pathlib.Path) -> str | None:
 def _questions(loaded):
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
-    for name, (question, command) in QUESTIONS.items():
-        command = (loaded[name] or {}).get("command", command)
+    for name, (_, question, _) in SECTIONS.items():
+        command = (loaded[name] or {}).get("command", f"python benchmarks/bench_{name}.py")
         rows.append([question, f"`{command}`", _duration(loaded[name])])
     remedies = "[Do the remedies do what is said of them?](remedies.md)"
     rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
@@ -179,10 +144,10 @@ def main(arguments=None) -> int:
     out = options.out.parent / "remedies.md"
     out.write_text(remedies(options.results, out.parent / "figures", HERE / "remedies_notes.md"))
     print(f"wrote {out}", file=sys.stderr)
-    imports = load(options.results, "imports")
-    if imports and options.out.parent == HERE:
+    compared = load(options.results, "imports")
+    if compared and options.out.parent == HERE:
         docs = _imports_table.PAGE
-        docs.write_text(_imports_table.with_measured(docs.read_text(), imports))
+        docs.write_text(_imports_table.with_measured(docs.read_text(), compared))
         print(f"wrote {docs}", file=sys.stderr)
     docs = HERE.parent / "docs" if options.out.parent == HERE else options.out.parent
     text = choosing(options.results, docs)
