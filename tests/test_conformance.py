@@ -104,6 +104,7 @@ def test_every_public_sibling_has_its_row():
     }  # fmt: skip
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", tables.MITIGATIONS)
 def test_every_mitigation_is_a_record_of_pure_hooks(name):
     import equinox as eqx
@@ -172,7 +173,6 @@ def run_python(code):
     ).stdout
 
 
-@pytest.mark.float64_anyway
 def test_importing_changes_no_global_state():
     code = """
 import sys

@@ -51,6 +51,7 @@ def test_product_is_the_jacobian_of_the_unrolled_map(vj, name):
     np.testing.assert_allclose(chain.rmv(vector), pulled, atol=scale * tolerance * 10)
 
 
+@pytest.mark.as_users
 def test_lstm_state_counts_as_a_whole(vj):
     # Dropping c: the product of dh/dh blocks is not the dh/dh block of the product.
     cell = vj.cells.LSTMCell(1, 4, forget_bias=3.0, key=jax.random.key(0))
@@ -78,6 +79,7 @@ def test_block_names(vj):
         vj.linearize(cell, trajectory, blocks=("one",))
 
 
+@pytest.mark.as_users
 def test_integer_and_complex_leaves(vj):
     def step(w, state, input):
         z, count = state
@@ -93,6 +95,7 @@ def test_integer_and_complex_leaves(vj):
     )
 
 
+@pytest.mark.as_users
 def test_saturated_units_keep_their_derivative_in_any_cell(vj):
     # In float32 jax's own derivative of tanh is exactly 0 from about |x| = 9 on, as XLA pleases.
     cell = vj.FunctionCell(lambda w, h, x: jnp.tanh(w * h + x), jnp.ones((), jnp.float32))
@@ -104,6 +107,7 @@ def test_saturated_units_keep_their_derivative_in_any_cell(vj):
     assert total == pytest.approx(3 * (np.log(4) - 2 * 31) + 2, abs=1e-3)
 
 
+@pytest.mark.as_users
 def test_saturated_float32_network_in_float64(vj):
     # Gain 20 in float32: pre-activations beyond 43, where float32 has no derivative left.
     initializer = jax.nn.initializers.normal(20 / np.sqrt(8))
@@ -129,6 +133,7 @@ def test_saturated_float32_network_in_float64(vj):
     assert chain.mv(np.ones(8), window=(0, 1)).shape == (8,)
 
 
+@pytest.mark.as_users
 def test_cell_with_a_dtype_of_its_own_is_not_widened(vj):
     cell = vj.FunctionCell(lambda p, s, x: (s * jnp.float32(0.5)).astype(jnp.float32), None)
     trajectory = vj.rollout(cell, jnp.ones(2, jnp.float32), jnp.zeros((9, 2), jnp.float32))
@@ -163,6 +168,7 @@ def test_streamed_equals_dense(vj):
     assert list(streamed.segments(0, 3)) == [(0, 3)] and list(dense.segments(2, 2)) == []
 
 
+@pytest.mark.as_users
 def test_batches_by_vmap_and_grad_through_jacobians(vj):
     cell = vj.cells.VanillaCell(1, 3, key=jax.random.key(0))
     inputs = jax.random.normal(jax.random.key(1), (4, 5, 1))
@@ -218,6 +224,7 @@ def test_vectors_are_carried_beyond_the_floating_range(vj):
     np.testing.assert_array_equal(chain.mv(np.ones(2), window=(3, 3)), [1, 1])
 
 
+@pytest.mark.as_users
 def test_scaled_vectors_through_a_cell(vj):
     cell = vj.FunctionCell(lambda w, h, x: w * h, jnp.asarray(1e-4, jnp.float32))
     trajectory = vj.rollout(cell, jnp.ones(1, jnp.float32), jnp.zeros((30, 0)))

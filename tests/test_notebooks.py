@@ -16,7 +16,6 @@ FOLDER = ROOT / "notebooks"
 SOURCES = sorted((FOLDER / "sources").glob("*.py"))
 # An absolute path: a slash after neither a word nor a URL, then a folder.
 ABSOLUTE = re.compile(r"(?<![\w.:/)}\])])/[A-Za-z][\w.-]*/|[A-Z]:\\\\")
-pytestmark = pytest.mark.float64_anyway
 pages = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
 

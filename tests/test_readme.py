@@ -3,12 +3,9 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
 
-@pytest.mark.float64_anyway  # another process, with JAX's defaults
 def test_example_prints_what_the_readme_shows():
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (shown,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)

@@ -12,8 +12,6 @@ from vanishing_jax import cells, interop
 
 from . import formulas
 
-pytestmark = pytest.mark.float64_anyway
-
 D, N = 3, 4
 
 
@@ -101,6 +99,7 @@ def flattened(tree, separator, prefix=""):
     return found
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", CASES)
 def test_step_equals_the_equations(name, tmp_path):
     load, prefix, weights, formula, kind = CASES[name]
@@ -128,6 +127,7 @@ def test_step_equals_the_equations(name, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.float64])
 def test_weights_keep_their_dtype(dtype):
     weights = {name: array.astype(dtype) for name, array in keras(3, 2).items()}

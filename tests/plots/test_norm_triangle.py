@@ -4,8 +4,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def plot_norm_triangle():
@@ -71,8 +69,9 @@ def test_axes_given_are_axes_used(plot_norm_triangle):
 
 
 def test_real_result(plot_norm_triangle):
-    import vanishing_jax as vj
     from vanishing_jax.spectra._norm_triangle import spectral_norm_triangle
+
+    import vanishing_jax as vj
 
     result = spectral_norm_triangle(vj.JacobianChain(np.stack([0.1 * np.eye(2)] * 9)))
     ax = plot_norm_triangle(result)

@@ -11,6 +11,8 @@ from vanishing_jax.training import _train as train_module
 
 from .small import FirstSign, run, small_model
 
+pytestmark = pytest.mark.as_users
+
 
 class Constant(eqx.Module):
     """A model of one weight, whose outputs ignore the inputs; `tag` is not trained."""
