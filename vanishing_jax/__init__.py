@@ -6,8 +6,9 @@ Names are loaded when first used (PEP 562), so that `import vanishing_jax` is ch
 global state, and the command line answers at once.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -53,56 +54,24 @@ if TYPE_CHECKING:
     from .spectra import Spectrum as Spectrum
     from .spectra import log_singular_values as log_singular_values
     from .spectra import lyapunov_exponents as lyapunov_exponents
-
-_NAMESPACES = frozenset(
-    "cells claims diagnostics interop mitigations networks plots report spectra tasks theory "
-    "training".split()
-)
-
-_HOME = {
-    "Diagnosis": "diagnostics",
-    "EquinoxCell": "cells",
-    "FlaxCell": "cells",
-    "FunctionCell": "cells",
-    "GradientProfile": "diagnostics",
-    "HaikuCell": "cells",
-    "JacobianChain": "_chain",
-    "KerasCell": "cells",
-    "LayerDiagnosis": "diagnostics",
-    "LyapunovExponents": "spectra",
-    "NonFiniteError": "_checks",
-    "Spectrum": "spectra",
-    "Trajectory": "_rollout",
-    "as_cell": "cells",
-    "compare": "comparison",
-    "comparison_table": "comparison",
-    "diagnose": "diagnostics",
-    "diagnose_layers": "diagnostics",
-    "gradient_profile": "diagnostics",
-    "linearize": "_linearize",
-    "linearize_layers": "_layers",
-    "log_singular_values": "spectra",
-    "lyapunov_exponents": "spectra",
-    "mitigation_table": "comparison",
-    "phase_diagram": "comparison",
-    "recipes": "comparison",
-    "rollout": "_rollout",
-    "train": "comparison",
-    "trainability_map": "comparison",
-}
-
-__all__ = sorted([*_NAMESPACES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMESPACES:
-        return importlib.import_module(f".{name}", __name__)
-    if name in _HOME:
-        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+else:
+    __getattr__, __dir__, __all__ = lazy(
+        __name__,
+        namespaces=(
+            "cells claims diagnostics interop mitigations networks plots report spectra tasks "
+            "theory training"
+        ),
+        _chain="JacobianChain",
+        _checks="NonFiniteError",
+        _layers="linearize_layers",
+        _linearize="linearize",
+        _rollout="Trajectory rollout",
+        cells="EquinoxCell FlaxCell FunctionCell HaikuCell KerasCell as_cell",
+        comparison=(
+            "compare comparison_table mitigation_table phase_diagram recipes train trainability_map"
+        ),
+        diagnostics=(
+            "Diagnosis GradientProfile LayerDiagnosis diagnose diagnose_layers gradient_profile"
+        ),
+        spectra="LyapunovExponents Spectrum log_singular_values lyapunov_exponents",
+    )

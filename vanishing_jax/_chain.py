@@ -21,9 +21,9 @@ from .cells import AbstractCell
 Axis = Literal["time", "layer"]
 
 # Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another
-# T is no other program; short chains share a smaller one. And by one operation: enough to
+# T is no other program; shorter chains share smaller ones. And by one operation: enough to
 # vectorize, small enough to stay in cache.
-_CHUNK_BYTES, _LONGEST_CHUNK, _SHORTEST_CHUNK = 8 * 2**20, 256, 16
+_CHUNK_BYTES, _CHUNKS = 8 * 2**20, (16, 256, 1024)
 _TOGETHER_BYTES = 2 * 2**20
 
 # Jacobians held at once while a streamed chain is walked.
@@ -386,36 +386,73 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
-def chunk_length(layout: StateLayout, num_steps: int | None = None) -> int:
-    """Return how many Jacobians of this state are computed at once."""
-    if num_steps is not None and num_steps <= _SHORTEST_CHUNK:
-        longest = _SHORTEST_CHUNK
+def jacobians_of_batch(
+    chain: "JacobianChain", s: int, t: int, size: int, *, backward: bool
+) -> Float[ArrayLike, "batch step state state"]:
+    """Return J_{s+1}, ..., J_t of every sequence in float64, padded to `size` steps.
+
+    `backward`: J_t^T, ..., J_{s+1}^T. Call under `jax.enable_x64(True)`.
+    """
+    if chain._jacobians is not None:
+        found = np.asarray(chain._jacobians)[:, s:t].astype(np.float64)
+        found = np.pad(found, ((0, 0), (0, size - (t - s)), (0, 0), (0, 0)))
     else:
-        longest = _LONGEST_CHUNK
-    fitting = _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype)
-    return int(2 ** np.floor(np.log2(np.clip(fitting, 1, longest))))
+        linearization = chain.linearization
+        assert linearization is not None
+        steps = padded_steps(linearization.trajectory, s, t, size, axis=1)
+        # eqx.filter_vmap gives JAX arrays a batch axis, NumPy arrays none.
+        mine, common = eqx.partition(linearization.rule, lambda x: isinstance(x, jax.Array))
+        with jax.enable_x64(linearization.x64):
+            found = np.asarray(_jacobians_of_batch(mine, common, steps)).astype(np.float64)
+    if backward:  # the first t - s in the opposite order
+        found = np.concatenate([found[:, t - s - 1 :: -1], found[:, t - s :]], axis=1)
+        found = found.swapaxes(2, 3)
+    return found
 
 
-def padded_steps(trajectory: Trajectory, s: int, t: int, size: int) -> tuple[PyTree, PyTree]:
+def chunk_length(layout: StateLayout, num_steps: int) -> int:
+    """Return how many Jacobians of this state are computed at once, out of so many."""
+    longest = next((size for size in _CHUNKS if num_steps <= size), _CHUNKS[-1])
+    fitting = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
+    return int(2 ** np.floor(np.log2(min(fitting, longest))))
+
+
+def padded_steps(
+    trajectory: Trajectory, s: int, t: int, size: int, *, axis: int = 0
+) -> tuple[PyTree, PyTree]:
     """Return the states and inputs of the steps s + 1 .. t, the last repeated up to `size` steps.
 
-    Cut in NumPy: slicing a JAX array would compile for every other length.
+    Time is the given axis of every leaf. Cut in NumPy: slicing a JAX array would compile for every
+    other length.
     """
 
     def cut(leaf):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             data = jnp.asarray(cut(jax.random.key_data(leaf)))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        part = np.asarray(leaf)[s:t]
+        places = np.minimum(np.arange(s, s + size), t - 1)
+        leaf = np.asarray(leaf)
         if t - s == size:
-            return part
-        return np.concatenate([part, np.repeat(part[-1:], size - (t - s), axis=0)])
+            return leaf[(slice(None),) * axis + (slice(s, t),)]
+        return np.take(leaf, places, axis=axis)
 
     return jax.tree.map(cut, (trajectory.states, trajectory.inputs))
 
 
 @eqx.filter_jit
 def _jacobians(rule: StepRule, steps):
+    return _all_jacobians(rule, steps)
+
+
+@eqx.filter_jit
+def _jacobians_of_batch(mine, common, steps):
+    """Return the Jacobians of every sequence; the leaves of `mine` have a batch axis."""
+    return jax.lax.map(
+        lambda both: _all_jacobians(eqx.combine(both[0], common), both[1]), (mine, steps)
+    )
+
+
+def _all_jacobians(rule: StepRule, steps):
     """Return the Jacobian of each of the steps (states, inputs)."""
     length = jax.tree.leaves(steps)[0].shape[0]
     batch = min(_together(rule.layout), length)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._tree import describe, path_name, same_structure
+from ._tree import describe, first_of, path_name, same_structure
 from ._types import PyTree
 
 
@@ -36,7 +36,9 @@ def as_arrays(tree: PyTree, what: str) -> PyTree:
         where = path_name(path) if path else what
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
             raise TypeError(f"expected {what} to hold numbers; {where} has dtype {leaf.dtype}.")
-        if isinstance(leaf, float | int | complex | np.ndarray | np.generic):
+        if isinstance(leaf, np.ndarray):
+            return jax.device_put(leaf)  # jnp.asarray compiles a program for each shape
+        if isinstance(leaf, float | int | complex | np.generic):
             leaf = jnp.asarray(leaf)
             return leaf.astype(leaf.dtype)  # strips the weak type of a Python number
         if not isinstance(leaf, jax.Array):
@@ -206,7 +208,7 @@ def check_finite_run(cell, states: PyTree, inputs: PyTree) -> None:
     """
     check_finite(inputs, "inputs", axis_name="step index")
     check_finite(cell, "weights")
-    check_finite(jax.tree.map(lambda leaf: leaf[0], states), "initial state")
+    check_finite(first_of(states), "initial state")
     check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
 
 

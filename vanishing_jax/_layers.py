@@ -11,11 +11,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._activations import stable_derivatives
 from ._chain import JacobianChain, dense_bytes, gib
 from ._checks import as_arrays, check_finite
 from ._linearize import MEMORY_LIMIT, widened
+from ._shared_layers import shared_layers
 from ._tree import StateLayout, describe, state_layout
 from ._types import PyTree
 from ._widths import padded
@@ -51,8 +53,8 @@ def linearize_layers(
     **Arguments:**
 
     - `layers`: a list of callables x -> y: functions, Equinox modules, Flax modules bound to their
-      weights. Weights that are leaves of the callable (Equinox modules, `jax.tree_util.Partial`)
-      are arguments of the compiled function; those inside closures are constants of it.
+      weights. Layers that differ in their arrays alone, be they leaves of the callable (Equinox
+      modules, `jax.tree_util.Partial`) or in its closure, share one compiled program.
     - `x`: the input of the first layer.
     - `mode`: `"fwd"` (`jax.jacfwd`) or `"rev"` (`jax.jacrev`); by default the cheaper one for each
       layer's shape, and the other where that one is not defined (`custom_vjp`, `while_loop`).
@@ -69,8 +71,8 @@ def linearize_layers(
     floating leaves; `NonFiniteError` for NaN in `x` or in what a layer gives (outside `jit`);
     `MemoryError` before anything is computed.
 
-    **Cost:** min(n_l, n_{l-1}) tangents or cotangents of each layer; L n^2 numbers for the largest
-    width n.
+    **Cost:** min(n_l, n_{l-1}) tangents or cotangents of each layer, two traces of it; L n^2
+    numbers for the largest width n.
 
     **Validity:** tested against `jax.jacrev` of the whole composition and singular values in high
     precision, f32 and f64 (`tests/test_layers.py`). Layers that carry a state of their own beside
@@ -96,7 +98,8 @@ def linearize_layers(
             raise ValueError(f"expected precision 'float64' or None; got {precision!r}.")
         return _in_float64(layers, x, mode, memory_limit)
     check_finite(x, "input x")
-    widths, dtype = _widths(activation_shapes(layers, x))
+    shapes = activation_shapes(layers, x)
+    widths, dtype = _widths(shapes)
     needed = dense_bytes(len(layers), max(widths), dtype)
     if needed > memory_limit:
         raise MemoryError(
@@ -105,13 +108,19 @@ def linearize_layers(
             "linearize_layers(layers[1:], layers[0](x))."
         )
     jacobians = []
-    for index, layer in enumerate(layers):
-        J, x = _linearized(layer, index, x, widths, mode)
+    for index, layer in enumerate(shared_layers(layers, shapes[:-1])):
+        place = _place(index, layers[index])
+        J, x = _linearized(layer, place, x, widths[index : index + 2], mode)
         check_activation(x, index)
         jacobians.append(J.astype(dtype))
     if len(set(widths)) == 1:
-        return JacobianChain(jnp.stack(jacobians), axis="layer")
+        whole = jnp.stack if any(isinstance(J, Tracer) for J in jacobians) else _stacked
+        return JacobianChain(whole(jacobians), axis="layer")
     return JacobianChain(padded(jacobians, widths), axis="layer", widths=widths)
+
+
+def _stacked(jacobians):
+    return jax.device_put(np.stack(jacobians))  # on the host: JAX compiles for each depth
 
 
 def check_layers(layers: Any) -> list[Layer]:
@@ -193,17 +202,17 @@ def check_activation(x: PyTree, index: int) -> None:
     check_finite(x, f"activations out of layers[{index}]", advice=advice)
 
 
-def _linearized(layer: Layer, index: int, x: PyTree, widths: tuple[int, ...], mode: Mode | None):
+def _linearized(layer: Layer, place: str, x: PyTree, widths: tuple[int, ...], mode: Mode | None):
     """Return J and the next activation; without a mode by whichever is defined, cheaper first."""
-    first: Mode = mode or ("fwd" if widths[index] <= widths[index + 1] else "rev")
+    first: Mode = mode or ("fwd" if widths[0] <= widths[1] else "rev")
     other: Mode = "rev" if first == "fwd" else "fwd"
     try:
         return _jacobian(layer, x, first)
     except (TypeError, ValueError) as error:
         if mode is None:
-            return _linearized(layer, index, x, widths, other)
+            return _linearized(layer, place, x, widths, other)
         raise TypeError(
-            f"{_place(index, layer)} has no derivative by mode {mode!r}: {error}\nForward mode is "
+            f"{place} has no derivative by mode {mode!r}: {error}\nForward mode is "
             "not defined for custom_vjp functions, reverse mode not for while loops. Leave mode "
             f"out, or take {other!r}."
         ) from error

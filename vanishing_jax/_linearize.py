@@ -11,7 +11,7 @@ from ._chain import JacobianChain, Linearization, dense_bytes, gib, jacobians_of
 from ._checks import check_finite_run, check_step
 from ._rollout import Trajectory
 from ._suspicions import check_deterministic
-from ._tree import state_layout
+from ._tree import first_of, state_layout
 from ._types import PyTree
 from .cells import as_cell
 
@@ -94,7 +94,7 @@ def linearize(
             "rollout(cell, state0, inputs)."
         )
     _check_lengths(trajectory)
-    first, input = jax.tree.map(lambda leaf: leaf[0], (trajectory.states, trajectory.inputs))
+    first, input = first_of((trajectory.states, trajectory.inputs))
     check_step(cell, first, input)
     check_deterministic(cell, first, input)
     check_finite_run(cell, trajectory.states, trajectory.inputs)
@@ -123,7 +123,7 @@ def linearize(
             "custom rule sends back. That is what training sees, but not the derivative of the "
             "step where the rule differs from it (straight-through, clipped gradients)."
         ) from error
-    return JacobianChain(jnp.asarray(jacobians), blocks=sizes, linearization=linearization)
+    return JacobianChain(jax.device_put(jacobians), blocks=sizes, linearization=linearization)
 
 
 def _check_lengths(trajectory):
@@ -145,7 +145,7 @@ def widened(tree: PyTree) -> PyTree:
         if not eqx.is_inexact_array(leaf):
             return leaf
         kind = np.complex128 if jnp.iscomplexobj(leaf) else np.float64
-        return jnp.asarray(np.asarray(leaf).astype(kind))
+        return jax.device_put(np.asarray(leaf).astype(kind))
 
     return jax.tree.map(widen, tree)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Real
 
 from ._types import Array, PyTree
@@ -126,6 +127,19 @@ def state_layout(state: PyTree) -> StateLayout:
 
 def _named(flat):
     return [(path_name(path), leaf) for path, leaf in flat]
+
+
+def first_of(tree: PyTree) -> PyTree:
+    """Return the leaves at index 0 of their first axis; in NumPy, where nothing is compiled.
+
+    Traced arrays and keys have no NumPy form.
+    """
+
+    def first(leaf):
+        traced = isinstance(leaf, Tracer) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return leaf[0] if traced else np.asarray(leaf)[0, ...]
+
+    return jax.tree.map(first, tree)
 
 
 def describe(tree: PyTree) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 import vanishing_jax as vj
 from vanishing_jax import cells
-from vanishing_jax.diagnostics._transport import transport
+from vanishing_jax.diagnostics._interventions import at_rest
+from vanishing_jax.diagnostics._transport import make_batch, run, transport
 
 N, T = 3, 5
 WEIGHTS = jnp.array([[2.0, -1.0, 0.5], [0.5, 1.5, 1.0], [-1.0, 0.3, 2.0]])
@@ -128,13 +129,18 @@ def test_gradient_profile_clips_in_units_of_the_loss_far_out_of_range(factor):
 
 
 def test_diagnosis_clips_a_loss_and_no_probe():
-    cell, inputs = cells.ClippedGradientCell(linear(3.0), 0.1), jnp.zeros((1, 4, 0))
-    loss, probes = lambda states: jnp.sum(states[:, -1]), jnp.ones((1, 1), jnp.float32)
-    arguments = cell, jnp.ones((1, 1), jnp.float32), inputs
-    with_loss, _, _ = transport(*arguments, loss, probes)
-    np.testing.assert_allclose(with_loss[0], np.log([0.1] * 4 + [1]), rtol=1e-5, atol=1e-6)
-    probed, _, _ = transport(*arguments, None, probes)
-    np.testing.assert_allclose(probed[0], np.log(3.0) * np.arange(4, -1, -1), rtol=1e-5)
+    cell = at_rest(cells.ClippedGradientCell(linear(3.0), 0.1), 0)
+
+    def carried(loss):
+        state0, inputs = jnp.ones(1, jnp.float32), np.zeros((1, 4, 0), np.float32)
+        batch = make_batch(state0, inputs, loss, np.full(1, 4, np.int32))
+        log_norm, last = transport(cell, batch, run(cell, batch).states)
+        assert last == 4
+        return log_norm[0, :, 0]
+
+    with_loss = carried(lambda states: jnp.sum(states[:, -1]))
+    np.testing.assert_allclose(with_loss, np.log([0.1] * 4 + [1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(carried(None), np.log(3.0) * np.arange(4, -1, -1), rtol=1e-5)
 
 
 def test_wrong_arguments_are_refused():

@@ -116,8 +116,10 @@ def test_unknown_arguments_exit_with_usage(capsys):
     capsys.readouterr()
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    code = f"import sys; sys.argv = ['vanishing-jax', '--help']\ntry:\n    {CALL}\nfinally:\n    "
+@pytest.mark.parametrize("command", [[], ["diagnose"]])
+def test_help_is_quick_and_imports_nothing_heavy(command):
+    words = ["vanishing-jax", *command, "--help"]
+    code = f"import sys; sys.argv = {words}\ntry:\n    {CALL}\nfinally:\n    "
     code = (
         code.replace("; main()", "\n    main()")
         + "print(sorted({'jax', 'numpy'} & set(sys.modules)))"
@@ -126,6 +128,13 @@ def test_help_is_quick_and_imports_nothing_heavy():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "diagnose" in out.stdout and out.stdout.rstrip().endswith("[]")
     assert time.monotonic() - begin < 10  # the promise is 0.5 s; this only catches a heavy import
+
+
+def test_version(capsys):
+    import vanishing_jax
+
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"vanishing-jax {vanishing_jax.__version__}\n"
 
 
 @pytest.fixture

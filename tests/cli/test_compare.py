@@ -126,6 +126,7 @@ def test_ctrl_c_while_compiling_exits_with_its_code(folder, tmp_path):
     endless = ["--steps", "1000000000"]
     command = ["compare", "--recipes", "gru", *SETTINGS, *endless, "--out", str(tmp_path)]
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     # A test suite in the background of a shell ignores Ctrl-C, and its children would too.
     heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     process = subprocess.Popen(

@@ -5,18 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 
 
-def norm_triangle(times=(0, 2, 4, 8, 12, 16), rate=-1.0):
-    """Return a result with the fields of a `NormTriangle`: an even decay."""
-    times = np.array(times, int)
-    lags = times[:, None] - times[None, :]
-    known = lags >= 0
-    return SimpleNamespace(
-        times=times,
-        log_norm=np.where(known, rate * lags, np.nan),
-        error=np.where(known, 1e-12, np.nan),
-    )
-
-
 def spectrum(num_steps=16, n=6, rate=-0.2, zeros_after=None, seed=0):
     rng = np.random.default_rng(seed)
     lags = np.arange(num_steps + 1)
@@ -29,6 +17,7 @@ def spectrum(num_steps=16, n=6, rate=-0.2, zeros_after=None, seed=0):
     return SimpleNamespace(
         log_singular_values=logs,
         error_bound=np.full(logs.shape, 1e-12),
+        estimated_error=1e-12,
         windows=np.stack([num_steps - lags, np.full_like(lags, num_steps)], axis=1),
         direction="backward",
         dtype="float64",
@@ -39,6 +28,7 @@ def single_spectrum(n=6):
     return SimpleNamespace(
         log_singular_values=np.linspace(1.0, -20.0, n),
         error_bound=np.full(n, 0.01),
+        estimated_error=0.1,
         windows=np.array([0, 16]),
         direction="forward",
         dtype="float64",

@@ -13,18 +13,11 @@ def depth():
     return d
 
 
-def triangle():
-    result = fakes.norm_triangle()
-    result.axis = "layer"
-    return result
-
-
 ROWS = {
     "plot_transport": depth,
     "plot_gradient_profile": lambda: depth().profile,
     "plot_spectrum": lambda: depth().spectrum,
     "plot_influence": lambda: depth().influence,
-    "plot_norm_triangle": triangle,
     "plot_lyapunov": lambda: depth().lyapunov,
     "plot_effects": depth,
 }

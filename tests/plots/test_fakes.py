@@ -1,6 +1,7 @@
 """The fakes that plots and reports are tested with have the fields of the real results."""
 
 import dataclasses
+import functools as ft
 
 import pytest
 
@@ -24,4 +25,5 @@ def test_fields(name):
 
     real = getattr(diagnostics, name, None) or getattr(spectra, name)
     fields = {field.name for field in dataclasses.fields(real)}
+    fields |= {n for n, v in vars(real).items() if isinstance(v, ft.cached_property | property)}
     assert set(vars(ROWS[name](fakes.diagnosis()))) <= fields

@@ -13,7 +13,6 @@ ROWS = {
     "plot_spectrum": lambda d: d.spectrum,
     "plot_spectrum_density": lambda d: d.spectrum,
     "plot_influence": lambda d: d.influence,
-    "plot_norm_triangle": lambda d: fakes.norm_triangle(),
     "plot_eigenvalues": lambda d: d.eigenvalues,
     "plot_lyapunov": lambda d: d.lyapunov,
     "plot_activations": lambda d: d.activations,

@@ -48,7 +48,7 @@ def test_one_record_against_the_index_with_error_bars(plots):
 
 def test_notes_on_zeros_and_on_visible_errors(plots):
     spectrum = fakes.spectrum(zeros_after=10)
-    spectrum.error_bound[3, 2] = 2.3
+    spectrum.error_bound[3, 2] = spectrum.estimated_error = 2.3
     count = int(np.isneginf(spectrum.log_singular_values).sum())
     note = plots.plot_spectrum(spectrum).texts[0].get_text()
     assert note == f"{count} exact zeros drawn at the floor; largest error bound 1 decades"

@@ -91,7 +91,7 @@ def test_exponents_go_on_too_and_come_back_at_once(vj, monkeypatch, tmp_path):
     chain, path = make(vj, "dense"), tmp_path / "sweep"
     whole = vj.lyapunov_exponents(chain)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, after=5)
+        interrupt(patch, after=2)
         vj.lyapunov_exponents(chain, checkpoint=path)
     with monkeypatch.context() as patch:
         calls = interrupt(patch, after=10**9)

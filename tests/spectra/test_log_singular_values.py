@@ -104,6 +104,24 @@ def test_long_chains_are_swept_in_chunks(vj, monkeypatch):
 
 @pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_one_jacobian_with_zero_rows_changes_no_other(vj, direction):
+    # Columns are balanced step by step: in one chunk with zeros, or alone before a record.
+    rng = np.random.default_rng(0)
+    jacobians = rng.standard_normal((4, 4, 4)) * [1.0, 0.2, 0.05, 0.01]
+    if direction == "backward":
+        jacobians = jacobians.swapaxes(1, 2)
+    jacobians[2, 1] = 0
+    chain = vj.JacobianChain(jacobians)
+    found = vj.log_singular_values(chain, lags=range(5), direction=direction)
+    for logs, (s, t) in zip(found.log_singular_values, found.windows.tolist(), strict=True):
+        exact = helpers.exact_log_singular_values(jacobians[s:t], 60) if t > s else np.zeros(4)
+        np.testing.assert_allclose(logs, exact, atol=1e-12)
+    whole = vj.log_singular_values(chain, direction=direction).log_singular_values
+    np.testing.assert_allclose(whole, exact, atol=1e-12)
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_a_batch_of_streamed_chains_is_its_sequences(vj, direction):
     # Some saturate and have shorter intervals than the others.
     gains = jnp.array([0.4, 4.0, 1.0, 2.0])[:, None, None]
@@ -446,3 +464,38 @@ def test_new_values_and_lengths_do_not_compile_again(vj):
         vj.log_singular_values(chain, window=(3, 12), tolerance=1e-6)
         vj.lyapunov_exponents(chain)
         assert len(traced) == 0 < count
+
+
+@pytest.mark.float64_anyway
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_large_batches_are_swept_side_by_side(vj, monkeypatch, direction):
+    from vanishing_jax.spectra import _sweep_batch
+
+    def streamed(W, inputs):
+        cell = vj.FunctionCell(lambda W, h, x: jnp.tanh(W @ h + x), W)
+        return vj.linearize(cell, vj.rollout(cell, inputs[0], inputs), dense=False)
+
+    rng = np.random.default_rng(0)
+    gains = np.array([0.5, 1.0, 2.0, 40.0])  # the last one saturates: by itself, step by step
+    weights = jnp.asarray(gains[:, None, None] * rng.standard_normal((4, 3, 3)))
+    inputs = jnp.asarray(rng.standard_normal((4, 45, 3)))
+    stored = jnp.asarray(np.stack([helpers.relu_chain(rng, 3, 45) for _ in range(4)]))
+    options = {"lags": [0, 9, 40, 45], "direction": direction}
+    for chain in (
+        eqx.filter_vmap(streamed)(weights, inputs),
+        eqx.filter_vmap(lambda J: vj.JacobianChain(J))(stored),
+    ):
+        alone = vj.log_singular_values(chain, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sweep_batch, "_SEQUENCES", 2)
+            patch.setattr(_sweep_batch, "_STEPS", 1)
+            patch.setattr(_sweep_batch, "_STRETCH", 4 * 9 * 32)
+            together = vj.log_singular_values(chain, **options)
+        found = together.log_singular_values
+        np.testing.assert_array_equal(np.isneginf(found), np.isneginf(alone.log_singular_values))
+        finite = np.isfinite(found)
+        error = np.abs(found[finite] - alone.log_singular_values[finite])
+        np.testing.assert_array_less(error, together.error_bound[finite] + 1e-12)
+        assert np.max(together.error_bound[finite]) < 1e-6
+        if not chain.is_dense:  # ranks lost on the way may mean that all are swept alone
+            assert np.isnan(together.estimated_error)

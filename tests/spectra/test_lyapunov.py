@@ -1,6 +1,9 @@
+import jax
 import mpmath
 import numpy as np
 import pytest
+
+from vanishing_jax.spectra import _thin_sweep
 
 from .. import helpers
 
@@ -72,6 +75,82 @@ def test_leading_k_and_tolerance(vj):
     assert leading.meets_tolerance and "above" not in repr(leading)
     impossible = exponents(vj, jacobians, tolerance=1e-19)
     assert not impossible.meets_tolerance and "error above 1.0e-19" in repr(impossible)
+
+
+def columns_of_the_full_sweep(vj, jacobians, count):
+    """Return the rates of the first columns, in their order, every Jacobian factored alone."""
+    from vanishing_jax.spectra._finish import log_r_diagonal
+    from vanishing_jax.spectra._sweep import Sweep
+
+    steps, n, _ = jacobians.shape
+    sweep = Sweep(lambda a, b: jacobians[a:b].swapaxes(1, 2), n, steps, triangular=False)
+    return log_r_diagonal(sweep.run(steps))[:count] / steps
+
+
+@pytest.mark.parametrize("family", helpers.FAMILIES)
+def test_few_columns_are_those_of_the_full_sweep(vj, family, monkeypatch):
+    from vanishing_jax.spectra import _lyapunov
+
+    jacobians = helpers.FAMILIES[family](np.random.default_rng(2), 14, 120)
+    expected = np.sort(columns_of_the_full_sweep(vj, jacobians, 5))[::-1][:3]
+    lost = family in ("jordan", "graded on both sides", "tanh first, gain 12")
+    if not lost:  # without the columns that were not asked for
+        monkeypatch.setattr(_lyapunov, "sweep_chain", None)
+    result = exponents(vj, jacobians, k=3)
+    np.testing.assert_allclose(result.exponents, expected, atol=1e-10)
+    assert result.exponents.shape == result.standard_error.shape == (3,)
+    assert result.meets_tolerance and (lost or np.isnan(result.sum_rule_residual))
+
+
+def test_few_columns_that_lose_too_much_are_swept_with_all(vj):
+    # Each pair nearly cancels on its own: what the next one multiplies is rounding.
+    rng = np.random.default_rng(0)
+    a, b = np.linalg.qr(rng.standard_normal((8, 2)))[0].T
+    J = np.outer(a, b) + 1e-12 * rng.standard_normal((8, 8))
+    from vanishing_jax.spectra import _lyapunov
+
+    chain = vj.JacobianChain(np.repeat(J[None], 12, axis=0))
+    assert _lyapunov._few_columns(chain, 1, np.array([12]), 1e-10) == (None, 1e-10)
+    assert vj.lyapunov_exponents(chain, k=1).exponents == vj.lyapunov_exponents(chain).exponents[0]
+
+
+def test_error_bound_of_few_columns(vj):
+    jacobians = helpers.ginibre_chain(np.random.default_rng(0), 9, 40)
+    result = exponents(vj, jacobians, k=2)
+    exact = columns_of_the_full_sweep(vj, jacobians, 4)
+    assert result.error_bound.shape == (2,)
+    error = np.abs(result.exponents - np.sort(exact)[::-1][:2])
+    np.testing.assert_array_less(error, result.error_bound + 1e-15)
+
+
+def test_streamed_columns_are_pushed_and_the_program_is_compiled_once(vj):
+    cell = vj.cells.VanillaCell(1, 12, key=jax.random.key(1))
+    inputs = 0.3 * jax.random.normal(jax.random.key(2), (70, 1))
+    found = []
+    for steps in (70, 50):
+        trajectory = vj.rollout(cell, cell.initial_state(), inputs[:steps])
+        streamed = vj.linearize(cell, trajectory, dense=False)
+        before = _thin_sweep._pushed._cached._cache_size()
+        few = vj.lyapunov_exponents(streamed, k=2)
+        found.append(_thin_sweep._pushed._cached._cache_size() - before)
+        jacobians = np.asarray(vj.linearize(cell, trajectory).jacobians, np.float64)
+        expected = np.sort(columns_of_the_full_sweep(vj, jacobians, 4))[::-1][:2]
+        error = np.abs(few.exponents - expected)
+        assert few.meets_tolerance and np.all(error <= few.tolerance + 1e-15)
+        assert few.tolerance == 1e-10 or streamed.dtype == np.float32
+        assert few.tolerance < 1e-5
+    assert found == [2, 0]  # forward, and back for what errors have become
+
+
+def test_few_columns_report_bad_steps(vj):
+    jacobians = np.repeat(0.5 * np.ones((1, 8, 8)), 20, axis=0)
+    jacobians[13, 2, 2] = np.nan
+    with pytest.raises(vj.NonFiniteError, match="first at t = 14"):
+        exponents(vj, jacobians, k=1)
+    jacobians[13, 2, 2] = 1e300
+    assert exponents(vj, jacobians, k=1).exponents[0] == pytest.approx(
+        exponents(vj, jacobians).exponents[0], abs=1e-10
+    )
 
 
 def test_bad_arguments(vj):

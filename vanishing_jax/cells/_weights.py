@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
 from .._types import Array, Key, PyTree
@@ -72,15 +73,20 @@ def map_blocks(
 ) -> Float[Array, "blocks_times_hidden hidden"]:
     """Apply `fn` to each square block of `weight`."""
     size = weight.shape[1]
-    blocks = [weight[i : i + size] for i in range(0, weight.shape[0], size)]
-    mapped = [jnp.asarray(fn(block)) for block in blocks]
+    # On the host where there are numbers: each slice of JAX would compile a program of its own.
+    whole = weight if isinstance(weight, Tracer) else np.asarray(weight)
+    blocks = [jax.device_put(whole[i : i + size]) for i in range(0, weight.shape[0], size)]
+    mapped = [fn(block) for block in blocks]
     for block in mapped:
-        if block.shape != (size, size):
+        if jnp.shape(block) != (size, size):
             raise ValueError(
                 f"fn must map a recurrent block of shape {(size, size)} to one of the same shape; "
-                f"it returned {block.shape}."
+                f"it returned {jnp.shape(block)}."
             )
-    return jnp.concatenate(mapped).astype(weight.dtype)
+    if any(isinstance(block, Tracer) for block in mapped):
+        return jnp.concatenate([jnp.asarray(block) for block in mapped]).astype(weight.dtype)
+    whole = np.concatenate([np.asarray(block) for block in mapped])
+    return jax.device_put(whole.astype(weight.dtype))
 
 
 def check_vector(cell: str, name: str, value: Any, size: int) -> None:

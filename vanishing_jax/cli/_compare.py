@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ._cache import NoCache
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -56,6 +58,7 @@ class Compare:
     """File or folder of the data, for a task that reads them: mnist, "time series"."""
     seed: int = 0
     """Seed of the key for weights and batches: jax.random.key(seed)."""
+    no_cache: NoCache = False
 
     def run(self) -> int:
         """Run the comparison; return the exit code."""

@@ -13,7 +13,6 @@ from ..cells import AbstractCell, BidirectionalCell, load_cell
 from ..diagnostics import diagnose
 from ..interop._loaders import LOADERS
 from ..networks import RecurrentNetwork
-from ..report import write_report
 
 if TYPE_CHECKING:
     from ._main import Diagnose, Inspect
@@ -39,6 +38,8 @@ def run_diagnose(command: "Diagnose") -> int:
         else:
             write_atomically(pathlib.Path(command.json), text.encode())
     if command.html is not None:
+        from ..report import write_report
+
         configuration = {"weights": str(command.file), "inputs": str(command.inputs)}
         if command.lengths is not None:
             configuration["lengths"] = str(command.lengths)

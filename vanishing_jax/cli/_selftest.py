@@ -279,9 +279,15 @@ def _accuracy(family: str, rng) -> Accuracy:
 
 def _network(rng, make, gain=1.0) -> np.ndarray:
     """Return the Jacobians of a driven network of the package, its recurrence times `gain`."""
+
+    def drawn(leaf):
+        return rng.standard_normal(leaf.shape) / np.sqrt(_SMALL)
+
     with jax.enable_x64(True):
-        cell = make(jr.key(int(rng.integers(2**31))))
+        # Shapes alone: to compile the cells' own initializers takes longer than all else here.
+        cell = jax.tree.map(drawn, eqx.filter_eval_shape(make, jr.key(0)))
         cell = eqx.tree_at(lambda c: c.weight_hh, cell, gain * cell.weight_hh)
+        cell = jax.tree.map(jnp.asarray, cell)
         inputs = jnp.asarray(rng.standard_normal((_SHORT, 1)))
         trajectory = rollout(cell, cell.initial_state(), inputs)
         return np.asarray(linearize(cell, trajectory).jacobians)

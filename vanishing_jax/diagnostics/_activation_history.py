@@ -1,5 +1,7 @@
 """What the nonlinearities of a cell do over time: saturation and gates, for any cell."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -75,7 +77,8 @@ def activation_history(
     """
     before = jax.tree.map(lambda leaf: leaf[:, :-1], trajectories.states)
     recorded = _preactivations(cell, before, trajectories.inputs)
-    kinds, names, is_gate = activation_names(cell, before, trajectories.inputs)
+    one = jax.tree.map(lambda leaf: leaf[0, 0], (before, trajectories.inputs))
+    kinds, names, is_gate = activation_names(cell, *one)
     steps = jax.tree.leaves(trajectories.inputs)[0].shape[1]
     valid = None
     if lengths is not None and np.any(lengths < steps):
@@ -91,10 +94,9 @@ def activation_history(
 
 
 def activation_names(
-    cell: AbstractCell, states: PyTree, inputs: PyTree
+    cell: AbstractCell, state: PyTree, input: PyTree
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bool, ...]]:
-    """Return kind, name and is_gate of each activation of one step, from batched arguments."""
-    state, input = jax.tree.map(lambda leaf: leaf[0, 0], (states, inputs))
+    """Return kind, name and is_gate of each activation of one step."""
     kinds = activation_kinds(cell, state, input)
     gates = cell.gate_names if kinds.count("sigmoid") == len(cell.gate_names) else ()
     remaining, seen, names, is_gate = list(gates), {}, [], []
@@ -122,7 +124,7 @@ def _statistics(kind, preactivation, valid):
     batch, time = preactivation.shape[:2]
     units = preactivation.reshape(batch, time, -1)
     value = np.asarray(_VALUE[kind](units)).astype(np.float64)
-    saturated = units <= 0 if kind == "relu" else np.abs(units) > saturation_threshold(kind)
+    saturated = is_saturated(kind, units)
     if valid is None:
         valid = np.ones((batch, time), bool)
     low, high = _RANGE.get(kind, (0.0, max(float(value[valid].max()), 1e-12)))
@@ -138,8 +140,15 @@ def _statistics(kind, preactivation, valid):
     )
 
 
+def is_saturated(kind, preactivation):
+    """Say of each unit whether its derivative is below SATURATED_BELOW of its maximum."""
+    if kind == "relu":
+        return preactivation <= 0
+    return abs(preactivation) > saturation_threshold(kind)
+
+
 def saturation_threshold(kind):
     """Return |x| beyond which the derivative is below SATURATED_BELOW of its maximum."""
     # sech^2(x) = share  <=>  |x| = arcosh(share^-1/2); sigmoid'(x) = sech^2(x/2) / 4.
-    tanh = np.arccosh(SATURATED_BELOW**-0.5)
+    tanh = math.acosh(SATURATED_BELOW**-0.5)
     return tanh if kind == "tanh" else 2 * tanh

@@ -1,15 +1,15 @@
 """One network, one batch, one answer: do gradients vanish, how far do they reach, and why."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
 
-from .._chain import JacobianChain
+from .._activations import stable_derivatives
+from .._chain import dense_bytes, gib
 from .._checks import (
     STATES_EXPLODE,
     NonFiniteError,
@@ -19,46 +19,32 @@ from .._checks import (
     num_steps,
     warn_of_float64,
 )
-from .._linearize import NoForwardModeError, linearize
-from .._suspicions import check_equal, warn_of_suspicious_state
+from .._progress import with_progress
+from .._suspicions import check_deterministic, warn_of_suspicious_state
 from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
-from ..cells import as_cell
+from ..cells import AbstractCell, as_cell
 from ..networks import RecurrentNetwork
-from ..spectra import Spectrum, log_singular_values, lyapunov_exponents
 from . import _judgement
-from ._activation_history import activation_history, activation_names
+from ._activation_history import activation_names
 from ._diagnosis import Diagnosis, Effect
-from ._eigenvalues import step_eigenvalues
-from ._gradient_profile import GradientProfile, adjoint_profile
-from ._influence import influence_map
-from ._interventions import Subject, interventions
-from ._lengths import check_lengths, cut, filled, first, folded, visited
-from ._memory import MEMORY_LIMIT, check_memory
+from ._gradient_rate import by_lag, gradient_rate
+from ._interventions import IntervenedCell, Subject, interventions, same_states
+from ._kept import Kept
+from ._lengths import check_lengths, first
 from ._network_diagnosis import NetworkDiagnosis
-from ._notes import notes_of
-from ._prediction import prediction_of
-from ._stack_layers import stack_layers
-from ._transport import GONE, batch_direct_gradients, by_lag, gradient_rate, transport
+from ._stack_layers import gradients_in_layers, layer_components
+from ._transport import Batch, Run, make_batch, on_host, run, transport
 
-_SPECTRUM_RECORDS = 32
+MEMORY_LIMIT = 8 * 2**30
+"""Bytes that `diagnose` may need, by its own estimate (8 GiB)."""
+
+# What is alive at once: arrays like the states of all rows, and matrices of the state's size.
+_LIKE_STATES, _MATRICES = 5, 20
 
 # With fewer sequences than this, each is probed by several random vectors, which are averaged.
-_FEW_SEQUENCES = 4
-_PROBES = 8
-
-
-class _Batch(NamedTuple):
-    """What to run: one row per sequence, or per probe of a few sequences."""
-
-    state0: PyTree
-    inputs: PyTree
-    loss: Callable[[PyTree], Array] | None  # of the batch of states
-    probes: Float[Array, "batch state"]
-    lengths: Int[Array, "batch"]
-    num_sequences: int
-    num_probes: int  # consecutive rows of one sequence
-    source: str
+FEW_SEQUENCES = 4
+PROBES = 8
 
 
 @overload
@@ -135,7 +121,10 @@ def diagnose(
     `MemoryError`, before anything is computed, beyond the limit. docs/input.md lists more.
 
     **Cost:** one forward and one backward pass over the batch per intervention (about a dozen, one
-    compilation), and spectra of the first sequence, O(T n^3).
+    compilation each way, which another length, batch size or values do not repeat: buffers have
+    four sizes to an octave). Printing adds three singular spectra and the exponents of the first
+    sequence, O(T n^3), up to 128 components of the state, 8 leading values beyond; spectra,
+    influence map, gradient profile and the rest are computed when they are read.
 
     **Validity:** logs throughout: right in float32 far beyond its range. The interval is about
     the sequences given, at these weights.
@@ -158,85 +147,104 @@ def diagnose(
     options = (loss, batched, lengths, memory_limit)
     batch, layout = _batch(cell, as_arrays(inputs, "inputs"), state0, *options)
     _check(cell, batch)
+    mode = _mode(cell, batch, layout)
     subject = _subject(cell, batch)
-    log_norm, last, trajectories = transport(subject.neutral(), *batch[:5])
-    states = _time_first(trajectories.states)
-    check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
-    log_transport = by_lag(log_norm, last, batch.num_probes)
-    base = gradient_rate(log_transport)
-    if np.isnan(base.rate):
+    base = _run(subject.neutral(), batch)
+    layers = layer_components(cell, layout)
+    groups = tuple(layers.values())
+    log_norm, last = transport(subject.neutral(), batch, base.states, groups)
+    log_transport = by_lag(log_norm[..., 0], last, batch.num_probes)
+    rate = gradient_rate(log_transport)
+    if np.isnan(rate.rate):
         raise ValueError(
             "expected a loss whose gradient with respect to some state is not zero; it is zero at "
             "every state of every sequence. Check that the loss reads the states it is given."
         )
-    effects, skipped = _effects(subject, batch)
-    profile = _profile(cell, trajectories, batch)
-    reach, ends = int(np.median(last)), np.asarray(batch.lengths)
-    longest, whole = int(ends.max()), trajectories
-    log_transport, trajectories = log_transport[:, : longest + 1], cut(trajectories, longest)
-    verdict, reason = _judgement.verdict(base, reach)
-
-    chain, mode = _chain(cell, first(trajectories, ends))
-    spectrum, survivors, condition = _spectrum(chain)
+    effects, skipped = _effects(subject, batch, base, groups)
+    reach, longest = int(np.median(last)), int(batch.ends.max())
+    verdict, reason = _judgement.verdict(rate, reach)
+    gradients = None
+    if layers:
+        gradients = gradients_in_layers(
+            tuple(layers), log_norm[..., 1:], last, batch.num_probes, longest
+        )
+    activity = tuple(zip(subject.names, *map(np.ndarray.tolist, base.activity), strict=True))
+    own = first(batch.trajectories(base.states, 1), batch.ends)
     return Diagnosis(
         verdict=verdict,
         reason=reason,
-        rate=base.rate,
-        rate_error=base.rate_error,
-        horizon=base.horizon,
-        horizon_is_extrapolated=base.horizon_is_extrapolated,
-        zero_share=base.zero_share,
+        **rate._asdict(),
         num_steps=longest,
         num_sequences=batch.num_sequences,
-        state_size=chain.state_size,
-        gradient_source=batch.source,
+        state_size=layout.size,
+        gradient_source="random last-state probe" if batch.loss is None else "loss gradient",
         lags=np.arange(longest + 1),
-        log_transport=log_transport,
-        profile=profile,
-        spectrum=spectrum,
-        lyapunov=lyapunov_exponents(chain),
-        influence=influence_map(chain),
-        eigenvalues=step_eigenvalues(chain),
-        activations=activation_history(cell, trajectories, lengths=ends),
-        surviving_directions=survivors,
-        log10_condition=condition,
-        causes=_judgement.causes(verdict, base, effects),
-        recommendations=_judgement.recommendations(verdict, base, effects, reach),
+        log_transport=log_transport[:, : longest + 1],
+        causes=_judgement.causes(verdict, rate, effects),
+        recommendations=_judgement.recommendations(verdict, rate, effects, reach),
         effects=effects,
         skipped=skipped,
-        layers=stack_layers(cell, whole, batch, chain),
         dtype=str(layout.dtype),
-        notes=notes_of(layout, batch.state0, mode),
-        prediction=prediction_of(cell, batch, reach),
+        notes=_notes(layout, batch.state0, mode),
+        kept=Kept(cell, batch, own, layout, mode, reach, gradients, activity),
     )
 
 
-def _batch(cell, inputs, state0, loss, batched, lengths, limit) -> tuple[_Batch, StateLayout]:
+class OfOne(eqx.Module):
+    """The loss of a batch of one sequence. No lambda: equal losses are one compiled program."""
+
+    loss: Callable[[PyTree], Array]
+
+    def __call__(self, states: PyTree) -> Array:
+        """Return the loss of the only sequence."""
+        return self.loss(jax.tree.map(lambda leaf: leaf[0], states))
+
+
+def _batch(cell, inputs, state0, loss, batched, lengths, limit) -> tuple[Batch, StateLayout]:
     """Return the rows to run, with the batch axis made explicit and checked; a state's layout."""
     state0 = cell.initial_state() if state0 is None else as_arrays(state0, "state0")
     layout = state_layout(state0)
     check_finite(state0, "initial state")
-    if not _has_batch(cell, state0, inputs, batched):
+    inputs = jax.tree.map(on_host, inputs)
+    if not has_batch(cell, state0, inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
-        single = loss
-        loss = None if single is None else lambda s: single(jax.tree.map(lambda x: x[0], s))
+        loss = None if loss is None else OfOne(loss)
     sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
     lengths = check_lengths(lengths, sequences, steps)
-    inputs = filled(inputs, lengths)
-    check_finite(_time_first(inputs), "inputs", axis_name="step index")
-    num_probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
-    rows = sequences * num_probes
-    check_memory(rows, steps, layout, limit)
-    inputs = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_probes, axis=0), inputs)
-    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * rows), state0)
-    probes = jax.random.normal(jax.random.key(0), (rows, layout.size), jnp.float32)
-    probes = (probes / jnp.linalg.norm(probes, axis=1, keepdims=True)).astype(layout.dtype)
-    source = "random last-state probe" if loss is None else "loss gradient"
-    ends = jnp.repeat(jnp.asarray(lengths), num_probes)
-    return _Batch(states, inputs, loss, probes, ends, sequences, num_probes, source), layout
+    check_inputs(inputs, lengths)
+    num_probes = PROBES if loss is None and sequences < FEW_SEQUENCES else 1
+    _check_memory(sequences * num_probes, steps, layout, limit)
+    return make_batch(state0, inputs, loss, lengths, num_probes), layout
 
 
-def _has_batch(cell, state0, inputs, batched):
+def check_inputs(inputs: PyTree, lengths: np.ndarray) -> None:
+    """Raise for NaN or infinite inputs (batch, time, ...) within the sequences."""
+
+    def time_first(leaf):
+        if not _is_inexact(leaf):
+            return leaf
+        within = np.arange(leaf.shape[1]) < lengths[:, None]
+        inside = within.reshape(*within.shape, *[1] * (leaf.ndim - 2))
+        return np.moveaxis(np.where(inside, leaf, np.zeros((), leaf.dtype)), 1, 0)
+
+    check_finite(jax.tree.map(time_first, inputs), "inputs", axis_name="step index")
+
+
+def _check_memory(rows: int, steps: int, layout: StateLayout, limit: int) -> None:
+    """Raise if the run is estimated to need more memory than the limit."""
+    states = _LIKE_STATES * rows * (steps + 1) * layout.size * layout.dtype.itemsize
+    matrices = _MATRICES * dense_bytes(1, layout.size, np.float64)
+    if states + matrices > limit:
+        raise MemoryError(
+            f"diagnose needs about {gib(states + matrices)}: {gib(states)} for the states of "
+            f"{rows} rows of {steps} steps, {gib(matrices)} for matrices of size {layout.size}; "
+            f"memory_limit is {gib(limit)}. Pass fewer or shorter sequences, or raise "
+            "memory_limit; for a large state, gradient_profile, and spectra.leading_singular_values"
+            " of linearize(..., dense=False), need no matrix."
+        )
+
+
+def has_batch(cell, state0, inputs, batched):
     """Say whether inputs are (batch, time, ...): try both readings on the cell, compute nothing."""
     num_steps(inputs)
     if batched is not None:
@@ -282,108 +290,107 @@ def _misfit(cell, state0, inputs, leading_axes):
     return None
 
 
+def _first_step(batch):
+    """Return the initial state and the first input of the first sequence."""
+    return batch.state0, jax.tree.map(lambda leaf: on_host(leaf)[0, 0], batch.inputs)
+
+
 def _check(cell, batch):
     """Raise for NaN weights and for a cell that is not a function of its arguments."""
     check_finite(eqx.filter(cell, eqx.is_inexact_array), "weights")
-    first = jax.tree.map(lambda leaf: leaf[0], batch.state0)
-    input = jax.tree.map(lambda leaf: leaf[0, 0], batch.inputs)
-    check_equal(cell(first, input), cell(first, input))
-    warn_of_suspicious_state(cell, first, input)
+    check_deterministic(cell, *_first_step(batch))
+    warn_of_suspicious_state(cell, *_first_step(batch))
+
+
+def _mode(cell: AbstractCell, batch: Batch, layout: StateLayout) -> Literal["fwd", "rev"]:
+    """Return the mode in which the cell can be differentiated; nothing is computed."""
+
+    def pushed(state, input):
+        def step(vector):
+            return layout.ravel(cell(layout.unravel(vector, state), input))
+
+        vector = layout.ravel(state)
+        # Under vmap, or a custom_vjp would be found out only when the derivative is compiled.
+        push = jax.linearize(stable_derivatives(step), vector)[1]
+        return jax.vmap(push)(vector[None])
+
+    try:
+        jax.eval_shape(pushed, *_first_step(batch))
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        return "rev"
+    return "fwd"
+
+
+def _notes(layout: StateLayout, state0: PyTree, mode: str) -> list[str]:
+    """Return what else there is to know of this measurement, in sentences."""
+    notes = []
+    if mode == "rev":
+        notes.append(
+            "the cell has a custom_vjp: Jacobians are what its own rule sends back, which training "
+            "sees and which need not be the derivative of the step."
+        )
+    if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(state0)):
+        notes.append("the state is complex: its real and imaginary parts count as components.")
+    if layout.left_out:
+        notes.append(f"without a derivative, passed through: {', '.join(layout.left_out)}.")
+    return notes
 
 
 def _is_inexact(leaf):
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _time_first(tree):
-    """Return floating leaves with time before the batch, on the host: nothing to compile."""
-
-    def swap(leaf):
-        return np.moveaxis(np.asarray(leaf), 1, 0) if _is_inexact(leaf) else leaf
-
-    return jax.tree.map(swap, tree)
-
-
 def _subject(cell, batch):
-    state0 = jax.tree.map(lambda leaf: leaf[:, None], batch.state0)
+    state, input = _first_step(batch)
     floating = any(_is_inexact(leaf) for leaf in jax.tree.leaves(batch.inputs))
-    return Subject(cell, *activation_names(cell, state0, batch.inputs), floating)
+    return Subject(cell, *activation_names(cell, state, input), floating)
 
 
-def _effects(subject, batch):
+def _run(cell: IntervenedCell, batch: Batch) -> Run:
+    """Return the run of the network as it is; raise where its states overflow."""
+    found = run(cell, batch)
+    if not found.is_finite:
+        runs = batch.trajectories(found.states)
+        states = jax.tree.map(lambda leaf: np.moveaxis(leaf, 1, 0), runs.states)
+        check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
+    return found
+
+
+def _effects(subject: Subject, batch: Batch, base: Run, groups) -> tuple[list[Effect], dict]:
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
-    for intervention in interventions(subject):
+    rows = interventions(subject)
+    for intervention in with_progress(rows, "interventions"):
         changed = intervention.apply(subject)
         if isinstance(changed, str):
             skipped[intervention.name] = changed
             continue
-        log_norm, last, trajectories = transport(changed, *batch[:5])
+        same = same_states(changed, subject.neutral())
+        found = base if same else run(changed, batch)
         try:
-            check_finite(trajectories.states, "states")
-            rate = gradient_rate(by_lag(log_norm, last, batch.num_probes))
+            if not found.is_finite:
+                raise NonFiniteError("states")
+            log_norm, last = transport(changed, batch, found.states, groups)
+            rate = gradient_rate(by_lag(log_norm[..., 0], last, batch.num_probes))
         except NonFiniteError:
             skipped[intervention.name] = "its states overflow or its gradient is NaN"
             continue
         if np.isnan(rate.rate):
             skipped[intervention.name] = "the loss has no gradient there"
             continue
-        effects.append(Effect(*intervention[:5], *rate))
+        effects.append(effect_of(intervention, rate))
     return effects, skipped
 
 
-def _chain(cell, trajectory) -> tuple[JacobianChain, Literal["fwd", "rev"]]:
-    """Return the chain, and the mode in which the cell can be differentiated.
-
-    In float64 where the cell allows it: saturation must not pass for 0.
-    """
-    for precision in ("float64", None):
-        try:
-            return linearize(cell, trajectory, precision=precision), "fwd"
-        except NoForwardModeError:
-            break
-        except (ValueError, TypeError, MemoryError):  # a dtype of its own, or a large state
-            if precision is None:
-                raise
-    try:
-        return linearize(cell, trajectory, mode="rev", precision="float64"), "rev"
-    except (ValueError, TypeError, MemoryError):
-        return linearize(cell, trajectory, mode="rev"), "rev"
-
-
-def _spectrum(chain: JacobianChain) -> tuple[Spectrum, dict[int, float], dict[int, float]]:
-    """Return the backward spectrum over lags; survivors and log10 condition at three of them."""
-    steps = chain.num_steps
-    summary = sorted({min(10, steps), max(1, steps // 2), steps})
-    grid = np.linspace(1, steps, min(steps, _SPECTRUM_RECORDS)).round().astype(int)
-    lags = sorted({*grid.tolist(), *summary})
-    spectrum = log_singular_values(chain, direction="backward", lags=lags)
-    survivors, condition = {}, {}
-    for lag in summary:
-        count = chain.bottleneck(steps - lag, steps)
-        logs = spectrum.log_singular_values[lags.index(lag), :count]
-        survivors[lag] = float(np.sum(logs > np.log(GONE)))
-        # The first is the largest: where it is exactly 0 so are all, and no ratio exists.
-        ratio = logs[0] - logs[-1] if np.isfinite(logs[0]) else np.inf
-        condition[lag] = float(ratio / np.log(10))
-    return spectrum, survivors, condition
-
-
-@eqx.filter_jit
-def _batch_profile(cell, trajectories, loss, lengths):
-    local = folded(batch_direct_gradients(loss, trajectories), lengths)
-    along = visited(trajectories, lengths)
-    return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(along, local)
-
-
-def _profile(cell, trajectories, batch):
-    """Return the gradient profile of each sequence, NaN in the padding, or None without a loss."""
-    if batch.loss is None:
-        return None
-    profile = _batch_profile(cell, trajectories, batch.loss, batch.lengths)
-    ends = np.asarray(batch.lengths)
-    by_state, by_step = np.array(profile.log_norm), np.array(profile.log_parameter_norm)
-    steps = np.arange(by_state.shape[1])
-    by_state[steps > ends[:, None]] = np.nan
-    by_step[steps[1:] > ends[:, None]] = np.nan
-    return GradientProfile(by_state[:, : ends.max() + 1], by_step[:, : ends.max()])
+def effect_of(intervention: Any, rate: Any) -> Effect:
+    """Return what an intervention, of a cell or of layers, does to the rate."""
+    return Effect(
+        name=intervention.name,
+        description=intervention.description,
+        kind=intervention.kind,
+        blames=intervention.blames,
+        is_bound=intervention.is_bound,
+        **rate._asdict(),
+    )

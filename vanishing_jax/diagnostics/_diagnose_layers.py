@@ -1,28 +1,30 @@
 """One network of layers, one batch, one answer: do gradients vanish through its depth, and why."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from .._activations import activation_kinds
+from .._chain import dense_bytes, gib
 from .._checks import NonFiniteError, as_arrays, check_finite
-from .._layers import Layer, activation_shapes, check_layers, linearize_layers
+from .._layers import Layer, activation_shapes, check_layers
+from .._linearize import MEMORY_LIMIT
+from .._progress import with_progress
+from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
 from . import _judgement
-from ._diagnose import _FEW_SEQUENCES, _PROBES, _spectrum
-from ._diagnosis import Effect
-from ._gradient_profile import GradientProfile
-from ._influence import influence_map
+from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
+from ._gradient_rate import GradientRate, by_lag, gradient_rate
+from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
 from ._layer_interventions import INTERVENTIONS, LayerSubject, turned
 from ._layer_profile import carry_back, layer_activations, output_gradients
-from ._transport import GradientRate, by_lag, gradient_rate
+from ._transport import on_host
 
 # Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
 _WIDEST = 900
@@ -72,8 +74,9 @@ def diagnose_layers(
     **Raises:** as `linearize_layers`; `NonFiniteError` for NaN weights, activations or gradients;
     `ValueError` for a loss without gradient at the output.
 
-    **Cost:** six forward and backward passes, each distinct layer compiled once, and the spectra of
-    the first sample, O(L n^3), for widths up to 900.
+    **Cost:** six forward and backward passes; layers that differ in their arrays alone are compiled
+    once. Printing adds three spectra of the first sample, O(L n^3), for widths up to 256; what else
+    there is, spectra for widths up to 900, is computed when it is read.
 
     **Validity:** in logs throughout: right in float32 far beyond its range. Where widths differ the
     norm of a gradient changes with the number of its components, too: a layer from 100 to 10 that
@@ -91,7 +94,8 @@ def diagnose_layers(
     data = _data(as_arrays(x, "x"), loss, batched)
     check_finite(data.x, "input x")
     check_finite(eqx.filter(layers, eqx.is_inexact_array), "weights")
-    activation_shapes(layers, *_samples([data.x], data))  # its errors say which does not fit
+    shapes = activation_shapes(layers, *_samples([data.x], data))  # its errors say which
+    layers = shared_layers(layers, shapes[:-1])
     activations, log_norm = _passes(turned(layers), data)
     log_transport, base = _measured(log_norm, data)
     if np.isnan(base.rate):
@@ -99,24 +103,19 @@ def diagnose_layers(
             "expected a loss whose gradient with respect to the output is not zero; it is zero for "
             "every sample. Check that the loss reads the output it is given."
         )
-    samples = _samples(activations, data)
     subject = LayerSubject(
         layers,
-        any(same_structure(a, b) for a, b in zip(samples[:-1], samples[1:], strict=True)),
-        frozenset(
-            kind
-            for layer, a in zip(layers, samples[:-1], strict=True)
-            for kind in activation_kinds(layer, a)
-        ),
+        any(same_structure(a, b) for a, b in zip(shapes[:-1], shapes[1:], strict=True)),
+        _kinds(layers, shapes),
         base.rate,
     )
     effects, skipped = _effects(subject, data)
     depth = len(layers)
     verdict, reason = _judgement.verdict(base, depth, unit="layer", samples="samples")
-    widths = tuple(state_layout(a).size for a in samples)
-    spectra = _spectra(layers, samples[0], widths)
-    if isinstance(spectra, str):
-        skipped["spectra"], spectra = spectra, _NOTHING
+    widths = tuple(state_layout(a).size for a in shapes)
+    missing = _missing(widths)
+    if missing is not None:
+        skipped["spectra"] = missing
     return LayerDiagnosis(
         verdict=verdict,
         reason=reason,
@@ -127,13 +126,29 @@ def diagnose_layers(
         lags=np.arange(depth + 1),
         log_transport=log_transport,
         log_growth=_growth(log_transport),
-        profile=_profile(layers, activations, data),
-        **spectra,
         causes=_judgement.causes(verdict, base, effects),
         recommendations=_judgement.recommendations(verdict, base, effects, depth),
         effects=effects,
         skipped=skipped,
+        kept=LayersKept(layers, activations, _samples([data.x], data)[0], loss, batched, missing),
     )
+
+
+def _kinds(layers, shapes) -> frozenset[str]:
+    """Return the activations met; each program is looked at once."""
+    distinct = {id(getattr(f, "program", f)): (f, x) for f, x in zip(layers, shapes, strict=False)}
+    return frozenset(kind for f, x in distinct.values() for kind in activation_kinds(f, x))
+
+
+def _missing(widths) -> str | None:
+    """Return why there are no spectra, or None."""
+    widest = max(widths)
+    if widest > _WIDEST:
+        return f"none: the widest activation has {widest} components, more than {_WIDEST}"
+    needed = dense_bytes(len(widths) - 1, widest, np.float64)
+    if needed > MEMORY_LIMIT:
+        return f"none: Jacobians of widths up to {widest} need {gib(needed)}"
+    return None
 
 
 def _data(x, loss, batched) -> _Data:
@@ -144,9 +159,9 @@ def _data(x, loss, batched) -> _Data:
             f"batched=True; got {describe(x)}."
         )
     samples = sizes.pop()[0] if batched else 1
-    probes = _PROBES if loss is None and samples < _FEW_SEQUENCES else 1
+    probes = PROBES if loss is None and samples < FEW_SEQUENCES else 1
     if probes > 1 and batched:
-        x = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), x)
+        x = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), probes, axis=0), x)
     return _Data(x, batched, loss, samples, probes)
 
 
@@ -160,19 +175,19 @@ def _passes(layers, data: _Data):
     return activations, carry_back(layers, activations, vectors, batched=data.batched)[0]
 
 
-def _unit_vectors(output, data) -> Float[Array, "batch output"]:
+def _unit_vectors(output, data) -> Float[np.ndarray, "batch output"]:
     layout = state_layout(output)
     shape = data.num_samples * data.num_probes, layout.size
     vectors = np.random.default_rng(0).standard_normal(shape)  # nothing to compile
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return jnp.asarray(vectors.astype(layout.dtype))
+    return vectors.astype(layout.dtype)
 
 
 def _samples(activations, data):
     """Return the activations of the first sample."""
     if not data.batched:
         return activations
-    return [jax.tree.map(lambda leaf: leaf[0], a) for a in activations]
+    return [jax.tree.map(lambda leaf: on_host(leaf)[0], a) for a in activations]
 
 
 def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch moment"], GradientRate]:
@@ -194,7 +209,7 @@ def _growth(log_transport) -> Float[np.ndarray, "time"]:
 def _effects(subject, data):
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
-    for intervention in INTERVENTIONS:
+    for intervention in with_progress(INTERVENTIONS, "interventions"):
         changed = intervention.apply(subject)
         if isinstance(changed, str):
             skipped[intervention.name] = changed
@@ -207,42 +222,5 @@ def _effects(subject, data):
         if np.isnan(rate.rate):
             skipped[intervention.name] = "the loss has no gradient there"
             continue
-        effects.append(Effect(*intervention[:5], *rate))
+        effects.append(effect_of(intervention, rate))
     return effects, skipped
-
-
-_NOTHING: dict[str, Any] = {
-    "spectrum": None,
-    "influence": None,
-    "surviving_directions": {},
-    "log10_condition": {},
-}
-
-
-def _spectra(layers, x, widths) -> dict[str, Any] | str:
-    """Return what the Jacobians of one sample give, or why there are none."""
-    if max(widths) > _WIDEST:
-        return f"none: the widest activation has {max(widths)} components, more than {_WIDEST}"
-    try:
-        chain = linearize_layers(layers, x, precision="float64")
-    except (ValueError, TypeError, MemoryError):  # layers with a dtype of their own
-        try:
-            chain = linearize_layers(layers, x)
-        except MemoryError as error:
-            return f"none: {error}"
-    spectrum, survivors, condition = _spectrum(chain)
-    return {
-        "spectrum": spectrum,
-        "influence": influence_map(chain),
-        "surviving_directions": survivors,
-        "log10_condition": condition,
-    }
-
-
-def _profile(layers, activations, data) -> GradientProfile | None:
-    """Return the gradient profile of each sample, or None without a loss."""
-    if data.loss is None:
-        return None
-    vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
-    norms, shares = carry_back(layers, activations, vectors, batched=data.batched)
-    return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

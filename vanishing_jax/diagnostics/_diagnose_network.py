@@ -9,21 +9,30 @@ import numpy as np
 from jaxtyping import Float
 
 from .._checks import STATES_EXPLODE, as_arrays, check_finite, check_loss
+from .._progress import with_progress
 from .._tree import state_layout
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 from ..cells import hidden_output
 from ..networks import NetworkTrajectory, Part, RecurrentNetwork
-from ._diagnose import _FEW_SEQUENCES, _PROBES, _has_batch, _time_first, diagnose
-from ._lengths import check_lengths, filled
-from ._network_adjoint import Scaled, batch_network_adjoint
+from ._diagnose import (
+    FEW_SEQUENCES,
+    PROBES,
+    OfOne,
+    check_inputs,
+    diagnose,
+    has_batch,
+)
+from ._lengths import check_lengths
+from ._network_adjoint import Scaled, batch_network_adjoint, run_network
 from ._network_diagnosis import NetworkDiagnosis, worst
 from ._network_reach import network_reach
+from ._transport import in_buffers, on_host
 
 
 class _LinearLoss(eqx.Module):
     """A loss of states with the given direct gradients: what the layers above ask of a part."""
 
-    weights: Float[Array, "batch moment state"]
+    weights: Float[ArrayLike, "batch moment state"]
 
     def __call__(self, states: PyTree) -> Array:
         layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
@@ -41,39 +50,35 @@ def diagnose_network(
     memory_limit: int,
 ) -> NetworkDiagnosis:
     """Return the diagnosis of a network; the arguments are those of `diagnose`."""
-    inputs = as_arrays(inputs, "inputs")
+    inputs = jax.tree.map(on_host, as_arrays(inputs, "inputs"))
     states = network.initial_state() if state0 is None else tuple(as_arrays(state0, "state0"))
     if len(states) != len(network.layers):
         raise ValueError(
             f"expected state0 of {len(network.layers)} layers; got {len(states)} states."
         )
     part_states = _by_part(network, states)
-    if not _has_batch(network.parts[0].cell, part_states[0], inputs, batched):
+    if not has_batch(network.parts[0].cell, part_states[0], inputs, batched):
         inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
-        single = loss
-        loss = None if single is None else lambda output: single(output[0])
+        loss = None if loss is None else OfOne(loss)
     sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
     ends = check_lengths(lengths, sequences, steps)
-    inputs = filled(inputs, ends)
-    check_finite(_time_first(inputs), "inputs", axis_name="step index")
+    check_inputs(inputs, ends)
     check_finite(eqx.filter(network, eqx.is_inexact_array), "weights")
-    runs = _run(network, inputs, jnp.asarray(ends), states)
+    runs = run_network(network, in_buffers(inputs, ends), ends, states)
     for name, trajectory in zip(runs.names, runs.trajectories, strict=True):
+        time_first = jax.tree.map(lambda leaf: np.moveaxis(leaf, 1, 0), _on_host(trajectory.states))
         what = f"states of {name}"
-        check_finite(_time_first(trajectory.states), what, axis_name="step", advice=STATES_EXPLODE)
-    direct = None if loss is None else _direct(loss, runs)
-    probes = _PROBES if loss is None and sequences < _FEW_SEQUENCES else 1
+        check_finite(time_first, what, axis_name="step", advice=STATES_EXPLODE)
+    direct = None if loss is None else _direct(loss, runs, steps)
+    probes = PROBES if loss is None and sequences < FEW_SEQUENCES else 1
     reaches = _reaches(network, runs, direct, ends, probes)
-    asked = _asked(network, runs, direct)
-    parts = {
-        part.name: diagnose(
-            part.cell, trajectory.inputs, state0=state, loss=asked.get(part.name), batched=True,
-            lengths=ends, memory_limit=memory_limit,
-        )
-        for part, trajectory, state in zip(
-            network.parts, runs.trajectories, part_states, strict=True
-        )
-    }  # fmt: skip
+    asked = _asked(network, runs, direct, steps)
+    parts = {}
+    rows = list(zip(network.parts, runs.trajectories, part_states, strict=True))
+    for part, trajectory, state in with_progress(rows, "parts"):
+        own = jax.tree.map(lambda leaf: leaf[:, :steps], _on_host(trajectory.inputs))
+        options = {"state0": state, "batched": True, "lengths": ends, "memory_limit": memory_limit}
+        parts[part.name] = diagnose(part.cell, own, loss=asked.get(part.name), **options)
     deciding = worst(reaches)
     where = f"into the {deciding.toward} " if len(reaches) > 1 else ""
     return NetworkDiagnosis(
@@ -104,28 +109,35 @@ def _by_part(network: RecurrentNetwork, states: tuple) -> list[PyTree]:
     return found
 
 
-@eqx.filter_jit
-def _run(network, inputs, lengths, states) -> NetworkTrajectory:
-    return jax.vmap(lambda x, n: network(x, lengths=n, state0=states))(inputs, lengths)
+def _on_host(tree):
+    return jax.tree.map(on_host, tree)
 
 
-def _direct(loss, runs: NetworkTrajectory) -> Float[Array, "batch time size"]:
+def _direct(loss, runs: NetworkTrajectory, steps: int) -> Float[np.ndarray, "batch time size"]:
     """Return the gradient of the loss with respect to the outputs, 0 in the padding."""
-    check_loss(loss, runs.output)
-    direct = jnp.where(runs.keep[:, :, None], jax.grad(loss)(runs.output), 0)
-    if not np.any(np.asarray(direct)):
+    output = np.asarray(runs.output)
+    check_loss(loss, jax.ShapeDtypeStruct((len(output), steps, output.shape[2]), output.dtype))
+    gradient = np.asarray(_gradient(loss, output[:, :steps]))
+    direct = np.where(runs.keep[:, :steps, None], gradient, 0)
+    if not np.any(direct):
         raise ValueError(
             "expected a loss whose gradient with respect to some output is not zero; it is zero "
             "at every step of every sequence. The loss of a network is loss(output), the last "
             "layer's outputs (batch, time, size); beyond a sequence's length they are 0."
         )
-    return direct
+    more = output.shape[1] - steps
+    return np.pad(direct, ((0, 0), (0, more), (0, 0))).astype(output.dtype)
+
+
+@eqx.filter_jit
+def _gradient(loss, output):
+    return jax.grad(loss)(output)
 
 
 def _reaches(network, runs, direct, ends, probes):
     """Return how far the gradient travels into the past, and into the future if it does."""
     if probes > 1:
-        runs = jax.tree.map(lambda leaf: jnp.repeat(leaf, probes, axis=0), runs)
+        runs = jax.tree.map(lambda leaf: on_host(leaf).repeat(probes, axis=0), runs)
         ends = np.repeat(ends, probes)
     found = {}
     for toward in ("past", "future") if network.is_bidirectional else ("past",):
@@ -154,25 +166,25 @@ def _probe(network, runs, ends, toward):
     probe /= np.linalg.norm(probe, axis=1, keepdims=True)
     direct = np.zeros(shape, runs.output.dtype)
     direct[np.arange(shape[0]), ends - 1 if toward == "past" else 0] = probe
-    return jnp.asarray(direct)
+    return direct
 
 
 def _forward_size(network: RecurrentNetwork, runs: NetworkTrajectory) -> int:
     part: Part = network.parts[-2]
-    state = jax.tree.map(lambda leaf: leaf[0, 0], runs.trajectories[-2].states)
-    return hidden_output(part.cell, state).shape[0]
+    state = jax.tree.map(lambda leaf: on_host(leaf)[0, 0], runs.trajectories[-2].states)
+    return jax.eval_shape(lambda s: hidden_output(part.cell, s), state).shape[0]
 
 
-def _asked(network, runs, direct) -> dict[str, _LinearLoss]:
+def _asked(network, runs, direct, steps) -> dict[str, _LinearLoss]:
     """Return the loss that each part sees: nothing for one that gets no gradient."""
     if direct is None:
         return {}
     found = batch_network_adjoint(network, runs, direct)
     losses = {}
     for name, part in zip(network.names, found, strict=True):
-        weights = _common_scale(part.direct)
+        weights = _common_scale(part.direct)[:, : steps + 1]
         if np.any(weights):
-            losses[name] = _LinearLoss(jnp.asarray(weights))
+            losses[name] = _LinearLoss(weights)
     return losses
 
 

@@ -1,6 +1,7 @@
 """The result of `diagnose`: what it holds, how it prints, how it is saved."""
 
 import dataclasses
+import functools as ft
 import json
 import math
 import os
@@ -17,13 +18,16 @@ from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
 from ._influence import InfluenceMap
+from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of
+from ._stack_layers import StackLayers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._stack_layers import StackLayers
-else:  # it is made of what this module is imported for
-    StackLayers = Any
+_WHEN_READ = (
+    "profile", "spectrum", "lyapunov", "influence", "eigenvalues", "activations",
+    "surviving_directions", "log10_condition", "layers", "prediction",
+)  # fmt: skip
 
 Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
 
@@ -57,7 +61,9 @@ class Effect:
 class Diagnosis:
     """Whether gradients vanish or explode in one network on one batch, and why.
 
-    All logs are natural; rates are nats per step. Made by `diagnose`.
+    All logs are natural; rates are nats per step. Made by `diagnose`, which computes what is
+    printed. The rest is computed when it is first read, and kept: `to_dict` and `save` read all
+    of it, `plot` what it draws.
 
     - `verdict`, `reason`: the answer and one sentence of why.
     - `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
@@ -66,16 +72,22 @@ class Diagnosis:
       in which it becomes exactly 0 (they do not enter the rate).
     - `num_steps` T, `num_sequences`, `state_size` n, `gradient_source`: what was carried back.
     - `lags` (time+1,), `log_transport` (batch, time+1): log of that gradient relative to its start.
-    - `profile`: the `GradientProfile` of the loss, one row per sequence; None without a loss.
-    - `spectrum`, `lyapunov`, `influence`, `eigenvalues`: of the first sequence.
-    - `surviving_directions`: lag -> number of singular values above 1e-3; `log10_condition`: lag ->
-      log10 of the condition number.
-    - `activations`: saturation and gates over the batch.
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
     - `dtype`: in which the network was run; `notes`: what else to know of this measurement, such as
       leaves of the state that have no derivative.
+    - `kept`: what the following is computed from, when it is read.
+
+    Computed when read:
+
+    - `profile`: the `GradientProfile` of the loss, one row per sequence; None without a loss.
+    - `spectrum`, `lyapunov`, `influence`, `eigenvalues`: of the first sequence. Of a state of more
+      than 256 components the 16 leading singular values and exponents.
+    - `surviving_directions`: lag -> number of singular values above 1e-3, of those in the
+      spectrum; `log10_condition`: lag -> log10 of the condition number, NaN where not all singular
+      values are known.
+    - `activations`: saturation and gates over the batch.
     - `layers`: of a `StackedCell` of several layers, the gradient in each of them and its own
       block's spectrum; None for other cells.
     - `prediction`: what `theory.predict` says of the rate, for random weights on these inputs;
@@ -95,22 +107,69 @@ class Diagnosis:
     gradient_source: str
     lags: Int[np.ndarray, "moment"]
     log_transport: Float[np.ndarray, "batch moment"]
-    profile: GradientProfile | None
-    spectrum: Spectrum
-    lyapunov: LyapunovExponents
-    influence: InfluenceMap
-    eigenvalues: StepEigenvalues
-    activations: ActivationHistory
-    surviving_directions: dict[int, float]
-    log10_condition: dict[int, float]
     causes: list[Effect]
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
     dtype: str
     notes: list[str]
-    layers: StackLayers | None = None
-    prediction: Prediction | None = None
+    kept: Kept = dataclasses.field(repr=False)
+
+    @ft.cached_property
+    def profile(self) -> GradientProfile | None:
+        """The gradient of the loss at each step."""
+        return self.kept.profile()
+
+    @ft.cached_property
+    def spectrum(self) -> Spectrum:
+        """Log singular values behind the last state, over lags."""
+        return self.kept.spectrum()
+
+    @ft.cached_property
+    def lyapunov(self) -> LyapunovExponents:
+        """Lyapunov exponents."""
+        return self.kept.lyapunov()
+
+    @ft.cached_property
+    def influence(self) -> InfluenceMap:
+        """Norms of the products between times."""
+        return self.kept.influence()
+
+    @ft.cached_property
+    def eigenvalues(self) -> StepEigenvalues:
+        """Eigenvalues of a few one-step Jacobians."""
+        return self.kept.eigenvalues()
+
+    @ft.cached_property
+    def activations(self) -> ActivationHistory:
+        """Saturation and gates."""
+        return self.kept.activations()
+
+    @ft.cached_property
+    def layers(self) -> StackLayers | None:
+        """What each layer of a stack does."""
+        return self.kept.layers()
+
+    @ft.cached_property
+    def prediction(self) -> Prediction | None:
+        """What theory says."""
+        return self.kept.prediction()
+
+    @property
+    def surviving_directions(self) -> dict[int, float]:
+        """Lag -> number of singular values above 1e-3."""
+        return self._directions.surviving
+
+    @property
+    def log10_condition(self) -> dict[int, float]:
+        """Lag -> log10 of the condition number."""
+        return self._directions.log10_condition
+
+    @ft.cached_property
+    def _directions(self) -> Directions:
+        if self.state_size <= ALL_VALUES_PRINTED:
+            return self.kept.printed
+        return directions_of(self.spectrum, self.kept.chain)
 
     def __str__(self) -> str:
         from ._text import diagnosis_text
@@ -122,7 +181,8 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; NaN and infinities become strings."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
+        return {name: _plain(getattr(self, name)) for name in [*names, *_WHEN_READ]}
 
     def plot(self) -> "Figure":
         """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
@@ -159,8 +219,12 @@ def _plain(value):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Diagnosis):
+        return value.to_dict()
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        # What is computed when read stays out: the bound of every lag costs several sweeps.
+        names = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
+        return {name: _plain(getattr(value, name)) for name in names}
     array = np.asarray(value)
     if np.iscomplexobj(array):
         return {"real": _plain(np.real(array)), "imag": _plain(np.imag(array))}

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +16,9 @@ from jaxtyping import Bool, Float
 
 from .. import _stable
 from .._activations import with_activation_rule
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
+from ._activation_history import is_saturated
 
 _VALUE = {"tanh": _stable.tanh, "sigmoid": _stable.sigmoid, "relu": jax.nn.relu}
 _LARGEST_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
@@ -34,11 +34,11 @@ class Knobs(NamedTuple):
     - `input_scale`: factor on floating inputs.
     """
 
-    linear: Bool[Array, "activation"]
-    normalize: Bool[Array, "activation"]
-    shift: Float[Array, "activation"]
-    new_share: Float[Array, ""]
-    input_scale: Float[Array, ""]
+    linear: Bool[ArrayLike, "activation"]
+    normalize: Bool[ArrayLike, "activation"]
+    shift: Float[ArrayLike, "activation"]
+    new_share: Float[ArrayLike, ""]
+    input_scale: Float[ArrayLike, ""]
 
 
 class IntervenedCell(AbstractCell):
@@ -49,27 +49,44 @@ class IntervenedCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the next state of the changed cell."""
-        counter = iter(range(len(self.knobs.linear)))
+        return self.observed(state, input)[0]
+
+    def observed(
+        self, state: PyTree, input: PyTree
+    ) -> tuple[PyTree, tuple[Float[Array, "activation"], Float[Array, "activation"]]]:
+        """Return the next state, and mean value and saturated share of each activation."""
+        values: list[Array] = []
+        saturated: list[Array] = []
 
         def rule(kind, preactivation):
-            return self._activation(next(counter), kind, preactivation)
+            a = self._preactivation(len(values), preactivation)
+            saturated.append(jnp.mean(is_saturated(kind, a), dtype=jnp.float32))
+            value = self._activation(len(values), kind, a)
+            values.append(jnp.mean(value, dtype=jnp.float32))
+            return value
 
         input = jax.tree.map(self._scaled, input)
         new = with_activation_rule(self.cell, rule)(state, input)
-        return jax.tree.map(self._mix, state, new)
+        nothing = jnp.zeros(0, jnp.float32)
+        seen = (jnp.stack(values), jnp.stack(saturated)) if values else (nothing, nothing)
+        return jax.tree.map(self._mix, state, new), seen
+
+    def _preactivation(self, index, a):
+        """Return the pre-activation, normalized and shifted as the knobs say."""
+        on = self.knobs.normalize[index]
+        wide = a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
+        # The unused branch sees zeros: its derivative must be finite, else it gives 0 * inf.
+        centered = wide - jnp.mean(jnp.where(on, wide, 0))
+        variance = jnp.mean(jnp.where(on, centered, 0) ** 2)
+        normal = centered * jnp.where(on, jax.lax.rsqrt(variance + 1e-5), 1)
+        return normal.astype(a.dtype) + self.knobs.shift[index].astype(a.dtype)
 
     def _activation(self, index, kind, a):
-        knobs = self.knobs
-        # Two selections: the unused branch must have a finite derivative, else it gives 0 * inf.
-        normalize = knobs.normalize[index]
-        harmless = jnp.linspace(-1, 1, a.size, dtype=a.dtype).reshape(a.shape)
-        a = jnp.where(normalize, _layer_norm(jnp.where(normalize, a, harmless)), a)
-        a = a + knobs.shift[index].astype(a.dtype)
         value = _VALUE[kind](a)
         slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
         # The same value, but with the derivative of a straight line.
         straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(knobs.linear[index], straight, value)
+        return jnp.where(self.knobs.linear[index], straight, value)
 
     def _scaled(self, leaf):
         return leaf * self.knobs.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
@@ -100,6 +117,19 @@ class IntervenedCell(AbstractCell):
         return None if changed is None else IntervenedCell(changed, self.knobs)
 
 
+def at_rest(cell: AbstractCell, num_activations: int) -> IntervenedCell:
+    """Return the cell with every knob at rest."""
+    # In NumPy, here and below: each operation of JAX would compile a program of its own.
+    off, one = np.zeros(num_activations, bool), np.ones(())
+    return IntervenedCell(cell, Knobs(off, off, np.zeros(num_activations), one, one))
+
+
+def same_states(one: IntervenedCell, other: IntervenedCell) -> bool:
+    """Say whether both cells pass through the same states: only derivatives differ."""
+    equal = [np.array_equal(a, b) for a, b in zip(one.knobs[1:], other.knobs[1:], strict=True)]
+    return one.cell is other.cell and all(equal)
+
+
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """The cell to intervene on and what is known of its activations."""
@@ -112,9 +142,7 @@ class Subject:
 
     def neutral(self) -> IntervenedCell:
         """Return the cell with every knob at rest."""
-        off = jnp.zeros(len(self.kinds), bool)
-        one = jnp.ones(())
-        return IntervenedCell(self.cell, Knobs(off, off, jnp.zeros(len(self.kinds)), one, one))
+        return at_rest(self.cell, len(self.kinds))
 
     def where(self, gates: bool) -> np.ndarray:
         """Return a mask of the activations that are (or are not) gates."""
@@ -152,24 +180,23 @@ def _linear(subject):
     mask = subject.where(gates=False)
     if not mask.any():
         return "no activation other than gates was recognized"
-    return _turn(subject, linear=jnp.asarray(mask))
+    return _turn(subject, linear=mask)
 
 
 def _normalized(subject):
     if not subject.kinds:
         return "no activation was recognized"
-    return _turn(subject, normalize=jnp.ones(len(subject.kinds), bool))
+    return _turn(subject, normalize=np.ones(len(subject.kinds), bool))
 
 
 def _without_input(subject):
     if not subject.has_floating_input:
         return "the inputs are not floating numbers that could be set to 0"
-    return _turn(subject, input_scale=jnp.zeros(()))
+    return _turn(subject, input_scale=np.zeros(()))
 
 
 def _leaky(share):
-    # Of the dtype that a neutral knob has: jnp.asarray(0.1) is weakly typed, another compilation.
-    return lambda subject: _turn(subject, new_share=share * jnp.ones(()))
+    return lambda subject: _turn(subject, new_share=np.asarray(share))
 
 
 def _recurrent(fn):
@@ -177,18 +204,18 @@ def _recurrent(fn):
         changed = subject.cell.map_recurrent(fn)
         if changed is None:
             return "the cell does not say which of its weights are recurrent"
-        return eqx.tree_at(lambda c: c.cell, subject.neutral(), changed)
+        return IntervenedCell(changed, subject.neutral().knobs)
 
     return apply
 
 
 def _nearest_orthogonal(W):
     U, _, Vt = np.linalg.svd(np.asarray(W, np.float64))
-    return jnp.asarray(U @ Vt, W.dtype)
+    return (U @ Vt).astype(W.dtype)
 
 
 def _scale(factor):
-    return lambda W: W * jnp.asarray(factor, W.dtype)
+    return lambda W: np.asarray(W) * np.asarray(factor, W.dtype)
 
 
 INTERVENTIONS: list[Intervention] = [
@@ -245,15 +272,9 @@ def _gate_interventions(subject):
 
 def _shifted(index, shift):
     def apply(subject):
-        return _turn(subject, shift=jnp.zeros(len(subject.kinds)).at[index].set(shift))
+        return _turn(subject, shift=np.where(np.arange(len(subject.kinds)) == index, shift, 0.0))
 
     return apply
-
-
-def _layer_norm(a):
-    wide = a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
-    centered = wide - jnp.mean(wide)
-    return (centered / jnp.sqrt(jnp.mean(centered**2) + 1e-5)).astype(a.dtype)
 
 
 def _inexact(leaf):

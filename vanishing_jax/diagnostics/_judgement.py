@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ._diagnosis import Effect, Verdict
-from ._transport import GONE, GradientRate
+from ._gradient_rate import GONE, GradientRate
 
 # Fewer steps than this are too few to tell a rate from a transient.
 _MIN_STEPS = 8

@@ -1,6 +1,7 @@
 """The result of `diagnose_layers`: what it holds, how it prints, how it is saved."""
 
 import dataclasses
+import functools as ft
 import json
 import os
 import pathlib
@@ -14,9 +15,13 @@ from ..spectra import Spectrum
 from ._diagnosis import Effect, Verdict, _plain
 from ._gradient_profile import GradientProfile
 from ._influence import InfluenceMap
+from ._kept import LayersKept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_WHEN_READ = "profile", "spectrum", "influence", "surviving_directions", "log10_condition"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,14 +39,18 @@ class LayerDiagnosis:
     - `lags` (L + 1,), `log_transport` (samples, L + 1): log of that gradient relative to its start,
       against the number of layers it has come back.
     - `log_growth` (L,): mean log change through layer l = 1..L; its mean is the rate.
+    - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
+    - `recommendations`: remedies that help, the longest re-measured horizon first.
+    - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
+    - `kept`: what the following is computed from, when it is read.
+
+    Computed when read:
+
     - `profile`: the `GradientProfile` of the loss, one row per sample; None without a loss.
     - `spectrum`, `influence`: of the first sample's Jacobians; None where those are too
       large (`skipped["spectra"]` says so).
     - `surviving_directions`: lag -> number of singular values above 1e-3; `log10_condition`: lag ->
       log10 of the ratio of the largest to the smallest of them, as many as the narrowest width.
-    - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
-    - `recommendations`: remedies that help, the longest re-measured horizon first.
-    - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
     """
 
     verdict: Verdict
@@ -57,16 +66,37 @@ class LayerDiagnosis:
     lags: Int[np.ndarray, "moment"]
     log_transport: Float[np.ndarray, "batch moment"]
     log_growth: Float[np.ndarray, "time"]
-    profile: GradientProfile | None
-    spectrum: Spectrum | None
-    influence: InfluenceMap | None
-    surviving_directions: dict[int, float]
-    log10_condition: dict[int, float]
     causes: list[Effect]
     recommendations: list[Effect]
     effects: list[Effect]
     skipped: dict[str, str]
+    kept: LayersKept = dataclasses.field(repr=False)
     axis: Literal["layer"] = "layer"
+
+    @ft.cached_property
+    def profile(self) -> GradientProfile | None:
+        """The gradient of the loss at each activation."""
+        return self.kept.profile()
+
+    @ft.cached_property
+    def spectrum(self) -> Spectrum | None:
+        """Log singular values behind the output, over lags."""
+        return self.kept.spectrum()
+
+    @ft.cached_property
+    def influence(self) -> InfluenceMap | None:
+        """Norms of the products between layers."""
+        return self.kept.influence()
+
+    @property
+    def surviving_directions(self) -> dict[int, float]:
+        """Lag -> number of singular values above 1e-3."""
+        return self.kept.directions.surviving
+
+    @property
+    def log10_condition(self) -> dict[int, float]:
+        """Lag -> log10 of the condition number."""
+        return self.kept.directions.log10_condition
 
     @property
     def num_steps(self) -> int:
@@ -88,7 +118,8 @@ class LayerDiagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; NaN and infinities become strings."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
+        return {name: _plain(getattr(self, name)) for name in [*names, *_WHEN_READ]}
 
     def plot(self) -> "Figure":
         """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from ._transport import GONE
+from ._gradient_rate import GONE
 
 
 class LayerGradients(eqx.Module):

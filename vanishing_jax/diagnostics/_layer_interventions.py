@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float
 
 from .._activations import with_activation_rule
 from .._layers import Layer
+from .._shared_layers import SharedLayer
 from .._tree import same_structure
-from .._types import Array, PyTree
+from .._types import ArrayLike, PyTree
 from ._interventions import _LARGEST_SLOPE, _VALUE
 
 # Weights are rescaled by at most this factor.
@@ -31,9 +32,9 @@ class LayerKnobs(NamedTuple):
     - `linear`: replace the derivatives of activations by their largest value.
     """
 
-    skip: Float[Array, ""]
-    normalize: Bool[Array, ""]
-    linear: Bool[Array, ""]
+    skip: Float[ArrayLike, ""]
+    normalize: Bool[ArrayLike, ""]
+    linear: Bool[ArrayLike, ""]
 
 
 class IntervenedLayer(eqx.Module):
@@ -94,7 +95,8 @@ def turned(
     layers: list[Layer], *, skip: float = 0.0, normalize: bool = False, linear: bool = False
 ) -> list[IntervenedLayer]:
     """Return the layers with these knobs."""
-    knobs = LayerKnobs(jnp.asarray(skip), jnp.asarray(normalize), jnp.asarray(linear))
+    # In NumPy, here and below: each operation of JAX would compile a program of its own.
+    knobs = LayerKnobs(np.asarray(skip), np.asarray(normalize), np.asarray(linear))
     return [IntervenedLayer(layer, knobs) for layer in layers]
 
 
@@ -124,16 +126,27 @@ def _rescale(subject):
     if not np.isfinite(subject.rate):
         return "the gradient is exactly 0"
     factor = float(np.clip(np.exp(-subject.rate), 1 / _MOST, _MOST))
-    matrices = [leaf for leaf in jax.tree.leaves(subject.layers) if _is_matrix(leaf)]
-    if not matrices:
+    if not any(map(_is_matrix, jax.tree.leaves(list(map(_weights, subject.layers))))):
         return (
             "the layers are functions without weight matrices of their own (Equinox modules have)"
         )
+    return turned([_rescaled(layer, factor) for layer in subject.layers])
 
+
+def _weights(layer):
+    return layer.parameters if isinstance(layer, SharedLayer) else layer
+
+
+def _rescaled(layer, factor):
     def scaled(leaf):
-        return leaf * jnp.asarray(factor, leaf.dtype) if _is_matrix(leaf) else leaf
+        if not _is_matrix(leaf):
+            return leaf
+        return np.asarray(leaf) * np.asarray(factor, leaf.dtype)
 
-    return turned(jax.tree.map(scaled, subject.layers))
+    changed = jax.tree.map(scaled, _weights(layer))
+    if isinstance(layer, SharedLayer):
+        return SharedLayer(changed, layer.constants, layer.program)
+    return changed
 
 
 def _is_matrix(leaf):

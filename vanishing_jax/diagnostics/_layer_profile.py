@@ -14,6 +14,7 @@ from .._activations import stable_derivatives
 from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
 from .._layers import Layer, activation_shapes, check_activation, check_layers
 from .._scaling import normalized
+from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ._gradient_profile import GradientProfile, _log_norm
@@ -55,7 +56,8 @@ def layer_gradient_profile(
     """
     layers, x = check_layers(layers), as_arrays(x, "x")
     check_finite(x, "input x")
-    activation_shapes(layers, x)  # its errors say which layer does not fit
+    shapes = activation_shapes(layers, x)  # its errors say which layer does not fit
+    layers = shared_layers(layers, shapes[:-1])
     activations = layer_activations(layers, x, batched=False)
     local = output_gradients(loss, activations[-1], batched=False)
     log_norm, log_parameter_norm = carry_back(layers, activations, local, batched=False)
@@ -113,7 +115,7 @@ def carry_back(
     One row for each vector; a batch of activations has as many samples as there are vectors, a
     single activation serves all of them.
     """
-    gradients, exponents, norm = _begin(jnp.asarray(vectors))
+    gradients, exponents, norm = _begin(vectors)
     norms, parameters = [norm], []
     for layer, x in zip(reversed(layers), reversed(activations[:-1]), strict=True):
         gradients, exponents, norm, parameter = _pull(layer, x, gradients, exponents, batched)

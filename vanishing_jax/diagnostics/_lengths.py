@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._rollout import Trajectory
-from .._types import Array, PyTree
+from .._types import Array, ArrayLike, PyTree
 
 
 def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.ndarray, "batch"]:
@@ -37,14 +37,6 @@ def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.nd
     return found.astype(np.int32)
 
 
-def filled(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
-    """Return inputs (batch, time, ...) whose padding repeats the last valid input."""
-    steps = jax.tree.leaves(inputs)[0].shape[1]
-    if np.all(lengths == steps):
-        return inputs
-    return _take(inputs, jnp.asarray(np.minimum(np.arange(steps), lengths[:, None] - 1)))
-
-
 def held(states: PyTree, lengths: Int[Array, "batch"]) -> PyTree:
     """Return states (batch, time+1, ...) that stay, from its end on, as the sequence left them."""
     moments = jnp.arange(jax.tree.leaves(states)[0].shape[1], dtype=jnp.int32)
@@ -57,7 +49,7 @@ def visited(trajectories: Trajectory, lengths: Int[Array, "batch"]) -> Trajector
 
 
 def folded(
-    local: Float[Array, "batch moment state"], lengths: Int[Array, "batch"]
+    local: Float[Array, "batch moment state"], lengths: Int[ArrayLike, "batch"]
 ) -> Float[Array, "batch moment state"]:
     """Return direct gradients with those of the padding, where s_t = s_length, at the length."""
     moments = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]

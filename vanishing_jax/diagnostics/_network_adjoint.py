@@ -2,25 +2,26 @@
 
 Layer by layer from the top: the direct gradients of a layer's states come from the layer above
 through its inputs, each step's with an integer exponent of its own, so nothing underflows however
-long the sequence is.
+long the sequence is. Layers of one kind and size share their programs.
 """
 
-import functools as ft
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
+from .._checks import num_steps
 from .._scaling import normalized
 from .._tree import state_layout
-from .._types import Array
+from .._types import Array, PyTree
 from ..cells import BidirectionalCell, MaskedCell, hidden_output
 from ..networks import NetworkTrajectory, RecurrentNetwork
-from ..networks._network import reverse
+from ..networks._network import reverse, run_direction, zero_where_not
 from ._gradient_profile import _add, _log_norm
+from ._transport import compiled
 
 
 class Scaled(NamedTuple):
@@ -29,8 +30,8 @@ class Scaled(NamedTuple):
     A sequence of them, or a single one.
     """
 
-    vectors: Float[Array, "*time size"]
-    exponents: Int[Array, "*time"]
+    vectors: Float[Any, "*time size"]
+    exponents: Int[Any, "*time"]
 
 
 class PartGradient(NamedTuple):
@@ -44,16 +45,57 @@ class PartGradient(NamedTuple):
     direct: Scaled
 
 
-def network_adjoint(
-    network: RecurrentNetwork, trajectory: NetworkTrajectory, direct: Float[Array, "time size"]
+def run_network(
+    network: RecurrentNetwork,
+    inputs: PyTree,
+    lengths: Int[np.ndarray, "batch"],
+    states: tuple[PyTree, ...],
+) -> NetworkTrajectory:
+    """Return what `network` goes through on a batch: `network(x, lengths=n)` of each sequence."""
+    trajectories, outputs = [], []
+    for layer, state in zip(network.layers, states, strict=True):
+        pair = isinstance(layer, BidirectionalCell)
+        cells = (layer.forward, layer.backward) if pair else (layer,)
+        own = state if pair else (state,)
+        found = [
+            _run_part(cell, s, inputs, lengths, backward)
+            for cell, s, backward in zip(cells, own, (False, True), strict=False)
+        ]
+        trajectories += [trajectory for trajectory, _ in found]
+        outputs.append(np.concatenate([np.asarray(output) for _, output in found], axis=-1))
+        inputs = outputs[-1]
+    steps = jax.tree.leaves(inputs)[0].shape[1]
+    keep = np.arange(steps) < lengths[:, None]
+    return NetworkTrajectory(network.names, tuple(trajectories), tuple(outputs), keep)
+
+
+@compiled
+def _run_part(cell, state, inputs, lengths, backward: bool):
+    """Return the trajectories of one direction of a layer, and its outputs in the order of time."""
+
+    def one(inputs, length):
+        keep = jnp.arange(num_steps(inputs), dtype=jnp.int32) < length
+        inputs = zero_where_not(keep, inputs)
+        inputs = reverse(inputs, length) if backward else inputs
+        trajectory, output = run_direction(cell, state, inputs, keep)
+        return trajectory, reverse(output, length) if backward else output
+
+    return jax.vmap(one)(inputs, lengths)
+
+
+def batch_network_adjoint(
+    network: RecurrentNetwork,
+    trajectories: NetworkTrajectory,
+    direct: Float[Any, "batch time size"],
 ) -> tuple[PartGradient, ...]:
     """Return the total gradients of the states of each part of `network`, in the order of `names`.
 
     `direct` is the gradient of the loss with respect to the last layer's output.
     """
-    length = jnp.sum(trajectory.keep).astype(jnp.int32)
-    above = scaled_rows(direct)
-    remaining = list(trajectory.trajectories)
+    keep = np.asarray(trajectories.keep)
+    lengths = keep.sum(axis=1)
+    above = _scaled_rows(direct)
+    remaining = list(trajectories.trajectories)
     found: list[PartGradient] = []
     for index, layer in reversed(list(enumerate(network.layers))):
         pair = isinstance(layer, BidirectionalCell)
@@ -63,29 +105,53 @@ def network_adjoint(
         arrived, start, below = [], 0, []
         for cell, part, backward in zip(cells, parts, (False, True), strict=False):
             size = _output_size(cell, part)
-            mine = Scaled(above.vectors[:, start : start + size], above.exponents)
+            vectors, exponents = map(np.asarray, above)
+            mine = Scaled(vectors[..., start : start + size], exponents)
             start += size
-            mine = reverse(mine, length) if backward else mine
-            one, to_input = _part_adjoint(cell, part, trajectory.keep, mine, index > 0)
+            mine = _reversed(mine, lengths) if backward else mine
+            one, to_input = _part_adjoint(cell, part, keep, mine, index > 0)
             arrived.append(one)
-            below.append(reverse(to_input, length) if backward and index > 0 else to_input)
+            below.append(_reversed(to_input, lengths) if backward and index > 0 else to_input)
         found[:0] = arrived
-        above = ft.reduce(jax.vmap(_sum), below)
+        above = _sums(*below) if pair else below[0]
     return tuple(found)
 
 
-def scaled_rows(rows: Float[Array, "time size"]) -> Scaled:
+@jax.jit
+def _scaled_rows(rows: Float[Array, "batch time size"]) -> Scaled:
     """Return the rows as `Scaled`."""
-    return Scaled(*jax.vmap(lambda row: normalized(row, jnp.zeros((), jnp.int32)))(rows))
+    return Scaled(*jax.vmap(jax.vmap(lambda row: normalized(row, jnp.zeros((), jnp.int32))))(rows))
+
+
+@jax.jit
+def _sums(one: Scaled, other: Scaled) -> Scaled:
+    return jax.vmap(jax.vmap(_sum))(one, other)
+
+
+def _reversed(rows: Scaled, lengths: Int[np.ndarray, "batch"]) -> Scaled:
+    """Return each sequence from its last valid step to its first; padding stays where it is."""
+    vectors, exponents = map(np.asarray, rows)
+    steps = np.arange(exponents.shape[1])
+    index = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    sequences = np.arange(len(lengths))[:, None]
+    return Scaled(vectors[sequences, index], exponents[sequences, index])
 
 
 def _output_size(cell, part) -> int:
-    first = jax.tree.map(lambda leaf: leaf[0], part.states)
+    def shape(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype)
+
+    first = jax.tree.map(shape, part.states)
     return jax.eval_shape(lambda state: hidden_output(cell, state), first).shape[0]
 
 
-def _part_adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
+@compiled
+def _part_adjoint(cell, parts, keep, above: Scaled, with_inputs: bool):
     """Return the `PartGradient` of one direction and the gradient of its inputs, step by step."""
+    return jax.vmap(lambda p, k, a: _adjoint(cell, p, k, a, with_inputs))(parts, keep, above)
+
+
+def _adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], part.states))
     masked = MaskedCell(cell)
     before = jax.tree.map(lambda leaf: leaf[:-1], part.states)
@@ -126,9 +192,3 @@ def _part_adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
 def _sum(one: Scaled, other: Scaled) -> Scaled:
     """Return the sum of two single ones."""
     return Scaled(*_add(*one, *other))
-
-
-@eqx.filter_jit
-def batch_network_adjoint(network, trajectories, direct):
-    """Return `network_adjoint` of each sequence of a batch."""
-    return jax.vmap(lambda t, d: network_adjoint(network, t, d))(trajectories, direct)

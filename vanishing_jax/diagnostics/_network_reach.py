@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from .._checks import NonFiniteError
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from . import _judgement
+from ._gradient_rate import gradient_rate
 from ._layer_gradients import layer_gradients
 from ._network_adjoint import batch_network_adjoint
 from ._network_diagnosis import NetworkReach
-from ._transport import gradient_rate
 
 Toward = Literal["past", "future"]
 
@@ -62,7 +62,14 @@ def network_reach(
         gradients = layer_gradients(network.names, by_part.mean(axis=2), toward)
     rate = gradient_rate(transport)
     verdict, reason = _judgement.verdict(rate, reach)
-    return NetworkReach(toward, verdict, reason, *rate, transport, gradients)
+    return NetworkReach(
+        toward=toward,
+        verdict=verdict,
+        reason=reason,
+        **rate._asdict(),
+        log_transport=transport,
+        gradients=gradients,
+    )
 
 
 def _by_lag(norm, source, lengths, *, back, backward):

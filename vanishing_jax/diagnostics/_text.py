@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from .._widths import layers_text
 from ..theory import Prediction
 from ._diagnosis import Diagnosis, Effect
+from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
 
 # Causes and recommendations printed; all of them are in the result.
 _MOST = 5
@@ -16,7 +15,7 @@ _MOST = 5
 
 def diagnosis_text(d: Diagnosis) -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
-    rows = [*_measured(d), *_directions(d), *_layers(d), *_activations(d), *_why(d)]
+    rows = [*_measured(d), *_directions(d.kept.printed), *_layers(d), *_activations(d), *_why(d)]
     rows += [("note" if i == 0 else "", note) for i, note in enumerate(d.notes)]
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
@@ -65,35 +64,41 @@ def _measured(d) -> Iterator[tuple[str, str]]:
         yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the sequences"
     horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)
     yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
-    top, error, last = (
-        d.lyapunov.exponents[0], d.lyapunov.standard_error[0], d.lyapunov.exponents[-1],
-    )  # fmt: skip
+    if d.state_size > ALL_VALUES_PRINTED:
+        return
+    exponents, error = d.lyapunov.exponents, d.lyapunov.standard_error[0]
+    top, last = exponents[0], exponents[-1]
     spread = f" (standard error {error:.3f})" if math.isfinite(error) else ""
     yield "exponents", f"{top:+.3f}{spread} at the top, {last:+.3f} last, of the first sequence"
 
 
-def _directions(d) -> Iterator[tuple[str, str]]:
-    for lag, count in d.surviving_directions.items():
-        widths = getattr(d, "widths", (d.state_size,))
-        n = min(widths[-1 - lag :])  # as many as pass the narrowest layer on the way
-        power = d.log10_condition[lag]
-        condition = f"condition 1e{power:.0f}" if math.isfinite(power) else "singular"
-        yield f"lag {lag}", f"{count:.0f} of {n} directions keep > 1e-3; {condition}"
+def _directions(directions: Directions) -> Iterator[tuple[str, str]]:
+    for lag, count in directions.surviving.items():
+        n, power = directions.counts[lag], directions.log10_condition[lag]
+        known = len(directions.logs[lag])
+        if known == n:
+            condition = f"condition 1e{power:.0f}" if math.isfinite(power) else "singular"
+            yield f"lag {lag}", f"{count:.0f} of {n} directions keep > 1e-3; {condition}"
+        else:
+            least = "at least " if count == known else ""
+            top = directions.logs[lag][0]
+            text = f"{least}{count:.0f} of {n} directions keep > 1e-3; log sigma_1 {top:+.1f}"
+            yield f"lag {lag}", f"{text} (of the {known} leading only)"
 
 
 def _layers(d) -> Iterator[tuple[str, str]]:
-    if d.layers is None:
+    if d.kept.layer_gradients is None:
         return
-    yield "starves", d.layers.gradients.sentence()
+    yield "starves", d.kept.layer_gradients.sentence()
+    if d.state_size > ALL_VALUES_PRINTED:
+        return
     for name, logs in d.layers.log_singular_values.items():
         yield name, f"log sigma of its own block of the product {logs[0]:.1f} to {logs[-1]:.1f}"
 
 
 def _activations(d) -> Iterator[tuple[str, str]]:
-    columns = zip(d.activations.names, d.activations.mean, d.activations.saturated, strict=True)
-    for name, mean, saturated in columns:
-        share = f"{np.mean(saturated):.0%} saturated"
-        yield name, f"mean {np.mean(mean):.2f}, {share}"
+    for name, mean, saturated in d.kept.activity:
+        yield name, f"mean {mean:.2f}, {saturated:.0%} saturated"
 
 
 def _why(d, steps: str = "steps") -> Iterator[tuple[str, str]]:
@@ -123,7 +128,10 @@ def _labelled(label: str, effects: list[Effect]) -> list[tuple[str, Effect | Non
 
 def layer_diagnosis_text(d: Any) -> str:
     """Return the diagnosis of a network of layers as a few labelled lines."""
-    rows = [*_measured_layers(d), *_directions(d), *_why(d, "layers")]
+    rows = list(_measured_layers(d))
+    if max(d.widths) <= ALL_VALUES:
+        rows += _directions(d.kept.directions)
+    rows += _why(d, "layers")
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {text}" for label, text in rows]
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])

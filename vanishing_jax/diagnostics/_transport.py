@@ -1,6 +1,12 @@
-"""How far back the gradient at the end of a sequence travels, and at what rate it shrinks."""
+"""The gradient at the end of each sequence, carried back to its start: three programs.
 
-import math
+One runs the cell, one takes the gradient of the loss by the states, one carries it back. The first
+and the last are the same for the network and for every intervention, and take buffers of a few
+sizes only: how many steps they run is data, so that a diagnosis of another length, of another batch
+size within a bucket, or of other weights compiles nothing. The one in the middle is small; it is
+compiled for each loss and shape, since the loss sees its states as they are.
+"""
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,95 +14,222 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from .._checks import NonFiniteError, check_loss
-from .._rollout import Trajectory, rollout
-from .._tree import state_layout
+from .._checks import check_loss
+from .._rollout import Trajectory
+from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
-from ..cells import AbstractCell
-from ..cells._clipped_gradient import without_clips
-from ._gradient_profile import adjoint_profile
-from ._lengths import folded, held, visited
+from ..cells._clipped_gradient import rescaled_clips, without_clips
+from ._gradient_profile import _log_norm
+from ._interventions import IntervenedCell
+from ._lengths import folded
 
-# The gradient counts as gone once it is below this share of its start.
-GONE = 1e-3
-
-# A horizon further away than this many times the data is not worth extrapolating: none is in sight.
-_FURTHEST = 100
-
-# Fewer samples than this say nothing about their spread.
-_MIN_SAMPLES = 4
+# Buffers have one of four sizes to an octave, and at least these.
+_FEWEST_STEPS, _FEWEST_ROWS = 32, 4
 
 
-class GradientRate(NamedTuple):
-    """Average growth of the back-propagated gradient, with its uncertainty.
+# LLVM's level 2 in place of 3: a quarter less to compile, and no slower to run (LSTM of 128 units).
+compiled = eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 2})
 
-    - `rate`: nats per step, mean over the sequences whose gradient does not become exactly 0; -inf
-      when that happens in most of them.
-    - `rate_error`: half width of the 95 % interval; NaN when there is too little data for one.
-    - `horizon`: steps until the gradient is below 1e-3 of its start, in the median sequence; inf if
-      it never will be.
-    - `horizon_is_extrapolated`: whether the horizon lies beyond the data.
-    - `zero_share`: share of sequences whose gradient becomes exactly 0.
+
+class Batch(NamedTuple):
+    """What to run: one row per sequence, or per probe of a few sequences, in buffers.
+
+    - `state0`: the initial state of one sequence.
+    - `inputs`: (time, row, ...), of bucket sizes; what lies beyond a sequence's end repeats its
+      last step, and what lies beyond the last sequence repeats that.
+    - `lengths`: steps of each row of the buffers.
+    - `probes`: what is carried back from the last state where there is no loss.
+    - `num_steps`: length of the time axis that the loss sees, T.
+    - `num_probes`: consecutive rows of one sequence.
     """
 
-    rate: float
-    rate_error: float
-    horizon: float
-    horizon_is_extrapolated: bool
-    zero_share: float
+    state0: PyTree
+    inputs: PyTree
+    loss: Callable[[PyTree], Array] | None
+    probes: Float[np.ndarray, "row state"]
+    lengths: Int[np.ndarray, "row"]
+    num_steps: int
+    num_sequences: int
+    num_probes: int
+
+    @property
+    def ends(self) -> Int[np.ndarray, "row"]:
+        """Steps of each row that counts."""
+        return self.lengths[: self.num_sequences * self.num_probes]
+
+    def trajectories(self, states: PyTree, count: int | None = None) -> Trajectory:
+        """Return states and inputs of the first rows, batch before time, held from their ends."""
+        ends = self.ends[:count]
+        rows = np.arange(len(ends))[:, None]
+        moments = np.minimum(np.arange(self.num_steps + 1), ends[:, None])
+        held = jax.tree.map(lambda leaf: on_host(leaf)[moments, rows], states)
+        steps = np.arange(self.num_steps)[None, :]
+        return Trajectory(held, jax.tree.map(lambda leaf: on_host(leaf)[steps, rows], self.inputs))
 
 
-@eqx.filter_jit
-def transport(
-    cell: AbstractCell,
+def make_batch(
     state0: PyTree,
     inputs: PyTree,
     loss: Callable[[PyTree], Array] | None,
-    probes: Float[Array, "batch state"],
-    lengths: Int[Array, "batch"] | None = None,
-) -> tuple[Float[ArrayLike, "batch moment"], Int[Array, "batch"], Trajectory]:
-    """Return log ||gradient at s_t|| carried back from the last step taught, that step, the states.
+    lengths: Int[np.ndarray, "batch"],
+    num_probes: int = 1,
+) -> Batch:
+    """Return the batch of inputs (batch, time, ...)."""
+    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
+    layout, count = state_layout(state0), sequences * num_probes
+    rows = np.minimum(np.arange(_bucket(count, _FEWEST_ROWS)), count - 1) // num_probes
+    times = np.arange(_bucket(steps, _FEWEST_STEPS))[:, None]
+    ends = lengths[rows]
+    index = rows, np.minimum(times, ends - 1)
+    # On the device once, not again for each intervention.
+    inputs = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)[index]), inputs)
+    probes = np.random.default_rng(0).standard_normal((len(rows), layout.size))
+    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
+    probes = probes.astype(layout.dtype)
+    return Batch(state0, inputs, loss, probes, ends, steps, sequences, num_probes)
+
+
+def in_buffers(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
+    """Return inputs (batch, time, ...) with time of bucket size, the last valid one repeated."""
+    steps = _bucket(jax.tree.leaves(inputs)[0].shape[1], _FEWEST_STEPS)
+    index = np.arange(len(lengths))[:, None], np.minimum(np.arange(steps), lengths[:, None] - 1)
+    return jax.tree.map(lambda leaf: on_host(leaf)[index], inputs)
+
+
+def on_host(leaf: ArrayLike) -> ArrayLike:
+    """Return an array as a NumPy array, where nothing is compiled; keys stay what they are."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if is_key else np.asarray(leaf)
+
+
+def _bucket(count: int, least: int) -> int:
+    """Return the smallest size of a buffer that holds `count`."""
+    if count <= least:
+        return least
+    step = max(1, 1 << ((count - 1).bit_length() - 3))
+    return -(-count // step) * step
+
+
+class Run(NamedTuple):
+    """What the cell did on a batch: `states` in buffers (time, row, ...), all finite or not.
+
+    `activity`: mean value and saturated share of each activation over all steps.
+    """
+
+    states: PyTree
+    is_finite: bool
+    activity: tuple[Float[np.ndarray, "activation"], Float[np.ndarray, "activation"]]
+
+
+def run(cell: IntervenedCell, batch: Batch) -> Run:
+    """Return the states of every row of the batch."""
+    longest = np.max(batch.lengths)
+    states, finite, sums = _forward(cell, batch.state0, batch.inputs, batch.lengths, longest)
+    count = len(batch.ends)
+    weights = batch.ends.sum(dtype=np.float64)
+    activity = tuple(np.asarray(s, np.float64)[:count].sum(axis=0) / weights for s in sums)
+    return Run(states, bool(finite), activity)
+
+
+def transport(
+    cell: IntervenedCell, batch: Batch, states: PyTree, groups: tuple[tuple[int, ...], ...] = ()
+) -> tuple[Float[np.ndarray, "row moment part"], Int[np.ndarray, "row"]]:
+    """Return log ||gradient at s_t|| carried back from the last step taught, and that step.
 
     Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
-    there is no loss), so that the direct gradients of earlier steps do not hide its decay.
-    `state0` and `inputs` have a batch axis; `loss` reads the batch of states. Sequence i has
-    `lengths[i]` steps; from there on the states it left are held.
+    there is no loss), so that the direct gradients of earlier steps do not hide its decay. The
+    last axis has the whole state and each of the `groups` of components.
     """
-    if loss is None:
-        cell = without_clips(cell)  # the length of a probe means nothing beside a threshold
-    trajectories = jax.vmap(lambda s, x: rollout(cell, s, x))(state0, inputs)
-    steps = jax.tree.leaves(inputs)[0].shape[1]
-    if lengths is None:
-        lengths = jnp.full(probes.shape[0], steps, jnp.int32)
-    trajectories = Trajectory(held(trajectories.states, lengths), trajectories.inputs)
-    local, last = last_direct(loss, trajectories, probes, lengths)
-
-    def profile(trajectory, local):
-        return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
-
-    return jax.vmap(profile)(visited(trajectories, lengths), local), last, trajectories
-
-
-def last_direct(
-    loss: Callable[[PyTree], Array] | None,
-    trajectories: Trajectory,
-    probes: Float[Array, "batch state"],
-    lengths: Int[Array, "batch"],
-) -> tuple[Float[Array, "batch moment state"], Int[Array, "batch"]]:
-    """Return the direct gradient at the last step taught of each row, 0 elsewhere, and the step."""
-    if loss is None:
-        moments = jax.tree.leaves(trajectories.states)[0].shape[1]
-        local = jnp.zeros((probes.shape[0], moments, probes.shape[1]), probes.dtype)
-        local = jax.vmap(lambda row, end, probe: row.at[end].set(probe))(local, lengths, probes)
+    if batch.loss is None:
+        # The length of a probe means nothing beside a threshold.
+        cell, vectors, last = without_clips(cell), batch.probes, batch.lengths
     else:
-        local = folded(batch_direct_gradients(loss, trajectories), lengths)
+        ends = None if np.all(batch.ends == batch.num_steps) else batch.ends
+        shape = len(batch.ends), batch.num_steps + 1
+        layout = state_layout(batch.state0)
+        check_loss(batch.loss, _shapes(states, shape))
+        vectors, last = _last_direct(batch.loss, states, layout, shape, ends)
+    start = *_on_scale(vectors), last, np.max(np.asarray(last))
+    norms = np.asarray(_backward(cell, states, batch.inputs, *start, groups), np.float64)
+    norms = norms[: batch.num_steps + 1, : len(batch.ends)].swapaxes(0, 1)
+    return norms, np.asarray(last)[: len(batch.ends)]
+
+
+def _shapes(states, shape):
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[2:]), leaf.dtype), states
+    )
+
+
+def _at(tree, t):
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, keepdims=False), tree)
+
+
+def _put(buffers, values, t):
+    put = jax.lax.dynamic_update_index_in_dim
+    return jax.tree.map(lambda buffer, value: put(buffer, value, t, 0), buffers, values)
+
+
+def _where(rows: Bool[Array, "row"], new: PyTree, old: PyTree) -> PyTree:
+    def choose(a, b):
+        return jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
+
+
+@compiled
+def _forward(
+    cell: IntervenedCell, state0: PyTree, inputs: PyTree, lengths: Int[ArrayLike, "row"], longest
+):
+    """Return states (time+1, row, ...), whether all are finite, sums of each row's activity.
+
+    From its end on a row stays as it is.
+    """
+    moments, rows = jax.tree.leaves(inputs)[0].shape[0] + 1, len(lengths)
+    step = jax.vmap(cell.observed)
+    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape)), state0)
+    buffers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (moments, *leaf.shape)), start)
+    sums = (jnp.zeros((rows, len(cell.knobs.linear)), jnp.float32),) * 2
+
+    def body(t, carry):
+        state, buffers, sums = carry
+        new, seen = step(state, _at(inputs, t))
+        on = t < lengths
+        state = _where(on, new, state)
+        more = jax.tree.map(lambda total, value: total + value, sums, seen)
+        return state, _put(buffers, state, t + 1), _where(on, more, sums)
+
+    carry = start, buffers, sums
+    _, buffers, sums = jax.lax.fori_loop(0, longest, body, carry)
+    inexact = [leaf for leaf in jax.tree.leaves(buffers) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return buffers, jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in inexact])), sums
+
+
+@compiled
+def _last_direct(
+    loss: Callable[[PyTree], Array],
+    states: PyTree,
+    layout: StateLayout,
+    shape: tuple[int, int],
+    ends: Int[ArrayLike, "batch"] | None,
+) -> tuple[Float[Array, "row state"], Int[Array, "row"]]:
+    """Return the direct gradient at the last step taught of each row, and the step."""
+    count, moments = shape
+    rows = jax.tree.leaves(states)[0].shape[1]
+    states = jax.tree.map(lambda leaf: leaf[:moments, :count].swapaxes(0, 1), states)
+    if ends is not None:
+        # Where a row has ended, all states are one: the loop may have stopped before that.
+        index = jnp.minimum(jnp.arange(moments, dtype=jnp.int32)[None, :], ends[:, None])
+        states = jax.tree.map(lambda leaf: jax.vmap(lambda a, i: a[i])(leaf, index), states)
+    local = batch_direct_gradients(loss, Trajectory(states, None))
+    local = local if ends is None else folded(local, ends)
     taught = jnp.any(local != 0, axis=2)
-    last = taught.shape[1] - 1 - jnp.argmax(taught[:, ::-1], axis=1)
-    only_last = jnp.arange(taught.shape[1])[None, :] == last[:, None]
-    return jnp.where(only_last[:, :, None], local, 0), last
+    last = moments - 1 - jnp.argmax(taught[:, ::-1], axis=1).astype(jnp.int32)
+    vectors = jax.vmap(lambda row, t: row[t])(local, last)
+    more = rows - count
+    return jnp.pad(vectors, ((0, more), (0, 0))), jnp.pad(last, (0, more))
 
 
 def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch moment state"]:
@@ -110,77 +243,78 @@ def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batc
     return jax.grad(lambda v: loss(back(v, states)))(vectors)
 
 
-def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndarray:
-    """Return log norms relative to the last taught step against the lag behind it.
+@compiled
+def _backward(
+    cell: IntervenedCell,
+    states: PyTree,
+    inputs: PyTree,
+    vectors: Float[ArrayLike, "row state"],
+    exponents: Int[ArrayLike, "row"],
+    last: Int[ArrayLike, "row"],
+    start: Int[ArrayLike, ""],
+    groups: tuple[tuple[int, ...], ...],
+) -> Float[Array, "moment row part"]:
+    """Return log norms of vectors 2^exponents at the moments `last`, carried back; -inf after them.
 
-    NaN where there is no such step: beyond s_0, and for a sequence without any gradient. The
-    `num_probes` consecutive rows of one sequence are averaged: they are no independent samples.
+    They travel as v 2^e. This is the adjoint written out: nothing is differentiated through
+    the loop, so its number of steps may be data.
     """
-    log_norm = np.asarray(log_norm, np.float64)
-    if np.isnan(log_norm).any():
-        row, moment = np.argwhere(np.isnan(log_norm))[-1]
-        raise NonFiniteError(
-            f"expected finite gradients; sequence {row // num_probes} has a NaN at t = {moment}. "
-            "Check the loss and the derivatives of the cell there (sqrt or log at 0, 0/0)."
-        )
-    aligned = np.full_like(log_norm, np.nan)
-    for row, (values, end) in enumerate(zip(log_norm, np.asarray(last), strict=True)):
-        if np.isfinite(values[end]):
-            aligned[row, : end + 1] = values[end::-1] - values[end]
-    rows, moments = log_norm.shape
-    return aligned.reshape(rows // num_probes, num_probes, moments).mean(axis=1)
+    layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
+    moments = jax.tree.leaves(states)[0].shape[0]
+
+    def pull(state, input, vector, exponent):
+        def step(v):
+            changed = rescaled_clips(cell, exponent)
+            return layout.ravel(changed(layout.unravel(v, state), input))
+
+        (arrived,) = jax.vjp(step, layout.ravel(state))[1](vector)
+        return _rescaled(arrived, exponent)
+
+    def norms(vector, exponent):
+        parts = [_log_norm(vector[np.array(group)], exponent) for group in groups]
+        return jnp.stack([_log_length(vector, exponent), *parts])
+
+    nothing = jnp.zeros_like(vectors), jnp.zeros_like(exponents)
+    empty = jnp.full((moments, len(last), 1 + len(groups)), -jnp.inf, layout.dtype)
+
+    def body(i, carry):
+        vector, exponent, logs = carry
+        t = start - i
+        # A row whose gradient has not begun is 0, whatever the derivative is there, NaN included.
+        carried = _where(t < last, (vector, exponent), nothing)
+        vector, exponent = _where(t == last, (vectors, exponents), carried)
+        logs = _put(logs, jax.vmap(norms)(vector, exponent), t)
+        back = jnp.maximum(t - 1, 0)
+        vector, exponent = jax.vmap(pull)(_at(states, back), _at(inputs, back), vector, exponent)
+        return vector, exponent, logs
+
+    return jax.lax.fori_loop(0, start + 1, body, (*nothing, empty))[2]
 
 
-def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:
-    """Return rate, 95 % interval and horizon of gradients given against the lag.
+def _rescaled(vector, exponent):
+    """Return (v, e) with v 2^e = vector 2^exponent, exactly, and the largest |v| about 1.
 
-    The rate of a sequence is its whole change over its whole lag. The interval is Student's over
-    the sequences; with fewer than four of them, over blocks of at least four steps of each.
-    Sequences without a gradient are left out; without any, all is NaN.
+    As `normalized`, in a few operations: the size rounded to a power of two is all that is needed.
     """
-    log_transport = log_transport[~np.isnan(log_transport[:, 0])]
-    if len(log_transport) == 0:
-        return GradientRate(math.nan, math.nan, math.nan, False, 0.0)
-    reach = np.sum(~np.isnan(log_transport), axis=1) - 1
-    ends = log_transport[np.arange(len(reach)), reach]
-    zero = np.isneginf(ends)
-    share = float(np.mean(zero))
-    if share > 0.5:
-        return GradientRate(-math.inf, math.nan, *_horizon(log_transport, -math.inf, 0.0), share)
-    rates = ends[~zero] / np.maximum(reach[~zero], 1)
-    rate = float(np.mean(rates))
-    if len(rates) < _MIN_SAMPLES:
-        error = _half_width(_block_rates(log_transport[~zero], reach[~zero]))
-    else:
-        error = _half_width(rates)
-    return GradientRate(rate, error, *_horizon(log_transport, rate, error), share)
+    limits = jnp.finfo(vector.dtype)
+    size = jnp.max(jnp.abs(vector))
+    power = jax.lax.reduce_precision(size, limits.nexp, 0)
+    power = jnp.minimum(power, jnp.asarray(2.0 ** (limits.maxexp - 1), vector.dtype))
+    power = jnp.where((size > 0) & jnp.isfinite(size), power, 1)
+    return vector / power, exponent + jnp.round(jnp.log2(power)).astype(jnp.int32)
 
 
-def _block_rates(log_transport, reach):
-    """Return the rates over up to ten consecutive blocks of lags of each sequence."""
-    rates = []
-    for row, end in zip(log_transport, reach, strict=True):
-        edges = np.linspace(0, end, min(10, max(1, end // 4)) + 1).astype(int)
-        rates.append(np.diff(row[edges]) / np.diff(edges))
-    return np.concatenate(rates)
+def _log_length(vector, exponent):
+    """Return the log norm of a rescaled vector: its squares are neither too large nor too small."""
+    wide = vector.astype(jnp.float32) if jnp.finfo(vector.dtype).bits < 32 else vector
+    scale = exponent.astype(wide.dtype) * jnp.asarray(np.log(2), wide.dtype)
+    return (0.5 * jnp.log(jnp.sum(wide * wide)) + scale).astype(vector.dtype)
 
 
-def _half_width(samples):
-    if len(samples) < _MIN_SAMPLES or not np.isfinite(samples).all():
-        return math.nan
-    quantile = scipy.special.stdtrit(len(samples) - 1, 0.975)
-    return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
-
-
-def _horizon(log_transport, rate, error):
-    """Return the median sequence's first lag below 1e-3, else the rate's extrapolation."""
-    gone = log_transport <= math.log(GONE)  # False for NaN
-    first = np.where(gone.any(axis=1), gone.argmax(axis=1), np.inf)
-    reached = float(np.quantile(first, 0.5, method="higher"))
-    if math.isfinite(reached):
-        return reached, False
-    if math.isfinite(error) and rate + error < 0:
-        horizon = math.log(GONE) / rate
-        if horizon <= _FURTHEST * (log_transport.shape[1] - 1):
-            return horizon, True
-    return math.inf, True
+def _on_scale(vectors: Float[ArrayLike, "row state"]):
+    """Return `normalized` of each row by NumPy, which compiles nothing and keeps subnormals."""
+    wide = np.asarray(vectors).astype(np.float64)
+    size = np.max(np.abs(wide), axis=1)
+    usable = np.isfinite(size)
+    exponents = np.where(usable, np.frexp(np.where(usable, size, 0))[1], 0).astype(np.int32)
+    return np.ldexp(wide, -exponents[:, None]).astype(vectors.dtype), exponents

@@ -159,20 +159,20 @@ def _run(network, inputs, length, states) -> NetworkTrajectory:
     for layer, state in zip(network.layers, states, strict=True):
         inputs = zero_where_not(keep, inputs)
         if isinstance(layer, BidirectionalCell):
-            forward, ahead = _run_direction(layer.forward, state[0], inputs, keep)
+            forward, ahead = run_direction(layer.forward, state[0], inputs, keep)
             turned = reverse(inputs, length)
-            backward, back = _run_direction(layer.backward, state[1], turned, keep)
+            backward, back = run_direction(layer.backward, state[1], turned, keep)
             trajectories += [forward, backward]
             outputs.append(jnp.concatenate([ahead, reverse(back, length)], -1))
         else:
-            trajectory, output = _run_direction(layer, state, inputs, keep)
+            trajectory, output = run_direction(layer, state, inputs, keep)
             trajectories.append(trajectory)
             outputs.append(output)
         inputs = outputs[-1]
     return NetworkTrajectory(network.names, tuple(trajectories), tuple(outputs), keep)
 
 
-def _run_direction(cell, state, inputs, keep):
+def run_direction(cell, state, inputs, keep):
     """Return the trajectory and the hidden outputs, both in the order in which the cell steps."""
     states = rollout(MaskedCell(cell), state, (inputs, keep)).states
     after = jax.tree.map(lambda leaf: leaf[1:], states)

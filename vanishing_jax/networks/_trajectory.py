@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 from .._rollout import Trajectory
 from .._tree import describe
-from .._types import Array
+from .._types import ArrayLike
 
 
 class NetworkTrajectory(eqx.Module):
@@ -25,11 +25,11 @@ class NetworkTrajectory(eqx.Module):
 
     names: tuple[str, ...] = eqx.field(static=True)
     trajectories: tuple[Trajectory, ...]
-    outputs: tuple[Array, ...]
-    keep: Bool[Array, "time"]
+    outputs: tuple[ArrayLike, ...]
+    keep: Bool[ArrayLike, "*batch time"]
 
     @property
-    def output(self) -> Array:
+    def output(self) -> ArrayLike:
         """Output of the last layer, shape (time, size), in the order of time."""
         return self.outputs[-1]
 

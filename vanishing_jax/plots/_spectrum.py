@@ -163,7 +163,10 @@ def _draw_single(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> list[s
     index = np.arange(1, values.size + 1)
     options = line_options(0, line_kwargs, marker="o", markersize=4, linewidth=1.2)
     notes = draw_log_lines(ax, [(index, values, options)])
-    bound = to_log10(spectrum.error_bound)
+    # The bound is worth its sweeps only where bars would be seen.
+    bound = (
+        to_log10(spectrum.error_bound) if _is_in_doubt(spectrum) else np.full_like(values, np.inf)
+    )
     shown = np.isfinite(values) & np.isfinite(bound)
     if shown.any():
         ax.errorbar(
@@ -182,7 +185,14 @@ def _window_title(spectrum: Any) -> str:
     return rf"Singular values of $\partial {s}_{{{end}}}/\partial {s}_{{{start}}}$"
 
 
+def _is_in_doubt(spectrum: Any) -> bool:
+    """Say whether errors may be large enough to be seen, by the estimate that costs nothing."""
+    return not getattr(spectrum, "estimated_error", np.nan) <= _VISIBLE_ERROR
+
+
 def _error_note(spectrum: Any) -> list[str]:
+    if not _is_in_doubt(spectrum):
+        return []
     bound = np.asarray(spectrum.error_bound, float)
     bound = bound[np.isfinite(bound)]
     if bound.size == 0 or bound.max() <= _VISIBLE_ERROR:

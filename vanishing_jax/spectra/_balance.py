@@ -50,21 +50,20 @@ def sizes_of(
     are those of the columns of the row-equilibrated Jacobian: 0 throughout where they are even,
     `ZERO` for a zero column. A Jacobian that is not finite has a row size that is not.
     """
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         squares = JT * JT
         rows = squares.sum(axis=1)
-    if rows.min(initial=1) > 1e-240 and rows.max(initial=1) < 1e240:
         columns = np.matmul(squares, (1 / rows)[:, :, None])[:, :, 0]
-        rows = np.sqrt(rows)
-        if columns.min(initial=1) > 1e-200:
-            exponents = np.frexp(columns)[1].astype(np.int64) >> 1
-            return rows, _even_as_zero(exponents)
-    else:
-        rows = np.maximum(JT.max(axis=1), -JT.min(axis=1))
-    weight = np.where(rows > 0, np.frexp(rows)[1], 0)
-    with np.errstate(invalid="ignore"):
-        reach = np.frexp(JT)[1].astype(np.int64) - weight[:, None, :]
-        exponents = np.where(JT != 0, reach, ZERO).max(axis=2)
+        plain = np.all((rows > 1e-240) & (rows < 1e240) & (columns > 1e-200), axis=1)
+        rows, exponents = np.sqrt(rows), np.frexp(columns)[1].astype(np.int64) >> 1
+    # Each Jacobian for itself: it must have the same D whatever others it is looked at with.
+    if not plain.all():
+        few = JT[~plain]
+        rows[~plain] = np.maximum(few.max(axis=1), -few.min(axis=1))
+        weight = np.where(rows[~plain] > 0, np.frexp(rows[~plain])[1], 0)
+        with np.errstate(invalid="ignore"):
+            reach = np.frexp(few)[1].astype(np.int64) - weight[:, None, :]
+            exponents[~plain] = np.where(few != 0, reach, ZERO).max(axis=2)
     return rows, _even_as_zero(exponents)
 
 

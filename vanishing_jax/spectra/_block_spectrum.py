@@ -49,24 +49,25 @@ def block_log_singular_values(
     jacobians = np.asarray(chain.jacobians)[s:t]
     rows, columns = (_components(chain, name) for name in (output, input))
     kept = _on_a_path(jacobians, rows, columns)
-    values = min(len(rows), len(columns))
-    if not np.any(kept[rows]) or not np.any(kept[columns]):
-        spectrum = log_singular_values(JacobianChain(np.zeros((1, 1, 1), jacobians.dtype)))
+    if np.any(kept[rows]) and np.any(kept[columns]):
+        inner = _between(jacobians, rows, columns, kept)
     else:
-        spectrum = log_singular_values(_between(jacobians, rows, columns, kept))
-
-    def resized(leaf, fill):
-        return np.pad(leaf, (0, values), constant_values=fill)[:values]
-
+        inner = JacobianChain(np.zeros((max(t - s, 1), 1, 1), jacobians.dtype))
+    found = log_singular_values(inner)
+    values = min(len(rows), len(columns))
+    logs = np.pad(found.log_singular_values, (0, values), constant_values=-np.inf)[:values]
     return Spectrum(
-        resized(spectrum.log_singular_values, -np.inf),
-        resized(spectrum.error_bound, 0.0),
-        resized(spectrum.rounding_of_jacobians, 0.0),
+        logs,
         np.array([s, t]),
         "forward",
-        spectrum.dtype,
-        spectrum.arithmetic_dtype,
-        None,
+        found.dtype,
+        found.arithmetic_dtype,
+        found.tolerance,
+        chain.axis,
+        found.estimated_error,
+        found._schedules,
+        inner,
+        s,
     )
 
 

@@ -1,10 +1,9 @@
 """Covariant Lyapunov vectors: the directions that grow at each Lyapunov exponent."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float, Int
@@ -12,10 +11,9 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain, gib, resolve_window
 from .._checks import NonFiniteError
 from .._linearize import MEMORY_LIMIT
-
-# Steps per compiled scan: shorter pieces are padded, so that every T shares one compilation.
-_CHUNK = 64
-_CHUNK_BYTES = 64 * 2**20
+from . import _lapack as la
+from ._sweep import start_basis
+from ._thin_sweep import tall_lu
 
 # Separation of neighboring growths, in nats, at which the default transient stops: e^-34.5 = 1e-15.
 _ENOUGH = 34.5
@@ -135,21 +133,19 @@ def covariant_lyapunov_vectors(
     s, t = resolve_window(window, chain.num_steps)
     k = _checked(chain, s, t, k, transient, memory_limit)
     # One column more, because its growth says how well the k-th is separated from the rest.
-    Q, R = _forward(chain, s, t, k, min(k + 1, chain.state_size))
-    with np.errstate(divide="ignore"):  # the additional column may lie beyond the rank
-        log_diagonal = np.log(np.diagonal(R, axis1=1, axis2=2))
-    begin, end = _transients(log_diagonal, k, transient)
-    coefficients, growth = _backward(R[begin:, :k, :k])
+    bases, R = _forward(chain, s, t, k, min(k + 1, chain.state_size))
+    begin, end = _transients(R.log_diagonal, k, transient)
     steps = t - s - begin - end
-    vectors = _normalized(Q[begin : begin + steps + 1] @ coefficients[: steps + 1])
+    growth = _backward(bases[begin:], R.factors[begin:, :k, :k])[:steps]
+    vectors = bases[begin : begin + steps + 1]
     times = np.arange(s + begin, t - end + 1)
     return CovariantVectors(
         vectors=vectors,
         times=times,
-        local_growth=growth[:steps],
-        exponents=growth[:steps].mean(axis=0),
-        convergence=_convergence(log_diagonal, k, begin, end),
-        neighbor_angle=_neighbor_angle(coefficients[: steps + 1]),
+        local_growth=growth,
+        exponents=growth.mean(axis=0),
+        convergence=_convergence(R.log_diagonal, k, begin, end),
+        neighbor_angle=_neighbor_angle(vectors),
         covariance_residual=_covariance_residual(chain, vectors, times),
         transient=(begin, end),
     )
@@ -189,55 +185,50 @@ def _pair(transient) -> tuple[int, int]:
     return int(begin), int(end)
 
 
-# --- forward: Q and R -----------------------------------------------------------------------------
+# --- forward: bases and triangular factors, backward: vectors -------------------------------------
+
+
+class _Factors(NamedTuple):
+    """R_{s+1} .. R_t, shape (time, column, column), and the log |R_ii| of the same steps by QR."""
+
+    factors: Float[np.ndarray, "time column column"]
+    log_diagonal: Float[np.ndarray, "time column"]
 
 
 def _forward(chain, s, t, k, columns):
-    """Return Q_s..Q_t, shape (T+1, n, k), and R_{s+1}..R_t, shape (T, columns, columns)."""
-    n = chain.state_size
-    # A random start, because slow directions may come first (triangular Jacobians).
-    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0][:, :columns]
-    stored_Q, stored_R = np.empty((t - s + 1, n, k)), np.empty((t - s, columns, columns))
-    stored_Q[0] = Q[:, :k]
-    for a, jacobians in _pieces(chain, s, t):
-        count, here = len(jacobians), slice(a - s, a - s + len(jacobians))
-        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-            steps = _forward_scan(Q, _padded(jacobians, _chunk_length(n)))
-            Qs, Rs, noise = (np.asarray(x)[:count] for x in steps)
-        _check_rank(noise[:, :k], a)
-        stored_Q[1:][here], stored_R[here], Q = Qs[:, :, :k], Rs, Qs[-1]
-    return stored_Q, stored_R
+    """Return the first k columns of Q_s .. Q_t, J_t Q_{t-1} = Q_t R_t by LU, and the factors.
 
-
-@jax.jit
-def _forward_scan(Q, jacobians):
-    def step(Q, J):
-        Q, R, noise = _factor(J, Q)
-        return Q, (Q, R, noise)
-
-    return jax.lax.scan(step, Q, jacobians)[1]
-
-
-def _factor(J, Q):
-    """Return the QR factors of J Q, R_ii >= 0, and which R_ii are nothing but rounding.
-
-    By LU with pivoting, then QR of the well-conditioned L: a Householder QR alone loses rows much
-    smaller than the others, as saturated units make them, and hides exact zeros.
+    LU with partial pivoting keeps rows much smaller than the others, as saturated units make them;
+    the bases are well conditioned, not orthonormal.
     """
-    A = J @ Q
-    n, k = A.shape
-    packed, _, permutation = jax.lax.linalg.lu(A)
-    L = jnp.tril(packed, -1) + jnp.eye(n, k, dtype=A.dtype)
-    U = jnp.triu(packed[:k])
-    orthonormal, S = jnp.linalg.qr(L)
-    R = S @ U
-    sign = jnp.where(jnp.diagonal(R) < 0, -1.0, 1.0).astype(A.dtype)
-    Q_next = jnp.zeros_like(A).at[permutation].set(orthonormal * sign[None, :])
+    n = chain.state_size
+    bases, factors = np.empty((t - s + 1, n, k)), np.empty((t - s, columns, columns))
+    # A random start, because slow directions may come first (triangular Jacobians).
+    Q = start_basis(n)[:, :columns]
+    bases[0], log_volume = Q[:, :k], [np.zeros(columns)]
+    for a, jacobians in _pieces(chain, s, t):
+        noise = []
+        for step, J in enumerate(jacobians, a - s):
+            Q, R, permutation = tall_lu(J @ Q)
+            noise.append(_is_noise(J, Q, R, permutation[:k]))
+            bases[step + 1], factors[step] = Q[:, :k], R
+            log_volume.append(_log_r(Q))
+        _check_rank(np.array(noise), a)
+    with np.errstate(divide="ignore"):  # the additional column may lie beyond the rank
+        pivots = np.log(np.abs(np.diagonal(factors, axis1=1, axis2=2)))
+    return bases, _Factors(factors, pivots + np.diff(log_volume, axis=0))
+
+
+def _log_r(Q):
+    return np.log(np.abs(np.diagonal(np.linalg.qr(Q, mode="r"))))
+
+
+def _is_noise(J, Q, R, rows):
+    """Say which of the leading pivots, in these rows, are zero to rounding."""
     # The numbers that were added up to make the pivot: first in J Q, then in the elimination.
-    summed = jnp.diagonal((jnp.abs(J) @ jnp.abs(Q))[permutation[:k]])
-    summed = summed + jnp.sum(jnp.abs(L[:k]) * jnp.abs(U).T, axis=1)
-    noise = jnp.abs(jnp.diagonal(U)) <= 4 * n * jnp.finfo(A.dtype).eps * summed
-    return Q_next, sign[:, None] * R, noise
+    summed = np.abs(J[rows]).sum(axis=1) + np.sum(np.abs(Q[rows] * R.T[: len(rows)]), axis=1)
+    pivots = np.abs(np.diagonal(R)[: len(rows)])
+    return pivots <= 4 * len(J) * np.finfo(np.float64).eps * summed
 
 
 def _check_rank(noise, a):
@@ -256,63 +247,36 @@ def _check_rank(noise, a):
 
 
 def _pieces(chain, s, t) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (a, J_{a+1}..J_b as float64) over the window, at most one chunk at a time."""
-    length = _chunk_length(chain.state_size)
-    for begin, end in chain.segments(s, t):
-        segment = np.asarray(chain.segment(begin, end))
-        for a in range(begin, end, length):
-            piece = segment[a - begin : a - begin + length].astype(np.float64)
-            bad = ~np.isfinite(piece).all(axis=(1, 2))
-            if bad.any():
-                raise NonFiniteError(
-                    "expected finite Jacobians; J_t has a NaN or infinite entry first at "
-                    f"t = {a + 1 + int(np.argmax(bad))}. Check the states of the trajectory there."
-                )
-            yield a, piece
+    """Yield (a, J_{a+1}..J_b as float64) over the window, as many as are held at once."""
+    for a, b in chain.segments(s, t):
+        piece = np.asarray(chain.segment(a, b)).astype(np.float64, copy=False)
+        bad = ~np.isfinite(piece).all(axis=(1, 2))
+        if bad.any():
+            raise NonFiniteError(
+                "expected finite Jacobians; J_t has a NaN or infinite entry first at "
+                f"t = {a + 1 + int(np.argmax(bad))}. Check the states of the trajectory there."
+            )
+        yield a, piece
 
 
-def _chunk_length(n: int) -> int:
-    return max(1, min(_CHUNK, _CHUNK_BYTES // (8 * n * n)))
+def _backward(bases, factors):
+    """Put the vectors in the place of the bases; return the log growth over each step.
 
-
-def _padded(matrices, length, *, front=False):
-    """Return `length` matrices, the missing ones as identities."""
-    missing = length - len(matrices)
-    identities = np.broadcast_to(np.eye(matrices.shape[-1]), (missing, *matrices.shape[1:]))
-    return np.concatenate([identities, matrices] if front else [matrices, identities])
-
-
-# --- backward: the coefficients of the vectors in the columns of Q --------------------------------
-
-
-def _backward(R):
-    """Return C before the first R and after each, (T+1, k, k), and the log growths, (T, k)."""
-    steps, k = R.shape[:2]
-    length = _chunk_length(k)
-    coefficients, growth = np.empty((steps + 1, k, k)), np.empty((steps, k))
-    coefficients[-1] = np.eye(k)
-    for end in range(steps, 0, -length):
-        begin = max(0, end - length)
-        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-            padded = _padded(R[begin:end], length, front=True)
-            found = _backward_scan(coefficients[end], padded)
-            C, log_growth = (np.asarray(x)[begin - end :] for x in found)
-        coefficients[begin:end], growth[begin:end] = C, log_growth
-    return coefficients, growth
-
-
-@jax.jit
-def _backward_scan(C, R):
-    def step(C, R):
-        solved = jax.scipy.linalg.solve_triangular(R, C)
-        largest = jnp.max(jnp.abs(solved), axis=0)  # or squares would overflow
-        scaled = solved / largest[None, :]
-        norm = jnp.linalg.norm(scaled, axis=0)
-        C = scaled / norm[None, :]
-        # C_{t-1} = R^-1 C_t with unit columns: a vector grows by one over that length.
-        return C, (C, -jnp.log(largest) - jnp.log(norm))
-
-    return jax.lax.scan(step, C, R, reverse=True)[1]
+    Ginelli's iteration C_{t-1} = R_t^-1 C_t in the coordinates of the bases, with columns scaled so
+    that those of Q_t C_t are unit vectors: each grows by one over what it was scaled by.
+    """
+    growth = np.empty(factors.shape[:2])
+    C = np.linalg.inv(np.linalg.qr(bases[-1], mode="r"))  # orthonormal vectors at the end
+    bases[-1] = _normalized(bases[-1] @ C)
+    for i in range(len(factors) - 1, -1, -1):
+        C = la.blas.dtrsm(1.0, factors[i], C)
+        largest = np.max(np.abs(C), axis=0)  # or squares would overflow
+        C = C / largest
+        images = bases[i] @ C
+        norm = np.linalg.norm(images, axis=0)
+        C, bases[i] = C / norm, images / norm
+        growth[i] = -np.log(largest) - np.log(norm)
+    return growth
 
 
 # --- what the transients achieved, and checks -----------------------------------------------------
@@ -352,9 +316,9 @@ def _convergence(log_diagonal, k, begin, end):
     return np.exp(-np.maximum(np.minimum(forward, backward), 0))
 
 
-def _neighbor_angle(coefficients):
+def _neighbor_angle(vectors):
     """Return the smallest angle between neighboring columns, over all moments."""
-    left, right = coefficients[:, :, :-1], coefficients[:, :, 1:]
+    left, right = vectors[:, :, :-1], vectors[:, :, 1:]
     cosine = np.abs(np.sum(left * right, axis=1))
     return np.arctan2(_sine(left, right), cosine).min(axis=0)
 

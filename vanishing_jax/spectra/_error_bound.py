@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import blas
-from tqdm import tqdm
 
 from .._chain import JacobianChain
+from .._progress import progress
+from . import _lapack as la
 from . import _moduli
 from ._balance import ZERO, pow2
 from ._decoupled import is_whole, partition, sweep_decoupled
@@ -39,7 +39,7 @@ from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 
 # Of the error of the finish.
-_FLOOR = 1e-13
+FLOOR = 1e-13
 
 # Factors of all steps kept at once, in bytes; beyond, parts of the sweep are repeated.
 _KEPT_BYTES = 2**30
@@ -99,7 +99,7 @@ def variances(make: Callable[[], Sweep]) -> Variances:
             again.kept = kept = []
             again.run(starts[i + 1].t, exact_end=False)
         before = Factor(np.empty((0, n, n)), start.lu, start.permutation)
-        for one, last in zip(kept[::-1], [*kept[-2::-1], before], strict=True):
+        for one, last in zip(kept[::-1], [*kept[-2::-1], before][: len(kept)], strict=True):
             back.pull(one, last)
     return Variances(back.arithmetic, back.jacobians, product)
 
@@ -109,14 +109,14 @@ class _Backward:
 
     def __init__(self, S):
         r = len(S)
-        X = blas.dtrsm(1.0, S[:, :r], np.eye(r), lower=0)
+        X = la.blas.dtrsm(1.0, S[:, :r], np.eye(r), lower=0)
         scale = np.diagonal(X).copy()
         self.X, self.Y = np.asfortranarray(X / scale), np.asfortranarray(S * scale[:, None])
         self.arithmetic, self.jacobians = np.zeros(r), np.zeros(r)
 
     def pull(self, factor: Factor, before: Factor) -> None:
         """Go back by one factorization, A = J Q_{t-1} = Pi L R, `before` being that of Q_{t-1}."""
-        lu, r, dtrmm, dtrsm = factor.lu, len(self.X), blas.dtrmm, blas.dtrsm
+        lu, r, dtrmm, dtrsm = factor.lu, len(self.X), la.blas.dtrmm, la.blas.dtrsm
         if r == 0:
             return
         with np.errstate(all="ignore"):
@@ -157,7 +157,7 @@ def spectrum_errors(
     lengths = windows[:, 1] - windows[:, 0]
     total, longest = len(chains) * int(lengths.sum()), int(lengths.max())
     found = []
-    with tqdm(total=total, unit="step", desc="Error bound", delay=2.0, leave=False) as bar:
+    with progress(total, "Error bound") as bar:
         for one, schedule in zip(chains, schedules, strict=True):
             rows = []
             for s, t in windows.tolist():
@@ -259,7 +259,7 @@ def error_bounds(
             spread = 8 * EPS * np.sqrt(total + total[:, None])
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
-    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + _FLOOR
+    bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + FLOOR
     # A row of zeros is a zero. One that cancelled has a pivot worth nothing: an infinite loss.
     bounds[r:] = 0.0 if np.isfinite(found.product.loss) else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
@@ -283,12 +283,12 @@ def amplified_loss(product: Product, pieces: list[Piece]) -> float:
         for piece in reversed(pieces):
             X = X / np.max(np.abs(X), axis=0)
             X = np.asfortranarray(X / np.linalg.norm(X, axis=0))
-            Y = blas.dtrsm(1.0, X, np.eye(r), lower=0)
+            Y = la.blas.dtrsm(1.0, X, np.eye(r), lower=0)
             total += piece.loss * np.sum(Y**2, axis=1)
             # R^-1 X, R = diag(2^e) W: columns scaled by the pivots keep it in range.
             X, e = X * np.diagonal(piece.W)[:r], piece.exponent[:r]
             if e.any():
                 X = np.triu(X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000)))
-            X = blas.dtrsm(1.0, piece.W[:r, :r], np.asfortranarray(X), lower=0)
+            X = la.blas.dtrsm(1.0, piece.W[:r, :r], np.asfortranarray(X), lower=0)
         worst = float(np.sqrt(np.max(total)))
     return np.inf if np.isnan(worst) else worst

@@ -1,10 +1,13 @@
 """From a sweep's product to numbers: log |R_ii|, and log singular values to full accuracy."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from ._balance import ZERO
 from ._sweep import Product, absorb
+from ._thin_sweep import ThinProduct
 
 _LN2 = np.log(2.0)
 
@@ -12,7 +15,7 @@ _LN2 = np.log(2.0)
 _RANGE = 900
 
 
-def log_r_diagonal(p: Product) -> Float[np.ndarray, "state"]:
+def log_r_diagonal(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     """Return log |R_ii| of the QR factorization of P Q_0, as QR at every step would have added up.
 
     In the order of the columns; -inf beyond the rank.
@@ -24,9 +27,9 @@ def log_r_diagonal(p: Product) -> Float[np.ndarray, "state"]:
     return np.where(zero, -np.inf, logs)
 
 
-def log_singular_values_of(p: Product) -> Float[np.ndarray, "state"]:
+def log_singular_values_of(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     """Return the log singular values of P, descending; -inf for one that is exactly zero."""
-    return _decomposed(p, False)[0]
+    return _decomposed(np.linalg.qr(p.basis, mode="r"), p, False)[0]
 
 
 def with_right_vectors(
@@ -36,11 +39,25 @@ def with_right_vectors(
 
     Not to full accuracy: good enough to start another sweep with.
     """
-    return _decomposed(p, True)
+    logs, _, right = _decomposed(np.linalg.qr(p.basis, mode="r"), p, True)
+    return logs, right
 
 
-def _decomposed(p, vectors):
-    """Return the sorted logs, and V or None.
+def triplets_of(
+    p: ThinProduct,
+) -> tuple[
+    Float[np.ndarray, "direction"],
+    Float[np.ndarray, "state direction"],
+    Float[np.ndarray, "direction direction"],
+]:
+    """Return log singular values of a thin product, left vectors, and right ones in its columns."""
+    Q, S = np.linalg.qr(p.basis)
+    logs, left, right = _decomposed(S, p, True)
+    return logs, Q @ left, right
+
+
+def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
+    """Return of S diag(2^e) W the sorted logs, and left and right vectors or None.
 
     The basis is made orthogonal. Rows are sorted and the matrix transposed by QR, twice or more
     (an LR iteration): the coupling of two rows falls by the ratio of their sizes each time, after
@@ -49,36 +66,42 @@ def _decomposed(p, vectors):
     all rows fit into the range of floats; the caps are added to the logs. LAPACK's gesdd takes the
     singular values of a row-graded matrix to high relative accuracy.
     """
-    exponent, W = absorb(np.linalg.qr(p.basis, mode="r"), p.exponent, p.W)
-    V, flips, i = np.eye(len(exponent)), 1, 0
+    exponent, W = absorb(S, p.exponent, p.W)
+    # Left and right vectors: the rows of the matrix are those of the left ones, then, transposed,
+    # of the right ones, and so on.
+    sides, flips, i = [np.eye(len(exponent)) for _ in range(2)], 1, 0
     while True:
         order = np.argsort(-exponent, kind="stable")
         exponent, W = exponent[order], W[order]
-        if vectors and i % 2 == 1:
-            V = V[:, order]
+        rows, columns = i % 2, 1 - i % 2
+        sides[rows] = sides[rows][:, order]
         gap = np.where(exponent[1:] == ZERO, 0, exponent[:-1] - exponent[1:])
         cap = _largest_cap(gap)
         if i <= 1:  # the smaller the cap, the more decoupled rows on both of its sides have to be
             flips = max(flips, 1 + 25 // max(cap, 1) // 2 * 2)
         if i == flips:
             break
-        Q, R = np.linalg.qr(W.T) if vectors else (None, np.linalg.qr(W.T, mode="r"))
-        if vectors and i % 2 == 0:
-            V = V @ Q
+        if vectors:
+            Q, R = np.linalg.qr(W.T)
+            sides[columns] = sides[columns] @ Q
+        else:
+            R = np.linalg.qr(W.T, mode="r")
         exponent, W = absorb(R, exponent)
         i += 1
     capped = _RANGE // 2 - np.concatenate([[0], np.minimum(gap, cap).cumsum()])
     M = np.ldexp(W, capped[:, None].astype(np.int32))
     dead = exponent == ZERO
     if vectors:
-        U, sigma, _ = np.linalg.svd(M)
-        V = V @ U
+        U, sigma, Vt = np.linalg.svd(M)
+        sides = [sides[0] @ Vt.T, sides[1] @ U]
     else:
         sigma = np.linalg.svd(M, compute_uv=False)
     shift = np.where(dead, 0, exponent - capped)
     with np.errstate(divide="ignore"):
         logs = np.where(dead, -np.inf, np.log(np.where(dead, 1, sigma)) + shift * _LN2)
-    return np.sort(logs)[::-1], V if vectors else None
+    order = np.argsort(-logs, kind="stable")
+    left, right = (side[:, order] for side in sides) if vectors else (None, None)
+    return logs[order], left, right
 
 
 def _largest_cap(gap) -> int:

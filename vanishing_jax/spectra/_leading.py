@@ -1,21 +1,30 @@
 """A few singular values of a product of Jacobians of large states, without any n by n array."""
 
-import contextlib
-import functools as ft
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Float
 
 from .._chain import JacobianChain, resolve_window
-from .._checks import NonFiniteError
 from .._types import Key
-from ._block_iteration import Triplets, block_iteration
-from ._block_solve import BlockSolver
+from ._balance import ZERO
+from ._error_bound import FLOOR
+from ._feed import raise_non_finite
+from ._finish import triplets_of
 from ._partial_spectrum import PartialSpectrum
-from ._thin_product import thin_product
+from ._sweep import SAFETY, NonFiniteStep
+from ._thin_sweep import ThinSweep, amplification, push_of
+
+# Share of the tolerance that factorizations may lose; never less than what is as good as nothing.
+_SHARE, _OF_ROUNDING = 1e-4, 30.0
+
+# A direction further from the space than this (sine) is not yet found.
+_LOST = 0.1
 
 
 def leading_singular_values(
@@ -31,11 +40,11 @@ def leading_singular_values(
     """Return the k largest singular values of J_t ... J_{s+1} with their vectors, matrix-free.
 
     What survives from s to t, and which components of the state carry it, for states too large for
-    `log_singular_values`. A block of k + oversample vectors is pushed through the chain by jvp and
-    pulled back by vjp in turns; the Ritz values of all blocks so far (block Krylov space) approach
-    the singular values from below. The blocks are graded (integer exponents), so the k values may
-    span any range. One forward pass alone is off by O(1) e-folds; the result says how far it has
-    converged.
+    `log_singular_values`. Subspace iteration: a block of k + oversample vectors is pushed through
+    the chain by jvp and pulled back by vjp in turns, and its singular values approach those of the
+    product from below. A pass is a sweep with triangular factors and integer exponents, so the k
+    values may span any range. One forward pass alone is off by O(1) e-folds; the result says how
+    far it has converged.
 
     **Arguments:**
 
@@ -43,7 +52,8 @@ def leading_singular_values(
     - `k`: number of values, from 1 to the state size.
     - `window`: (s, t) for J_t ... J_{s+1}; default the whole chain.
     - `oversample`: further vectors in the block. More of them cost more per pass and need fewer
-      passes.
+      passes: the error falls by the ratio of the (k + oversample + 1)-th to the k-th singular value
+      in each.
     - `tolerance`: passes end when the error estimate of every log (in nats) is below it, or below
       rounding.
     - `max_passes`: passes at most, at least 2.
@@ -54,11 +64,11 @@ def leading_singular_values(
     **Raises:** `ValueError` for a bad k, window or option; `NonFiniteError` for a NaN or infinite
     Jacobian, with its step; `TypeError` under `jit`.
 
-    **Cost:** per pass t - s times k + oversample Jacobian-vector products and an LU of that many
-    columns, O((t - s) n (k + oversample)^2); 16 n (k + oversample) numbers of memory. Passes: 2 for
-    coinciding values; else, by how much the k-th and the (k + oversample)-th log differ, 3 at 10
-    nats, 5 at 3, 7 at 1, 11 at 0.3, 24 at 0.01 (float64, tolerance 1e-6). Against the full spectrum
-    that was 0.4 of the time at n = 512 and 0.2 at n = 1500 (k = 3, seven and twelve passes).
+    **Cost:** per pass t - s times k + oversample Jacobian-vector products and, every 1 to 32 steps,
+    an LU of that many columns; no array of n by n. Passes: 2 for coinciding values; else, by how
+    much the k-th and the (k + oversample + 1)-th log differ, 4 at 10 nats, 6 at 3, 12 at 1, 32 at
+    0.3, 85 at 0.1. A tanh network of 256 units over 256 steps, k = 16: three passes, a quarter of
+    the time of all values.
 
     **Validity:** dense Jacobians are computed on in float64, streamed ones in their own dtype; the
     error estimate includes its rounding. Tested against products in high precision and against the
@@ -75,97 +85,38 @@ def leading_singular_values(
     (array([-300., -600., -900.]), True)
 
     ??? cite "Reference"
-        Musco, C. and Musco, C. (2015). Randomized block Krylov methods for stronger and faster
-        approximate singular value decomposition. NeurIPS 28.
         Halko, N., Martinsson, P. G. and Tropp, J. A. (2011). Finding structure with randomness.
         SIAM Review 53, 217-288.
     """
-    window = _check(chain, k, window, oversample, tolerance, max_passes)
-    outcome, dtype = _iterate(chain, k, window, oversample, tolerance, max_passes, key, None)
+    s, t = _check(chain, k, window, oversample, tolerance, max_passes)
+    start = _start(chain.state_size, min(k + oversample, chain.state_size), key)
+    passes = _passes(chain, (s, t), start, tolerance)
+    best = _iterate(passes, k, tolerance, max_passes)
     status = "converged"
-    if not outcome.converged:
+    if not best.converged:
         status = f"not converged: raise max_passes={max_passes} or oversample={oversample}"
-        if not np.all(outcome.rounding_error < 1):
+        if not np.all(best.rounding_error < 1):
             status = "lost to rounding"
-    return _result(chain, window, outcome, "leading", status, dtype, tolerance)
-
-
-def trailing_singular_values(
-    chain: JacobianChain,
-    k: int,
-    *,
-    window: tuple[int, int] | None = None,
-    oversample: int = 10,
-    tolerance: float = 1e-6,
-    max_passes: int = 40,
-    solver_blocks: int = 16,
-    solver_restarts: int = 8,
-    key: Key | None = None,
-) -> PartialSpectrum:
-    """Return the k smallest singular values of J_t ... J_{s+1} with their vectors, matrix-free.
-
-    The largest of the inverse product, by the iteration of `leading_singular_values`: each step
-    solves J_t X = B for a block by block GMRES. It suits steps near the identity (leaky, gated and
-    residual networks with few strongly changed directions). Iterative solves of a general J_t of
-    size n need a Krylov space of nearly n vectors, and a saturated or rank-deficient one has no
-    inverse: where an n by n array fits into memory, `log_singular_values` is faster, gives
-    all values, and knows exact zeros.
-
-    **Arguments:**
-
-    - `chain`, `k`, `window`, `oversample`, `tolerance`, `max_passes`, `key`: as for
-      `leading_singular_values`.
-    - `solver_blocks`: blocks of k + oversample vectors in the Krylov space of a solve.
-    - `solver_restarts`: restarts of a solve at most.
-
-    **Returns:** a `PartialSpectrum`, natural logs, descending: the last k of the spectrum. Its
-    error estimate adds the relative residuals of all solves. Values are NaN and `error_bound` inf,
-    and `status` says so, when solves failed: a singular value may then be zero.
-
-    **Raises:** as `leading_singular_values`.
-
-    **Cost:** per pass and step up to `solver_blocks * solver_restarts` products with the block and
-    O(n (solver_blocks (k + oversample))^2) for each restart; n solver_blocks (k + oversample)
-    numbers of memory.
-
-    **Validity:** within its estimate of the full spectrum on tanh networks up to gain 3, Gaussian,
-    orthogonal, triangular and leaky chains; refused (NaN) on saturated and ReLU chains
-    (`tests/spectra/test_leading.py`).
-
-    **Example:**
-
-    >>> import jax.numpy as jnp, vanishing_jax as vj
-    >>> J = jnp.stack([jnp.diag(jnp.linspace(0.5, 1.0, 6))] * 20)
-    >>> trailing = vj.spectra.trailing_singular_values(vj.JacobianChain(J), 2)
-    >>> trailing.log_singular_values.round(3), trailing.converged
-    (array([-10.217, -13.863]), True)
-    """
-    window = _check(chain, k, window, oversample, tolerance, max_passes)
-    chain.check_square("trailing singular values")
-    for name, value in (("solver_blocks", solver_blocks), ("solver_restarts", solver_restarts)):
-        if value < 1:
-            raise ValueError(f"expected {name} >= 1; got {value}.")
-    p = min(k + oversample, chain.state_size)
-    accuracy = max(1e-13, 1e-2 * tolerance / max(1, window[1] - window[0]))
-    blocks = min(solver_blocks, -(-chain.state_size // p))
-    solver = BlockSolver(blocks, solver_restarts, accuracy)
-    outcome, dtype = _iterate(chain, k, window, oversample, tolerance, max_passes, key, solver)
-    status = "converged"
-    logs, left, right = outcome.triplets
-    if not np.all(outcome.rounding_error < 1):
-        logs = np.full(k, np.nan)
-        status = "linear solves failed: a step is singular, saturated, or needs more solver_blocks"
-    elif not outcome.converged:
-        status = f"not converged: raise max_passes={max_passes} or oversample={oversample}"
-    # P^{-1} u = v / sigma: the vectors of the inverse change sides, and the order turns around.
-    turned = Triplets(-logs[::-1], right[:, ::-1], left[:, ::-1])
-    outcome = outcome._replace(
-        triplets=turned,
-        iteration_error=outcome.iteration_error[::-1],
-        rounding_error=outcome.rounding_error[::-1],
-        vector_error=outcome.vector_error[::-1],
+    right, left = best.last.block, best.last.image
+    if best.num_passes % 2 == 0:
+        right, left = left, right
+    largest = np.argmax(np.abs(right), axis=0)
+    sign = np.where(np.take_along_axis(right, largest[None], axis=0) < 0, -1.0, 1.0)
+    return PartialSpectrum(
+        log_singular_values=best.last.logs[:k],
+        error_bound=best.iteration_error + best.rounding_error,
+        rounding_error=best.rounding_error,
+        right_vectors=(right * sign)[: chain.widths[s], :k],
+        left_vectors=(left * sign)[: chain.widths[t], :k],
+        vector_error=best.vector_error,
+        windows=np.array([s, t]),
+        num_passes=best.num_passes,
+        status=status,
+        dtype=str(chain.dtype),
+        arithmetic_dtype="float64" if chain.is_dense else str(chain.dtype),
+        tolerance=float(tolerance),
+        _blocks=tuple((name, part.start, part.stop) for name, part in chain.blocks.items()),
     )
-    return _result(chain, window, outcome, "trailing", status, dtype, tolerance)
 
 
 def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, int]:
@@ -189,46 +140,6 @@ def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, in
     return s, t
 
 
-def _iterate(chain, k, window, oversample, tolerance, max_passes, key, solver):
-    """Return the outcome of the block iteration and the dtype it was computed in."""
-    n = chain.state_size
-    start = _start(n, min(k + oversample, n), key)
-    with contextlib.ExitStack() as stack:
-        if chain.is_dense:
-            stack.enter_context(jax.enable_x64(True))
-            stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
-            # Without its cell: the stored Jacobians are what was asked about.
-            chain = JacobianChain(jnp.asarray(np.asarray(chain.jacobians, np.float64)))
-        elif chain.dtype == np.float64:
-            stack.enter_context(jax.enable_x64(True))
-        forward, adjoint = (
-            ft.partial(_apply, chain, window, jnp.asarray(transpose), solver)
-            for transpose in (False, True)
-        )
-        outcome = block_iteration(
-            forward,
-            adjoint,
-            start,
-            k,
-            tolerance=tolerance,
-            max_passes=max_passes,
-            eps=float(np.finfo(chain.dtype).eps),
-        )
-    return outcome, str(chain.dtype)
-
-
-def _apply(chain, window, transpose, solver, block):
-    s, t = (jnp.asarray(moment, jnp.int32) for moment in window)
-    block = jnp.asarray(block.astype(chain.dtype))
-    product = thin_product(chain, block, s, t, transpose, solver=solver)
-    if product.failed_step and solver is None:
-        raise NonFiniteError(
-            f"expected finite Jacobians; J_t times a vector is NaN or infinite at t = "
-            f"{int(product.failed_step)}. Check the states of the trajectory there."
-        )
-    return product
-
-
 def _start(n: int, p: int, key: Key | None):
     """Return a random orthonormal block."""
     if key is None:
@@ -238,26 +149,151 @@ def _start(n: int, p: int, key: Key | None):
     return np.linalg.qr(normal)[0]
 
 
-def _result(chain, window, outcome, which, status, dtype, tolerance) -> PartialSpectrum:
-    logs, left, right = outcome.triplets
-    largest = np.argmax(np.abs(right), axis=0)
-    sign = np.where(np.take_along_axis(right, largest[None], axis=0) < 0, -1.0, 1.0)
-    start, end = (chain.widths[moment] for moment in window)
-    known = ~np.isnan(logs)
-    error = np.where(known, outcome.iteration_error + outcome.rounding_error, np.inf)
-    return PartialSpectrum(
-        log_singular_values=logs,
-        error_bound=error,
-        rounding_error=np.where(known, outcome.rounding_error, np.inf),
-        right_vectors=(right * sign)[:start],
-        left_vectors=(left * sign)[:end],
-        vector_error=np.where(known, outcome.vector_error, 1.0),
-        windows=np.asarray(window, np.int64),
-        which=which,
-        num_passes=outcome.num_passes,
-        status=status,
-        dtype=str(chain.dtype),
-        arithmetic_dtype=dtype,
-        tolerance=float(tolerance),
-        _blocks=tuple((name, part.start, part.stop) for name, part in chain.blocks.items()),
-    )
+# --- passes ---------------------------------------------------------------------------------------
+
+
+class _Pass(NamedTuple):
+    """What one pass found of A V = U S, V an orthonormal block; p triplets, descending.
+
+    - `block`: V, rotated; `image`: U. Right and left singular vectors of a forward pass, left and
+      right ones of a backward pass.
+    - `rounding`: error of each log by the arithmetic. `rank`: p less the exact zeros.
+    - `middle`: an orthonormal basis of the block in the middle of the window.
+    """
+
+    logs: Float[np.ndarray, "direction"]
+    block: Float[np.ndarray, "rows direction"]
+    image: Float[np.ndarray, "columns direction"]
+    rounding: Float[np.ndarray, "direction"]
+    rank: int
+    middle: Float[np.ndarray, "middle direction"]
+
+
+def _passes(chain, window: tuple[int, int], start, tolerance) -> Iterator[_Pass]:
+    """Yield the passes: forward on the start, backward on what came out, forward, ..."""
+    pushes = {d: push_of(chain, *window, d) for d in ("forward", "backward")}
+    eps = float(np.finfo(np.float64 if chain.is_dense else chain.dtype).eps)
+    steps, block, direction, met = window[1] - window[0], start, "forward", None
+    least = _OF_ROUNDING * SAFETY * eps * np.sqrt(max(steps, 1))
+    while True:
+        try:
+            allowed = max(_SHARE * tolerance, least)
+            found = _one_pass(pushes[direction], block, steps, direction, allowed, eps)
+        except NonFiniteStep as error:
+            raise_non_finite(error.lag, *window, direction)
+        amplified = 1.0 if met is None else amplification(met, found.middle)
+        yield found._replace(rounding=found.rounding * amplified)
+        met, block = found.middle, found.image
+        direction = "backward" if direction == "forward" else "forward"
+
+
+def _one_pass(push, block, steps, direction, tolerance, eps) -> _Pass:
+    p = block.shape[1]
+    # Mixed columns are all dominated by the same direction at every step, as with a random start:
+    # the triangle stays well conditioned even where the order of growth changes on the way.
+    mix = np.linalg.qr(np.random.default_rng(1).standard_normal((p, p)))[0]
+    sweep = ThinSweep(push, block @ mix, steps, tolerance=tolerance, eps=eps / 2)
+    halfway = steps // 2 if direction == "forward" else steps - steps // 2
+    middle = np.linalg.qr(sweep.run(halfway).basis)[0]
+    product = sweep.run(steps)
+    logs, image, coordinates = triplets_of(product)
+    loss = np.sqrt(np.maximum.accumulate(product.loss))
+    size = np.where(np.isfinite(logs), np.abs(logs), 0)
+    zero = product.exponent == ZERO
+    # A zero is exact unless a pivot was lost to cancellation.
+    rank = int(np.sum(~zero)) if np.all(np.isfinite(product.loss[zero])) else p
+    rounding = SAFETY * np.sqrt(p) * eps * loss + 4 * eps * size + FLOOR
+    return _Pass(logs, block @ (mix @ coordinates), image, rounding, rank, middle)
+
+
+# --- iteration ------------------------------------------------------------------------------------
+
+
+class _Outcome(NamedTuple):
+    """The last pass, and what is not known of its k leading triplets.
+
+    - `iteration_error`: of each log, for lack of passes; `rounding_error`: by the arithmetic.
+    - `vector_error`: sine of the angle of each vector.
+    """
+
+    last: _Pass
+    iteration_error: Float[np.ndarray, "direction"]
+    rounding_error: Float[np.ndarray, "direction"]
+    vector_error: Float[np.ndarray, "direction"]
+    num_passes: int
+    converged: bool
+
+
+def _iterate(passes, k, tolerance, max_passes) -> _Outcome:
+    """Go on until the error for lack of passes is below half the tolerance, or below rounding."""
+    rank, logs, change, found, previous = np.inf, np.inf, np.inf, False, None
+    for number, one in enumerate(passes, 1):
+        p = len(one.logs)
+        # An exact zero is certain whichever pass finds it.
+        rank = min(rank, one.rank)
+        alive = np.arange(p) < rank
+        before, logs = logs, np.where(alive, one.logs, -np.inf)
+        rounding = np.where(alive, one.rounding, 0)
+        # What came out is compared with what went in two passes ago.
+        distance = np.ones(p) if previous is None else _distance(one.image, previous)
+        previous = one.block
+        angle, vectors = _errors(logs, distance, rounding)
+        last, change = change, _change(logs, before)
+        was_found, found = found, bool(np.all((angle <= np.maximum(tolerance / 2, rounding))[:k]))
+        if found and was_found:
+            # With the space found, changes that no longer shrink are rounding beyond the estimate.
+            rounding = np.maximum(rounding, np.where(change > last / 2, change, 0))
+        iteration = np.maximum(angle, change)
+        usable = bool(np.all(rounding[:k] < 1))
+        settled = bool(np.all((iteration <= np.maximum(tolerance / 2, rounding))[:k]))
+        # The other direction may fare better: judge after both.
+        if (usable and settled) or number == max_passes or not (usable or number == 1):
+            break
+    one = one._replace(logs=logs)
+    return _Outcome(one, iteration[:k], rounding[:k], vectors[:k], number, usable and settled)
+
+
+def _distance(vectors, basis):
+    """Return the sine of the angle between each vector and the span of `basis`."""
+    return np.minimum(np.linalg.norm(vectors - basis @ (basis.T @ vectors), axis=0), 1)
+
+
+def _change(logs, before):
+    """Return twice the change of each log since the pass before, 0 for a zero.
+
+    It compares a forward pass with a backward one, so it sees rounding too; twice, because the
+    change itself is as large as the error where one of the two passes is the better one.
+    """
+    alive = np.isfinite(logs)
+    return np.where(alive, 2 * np.abs(np.where(alive, logs, 0) - before), 0)
+
+
+def _errors(logs, distance, rounding):
+    """Return the errors of the logs and of the vectors from what the last half-iteration moved.
+
+    A space at angle phi from the i leading singular vectors gives sigma_i up to the factor
+    cos(phi). Half an iteration moves it by S = gap phi, so that the error was S^2 / (2 gap), and is
+    less by now; a factor 4 is for a gap taken from Ritz values. With no gap, S itself bounds the
+    distance to some singular value.
+    """
+    alive = np.isfinite(logs)
+    distance = np.where(alive, distance, 0)
+    total = np.sqrt(np.cumsum(distance**2))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gap = _gap_to(logs, _first_unknown(total))
+        angle = np.where(total > _LOST, np.inf, np.fmin(total, 2 * total**2 / gap))
+        above = np.append(np.inf, np.expm1(2 * (logs[:-1] - logs[1:])))
+        nearest = np.minimum(_gap_to(logs, np.arange(len(logs)) + 1), above)
+        vectors = np.fmin((distance + rounding) / nearest, 1)
+    return np.where(alive, angle, 0), np.where(alive, vectors, 1)
+
+
+def _first_unknown(total):
+    """Return for each i the index j > i of the first direction not yet found, else the last."""
+    lost, last = np.flatnonzero(total > _LOST), len(total) - 1
+    return np.array([min([*lost[lost > i], last]) for i in range(len(total))])
+
+
+def _gap_to(logs, index):
+    """Return 1 - (sigma_j / sigma_i)^2 for j = index_i; 1 beyond the last."""
+    return 0.0 - np.expm1(2 * (np.append(logs, -np.inf)[index] - logs))  # 0 - 0 is no -0

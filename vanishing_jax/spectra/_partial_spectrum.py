@@ -13,23 +13,21 @@ from .._tree import state_layout
 
 
 class PartialSpectrum(eqx.Module):
-    """The k largest, or the k smallest, singular values of a product of Jacobians, with vectors.
+    """The k largest singular values of a product of Jacobians, with their vectors.
 
     For P = J_t ... J_{s+1}, P v_i = sigma_i u_i. The component of largest magnitude in each v_i
     (the first, if several) is positive, which fixes the sign of u_i as well.
 
-    - `log_singular_values`: natural logs, descending, shape (k,); -inf for an exact zero, NaN where
-      nothing could be computed.
-    - `error_bound`: estimate of the absolute error of each log; it adds the error for lack of
-      passes, `rounding_error`, and for trailing values the residuals of the linear solves. inf
-      where nothing is known.
+    - `log_singular_values`: natural logs, descending, shape (k,); -inf for an exact zero.
+    - `error_bound`: estimate of the absolute error of each log: the error for lack of passes plus
+      `rounding_error`; inf where nothing is known.
     - `rounding_error`: the share of it that more passes cannot reduce. The values themselves err to
-      one side: leading ones are never too large, trailing ones never too small, up to it.
+      one side: they are never too large, up to it.
     - `right_vectors`: v_i at time s, shape (n, k): which components of the state at s are carried
       on. `left_vectors`: u_i at time t, where they arrive.
     - `vector_error`: estimate of the sine of the angle of each vector to the true one, at most 1. 1
       where neighboring values coincide: then only their span is determined.
-    - `windows`: (s, t). `which`: `"leading"` or `"trailing"`.
+    - `windows`: (s, t).
     - `num_passes`: how often the chain was walked through. `status`: `"converged"` or what is
       missing.
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
@@ -43,7 +41,6 @@ class PartialSpectrum(eqx.Module):
     left_vectors: Float[np.ndarray, "output direction"]
     vector_error: Float[np.ndarray, "direction"]
     windows: Int[np.ndarray, "2"]
-    which: Literal["leading", "trailing"]
     num_passes: int
     status: str
     dtype: str
@@ -98,7 +95,7 @@ class PartialSpectrum(eqx.Module):
         bound = float(np.max(self.error_bound, initial=0))
         missed = "" if self.meets_tolerance else f", above the tolerance {self.tolerance:.1e}"
         return (
-            f"PartialSpectrum({self.which} {len(logs)} of {n}, window "
+            f"PartialSpectrum(leading {len(logs)} of {n}, window "
             f"{tuple(self.windows.tolist())}: log sigma from {logs[0]:.6g} to {logs[-1]:.6g}, "
             f"error <= {bound:.1e}{missed}; {self.status} in {self.num_passes} passes, "
             f"{self.dtype} Jacobians, {self.arithmetic_dtype} arithmetic)"

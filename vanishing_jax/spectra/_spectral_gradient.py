@@ -13,8 +13,8 @@ from .._linearize import MEMORY_LIMIT, linearize
 from .._rollout import rollout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import as_cell
-from ._graded import start_frame
-from ._product import product_log_growth, product_log_singular_values
+from ._scan import start_basis
+from ._scan_gradient import product_log_growth, product_log_singular_values
 
 _FUNCTIONS = {
     "singular values": product_log_singular_values,
@@ -190,7 +190,7 @@ def _value_and_gradient(parameters, state0, inputs, rest, weights, options):
 
 def _log_amplification(jacobians: Float[Array, "time state state"]):
     """Return the largest log growth of one tangent vector between any two moments."""
-    v = jnp.asarray(start_frame(jacobians.shape[-1])[:, 0], jacobians.dtype)
+    v = jnp.asarray(start_basis(jacobians.shape[-1])[:, 0], jacobians.dtype)
 
     def push(carry, J):
         v, run, largest = carry

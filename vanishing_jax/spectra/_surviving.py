@@ -5,7 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from ._partial_spectrum import PartialSpectrum
 
@@ -53,9 +53,8 @@ def surviving_directions(
     forgets nothing.
 
     The leading part of a spectrum shows the exact count if fewer than its k values reach the
-    threshold, and else that there are at least k; the trailing part if at least one does. A value
-    within its error of the threshold counts as not known. Leading values that have not converged
-    are still lower bounds, and count.
+    threshold, and else that there are at least k. A value within its error of the threshold counts
+    as not known. Leading values that have not converged are still lower bounds, and count.
 
     **Arguments:**
 
@@ -90,33 +89,13 @@ def surviving_directions(
 
 def _rows(spectrum, level: float, state_size: int | None):
     """Yield (lower, upper, window) of each record."""
-    if isinstance(spectrum, PartialSpectrum):
-        yield *_partial_count(spectrum, level), spectrum.windows
-        return
     logs, errors = (np.atleast_2d(x) for x in (spectrum.log_singular_values, spectrum.error_bound))
-    for values, error, window in zip(logs, errors, np.atleast_2d(spectrum.windows), strict=True):
-        n = values.size if state_size is None else state_size
-        sure, possible = _sure(values, error, level), _possible(values, error, level)
-        yield sure, possible if possible < values.size else n, window
-
-
-def _partial_count(spectrum, level):
-    logs, n = spectrum.log_singular_values, len(spectrum.right_vectors)
-    k = len(logs)
-    if spectrum.which == "leading":
+    n, surely = state_size or logs.shape[-1], errors
+    if isinstance(spectrum, PartialSpectrum):
         # Ritz values are lower bounds but for rounding, converged or not.
-        sure = _sure(logs, spectrum.rounding_error, level)
-        possible = _possible(logs, spectrum.error_bound, level)
-        return sure, possible if possible < k else n
-    # Those before the trailing ones are at least as large, and at most all of them survive.
-    sure = _sure(logs, spectrum.error_bound, level)
-    possible = _possible(logs, spectrum.rounding_error, level)
-    return (n - k + sure if sure else 0), n - k + possible
-
-
-def _sure(logs: Float[np.ndarray, "direction"], error, level) -> int:
-    return int(np.sum(logs - error >= level))
-
-
-def _possible(logs: Float[np.ndarray, "direction"], error, level) -> int:
-    return int(np.sum(~(logs + error < level)))  # NaN is possible
+        n, surely = len(spectrum.right_vectors), spectrum.rounding_error[None]
+    for values, error, sure, window in zip(
+        logs, errors, surely, np.atleast_2d(spectrum.windows), strict=True
+    ):
+        possible = int(np.sum(~(values + error < level)))  # NaN is possible
+        yield int(np.sum(values - sure >= level)), possible if possible < len(values) else n, window

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import blas, lapack
 
+from . import _lapack as la
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
 
 EPS = 2.0**-53
@@ -37,8 +37,8 @@ EPS = 2.0**-53
 # Bits by which a product of triangular factors may spread to either side.
 _RANGE = 900
 
-# Steps in a chunk, at most: 8 to so many, by what stays in cache.
-_LONGEST_CHUNK = 256
+# Steps in a chunk: in between by what stays in cache.
+_SHORTEST_CHUNK, _LONGEST_CHUNK = 16, 256
 
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
@@ -146,7 +146,7 @@ class Sweep:
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.tolerance, self.triangular = tolerance, triangular
-        self.chunk = int(np.clip(2**20 // n**2, 8, _LONGEST_CHUNK))
+        self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
         self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
@@ -160,7 +160,7 @@ class Sweep:
         self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
         self.piece_length = _PIECE
-        Q = start_basis(n) if start is None else start
+        self.start = Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = self._factored(Q)
@@ -168,8 +168,8 @@ class Sweep:
         self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
 
     def _factored(self, A):
-        lu, pivots, _ = lapack.dgetrf(A)
-        return lu, lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
+        lu, pivots, _ = la.lapack.dgetrf(A)
+        return lu, la.lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
 
     @property
     def product(self) -> Product:
@@ -212,6 +212,9 @@ class Sweep:
         they may be scaled for what comes. `after_chunk(self)` is called after every chunk but the
         last.
         """
+        if end == 0 and exact_end:  # Q_0 itself, not as the first Jacobian wants it
+            none = Sweep(self.feed, self.n, 0, triangular=self.triangular, start=self.start)
+            return none.product
         while self.t < end:
             a, b = self.t, min(self.t + self._next_chunk(), end)
             JT, rows, own, following = self._next(a, b)
@@ -330,7 +333,7 @@ def factor(matrices, lu, permutation, stack):
     basis, J L by a triangular product, LU in place, the pivots as a permutation. The factors lie
     transposed in `stack`.
     """
-    dtrmm, dgetrf, dlaswp = blas.dtrmm, lapack.dgetrf, lapack.dlaswp
+    dtrmm, dgetrf, dlaswp = la.blas.dtrmm, la.lapack.dgetrf, la.lapack.dlaswp
     index, permutations = np.arange(float(len(permutation)))[:, None], []
     for M, place in zip(matrices, stack, strict=False):
         M.take(permutation, 0, place, "clip")
@@ -343,14 +346,14 @@ def factor(matrices, lu, permutation, stack):
 
 def _schedule(levels, level):
     """Return where each product of up to 2^level Jacobians begins, and the products."""
-    m, t, begins, matrices = len(levels[0]), 0, [], []
-    while t < m:
-        k = level
-        while t & ((1 << k) - 1) or t + (1 << k) > m:
-            k -= 1
-        begins.append(t)
-        matrices.append(levels[k][t >> k])
-        t += 1 << k
+    m, whole = len(levels[0]), len(levels[0]) >> level
+    begins, matrices = list(range(0, whole << level, 1 << level)), list(levels[level][:whole])
+    t = whole << level
+    for k in reversed(range(level)):  # the rest, in products as large as fit
+        if t + (1 << k) <= m:
+            begins.append(t)
+            matrices.append(levels[k][t >> k])
+            t += 1 << k
     return begins, matrices
 
 
@@ -387,11 +390,11 @@ def _products_of(factors, length):
         for a in range(0, len(factors), length):
             R = np.triu(factors[a].T)
             for lu in factors[a + 1 : a + length]:
-                R = blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+                R = la.blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
             parts.append(R)
         whole = parts[0]
         for R in parts[1:]:
-            whole = blas.dtrmm(1.0, R, whole)
+            whole = la.blas.dtrmm(1.0, R, whole)
         return parts, whole
 
 

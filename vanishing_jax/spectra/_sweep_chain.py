@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from .._chain import JacobianChain
+from .._progress import progress
 from . import _moduli
 from ._checkpoint import Checkpoint, Memory, describe_sweep
 from ._decoupled import is_whole, partition, sweep_decoupled
@@ -21,6 +21,7 @@ from ._error_bound import amplified_loss
 from ._feed import Direction, feed_of, raise_non_finite
 from ._finish import log_r_diagonal, log_singular_values_of
 from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
+from ._sweep_batch import is_worth_a_scan, sweep_together
 
 Quantity = Literal["singular values", "log R"]
 
@@ -28,6 +29,7 @@ Quantity = Literal["singular values", "log R"]
 _WORTH_THREADS = 64
 
 _TITLES = {"singular values": "Spectrum", "log R": "Lyapunov exponents"}
+_FINISH = {"singular values": log_singular_values_of, "log R": log_r_diagonal}
 
 
 class Found(NamedTuple):
@@ -75,18 +77,14 @@ def sweep_chain(
     batch = chain.batch_size
     indices = [None] if batch is None else list(range(batch))
     with (
-        tqdm(
-            total=(window[1] - window[0]) * len(indices),
-            unit="step",
-            desc=_TITLES[quantity],
-            delay=2.0,
-            leave=False,
-        ) as bar,
+        progress((window[1] - window[0]) * len(indices), _TITLES[quantity]) as bar,
         Memory(checkpoint) as memory,
     ):
         run = _Run(window, lags, direction, quantity, tolerance, memory, bar.update)
         one = ft.partial(run.sequence, chain, groups)
-        if len(indices) > 1 and chain.state_size >= _WORTH_THREADS and checkpoint.path is None:
+        if batch is not None and checkpoint.path is None and is_worth_a_scan(chain, groups, window):
+            each = run.together(chain, one)
+        elif len(indices) > 1 and chain.state_size >= _WORTH_THREADS and checkpoint.path is None:
             with ThreadPoolExecutor(num_cores()) as pool:
                 each = list(pool.map(one, indices))
         else:
@@ -130,6 +128,20 @@ class _Run(NamedTuple):
         self.memory.finish(name, found)
         return found
 
+    def together(self, chain: JacobianChain, one) -> list[_OfSequence]:
+        """Return what is found of a batch side by side; `one` does what that loses by itself."""
+        logs, lost, schedule = sweep_together(
+            chain, self.window, self.lags, self.direction,
+            tolerance=self.tolerance, finish=_FINISH[self.quantity], update=self.update,
+        )  # fmt: skip
+        least = np.inf if self.tolerance is None else self.tolerance
+        # How much was amplified nobody has looked at.
+        nan = np.asarray(np.nan)
+        return [
+            _OfSequence(logs[i], nan, schedule) if lost[i] < least else one(i)
+            for i in range(len(lost))
+        ]
+
     def _decoupled(self, chain, groups) -> _OfSequence:
         apart = self._replace(memory=Memory(Checkpoint(None)), update=lambda steps: None)
         blocks = []
@@ -153,7 +165,7 @@ class _Run(NamedTuple):
 
     def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
         """Return what one sweep finds."""
-        finish = log_singular_values_of if self.quantity == "singular values" else log_r_diagonal
+        finish = _FINISH[self.quantity]
         with_triangle = self.quantity == "singular values" or self.tolerance is not None
         sweep = Sweep(
             feed, n, self.window[1] - self.window[0],

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ..._activations import activation_kinds, record_activations
 from ..._types import Array
-from ...diagnostics._activation_history import activation_names, saturation_threshold
+from ...diagnostics._activation_history import activation_names, is_saturated
 from ...tasks import AbstractTask, Padded
 from ._update import Update, trajectories
 
@@ -40,12 +40,7 @@ def saturation(update: Update) -> Float[Array, "activation"]:
 
 
 def _saturated(kind: str, preactivation: Array) -> Array:
-    off = (
-        preactivation <= 0
-        if kind == "relu"
-        else jnp.abs(preactivation) > saturation_threshold(kind)
-    )
-    return jnp.mean(off.astype(jnp.float32))
+    return jnp.mean(is_saturated(kind, preactivation).astype(jnp.float32))
 
 
 def activation_labels(model: Any, task: AbstractTask) -> tuple[str, ...]:
@@ -54,5 +49,4 @@ def activation_labels(model: Any, task: AbstractTask) -> tuple[str, ...]:
     inputs, _ = jax.eval_shape(lambda: task.sample(jax.random.key(0), 1))
     inputs = inputs.values if isinstance(inputs, Padded) else inputs
     one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), inputs)
-    batched = jax.tree.map(lambda leaf: leaf[None, None], (cell.initial_state(), one))
-    return activation_names(cell, *batched)[1]
+    return activation_names(cell, cell.initial_state(), one)[1]
