@@ -51,7 +51,6 @@ def test_product_is_the_jacobian_of_the_unrolled_map(vj, name):
     np.testing.assert_allclose(chain.rmv(vector), pulled, atol=scale * tolerance * 10)
 
 
-@pytest.mark.as_users
 def test_lstm_state_counts_as_a_whole(vj):
     # Dropping c: the product of dh/dh blocks is not the dh/dh block of the product.
     cell = vj.cells.LSTMCell(1, 4, forget_bias=3.0, key=jax.random.key(0))
@@ -168,7 +167,6 @@ def test_streamed_equals_dense(vj):
     assert list(streamed.segments(0, 3)) == [(0, 3)] and list(dense.segments(2, 2)) == []
 
 
-@pytest.mark.as_users
 def test_batches_by_vmap_and_grad_through_jacobians(vj):
     cell = vj.cells.VanillaCell(1, 3, key=jax.random.key(0))
     inputs = jax.random.normal(jax.random.key(1), (4, 5, 1))

@@ -99,7 +99,6 @@ def flattened(tree, separator, prefix=""):
     return found
 
 
-@pytest.mark.as_users
 @pytest.mark.parametrize("name", CASES)
 def test_step_equals_the_equations(name, tmp_path):
     load, prefix, weights, formula, kind = CASES[name]

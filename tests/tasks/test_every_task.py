@@ -13,7 +13,6 @@ from .. import tables
 from .draws import BATCH, KEYS, draws, quick_jit
 
 
-@pytest.mark.as_users
 @pytest.mark.parametrize("name", tables.TASKS)
 def test_samples_are_what_the_task_says(name):
     drawn = draws(name)
