@@ -126,7 +126,6 @@ def test_step_equals_the_equations(name, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.as_users
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.float64])
 def test_weights_keep_their_dtype(dtype):
     weights = {name: array.astype(dtype) for name, array in keras(3, 2).items()}
