@@ -23,8 +23,7 @@ from ..spectra import (
     log_singular_values,
     lyapunov_exponents,
 )
-from ..theory import Prediction, can_predict, predict
-from ..theory._predict import one_step_function
+from ..theory import Prediction
 from ._activation_history import ActivationHistory, activation_history
 from ._eigenvalues import StepEigenvalues, step_eigenvalues
 from ._gradient_profile import GradientProfile, adjoint_profile
@@ -212,6 +211,10 @@ class Kept:
         Of sequences of different length, those that are at least as long as the median reach. Of
         an LSTM or GRU it says that there is no prediction, and what there is for one step.
         """
+        # Where it is used: the laws of theory take a while to load.
+        from ..theory import can_predict, predict
+        from ..theory._predict import one_step_function
+
         if self.reach == 0 or not (can_predict(self.cell) or one_step_function(self.cell)):
             return None
         batch = self.batch
