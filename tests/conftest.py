@@ -76,15 +76,8 @@ def pytest_ignore_collect(collection_path):
     return None if "as_users" in text or "float32" in text else True
 
 
-# What takes longest, so that no worker is left alone with it at the end.
-_FIRST = ("test_every_page_runs_at_toy_size", "tests/cli/", "tests/comparison/", "test_benchmarks")
-
-
-def _rank(item) -> int:
-    return next((i for i, name in enumerate(_FIRST) if name in item.nodeid), len(_FIRST))
-
-
 def pytest_collection_modifyitems(config, items):
-    """Leave out what the other run does; begin with the longest tests."""
+    """Leave out what belongs to the other run; begin with the longest test."""
     config.hook.pytest_deselected(items=[item for item in items if not _runs(item)])
-    items[:] = sorted((item for item in items if _runs(item)), key=_rank)
+    items[:] = [item for item in items if _runs(item)]
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
