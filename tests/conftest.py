@@ -1,6 +1,7 @@
 """Fixtures and the numerical settings under which the whole suite runs.
 
-The suite runs twice: with 64-bit types (`VANISHING_JAX_X64=1`, the default) and without.
+The suite runs with 64-bit types (`VANISHING_JAX_X64=1`, the default). What is marked `as_users`
+runs without them, too, together with the examples in docstrings.
 """
 
 import os
@@ -51,32 +52,32 @@ def _few_programs():
     """
     yield
     maps = pathlib.Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 40_000:
         jax.clear_caches()
 
 
-# Floors that run once, beside what is marked so: their numbers come from the floors below them,
-# which run both ways. Training as its users have it, without 64-bit types.
-_ONCE_WITH = {"claims", "cli", "comparison", "interop", "plots", "report", "theory"}
-_ONCE_WITHOUT = {"mitigations", "tasks", "training"}
-
-
 def _runs(item) -> bool:
-    """Say whether a test belongs to the run with the x64 flag as it is."""
-    once = item.get_closest_marker("float64_anyway") or item.get_closest_marker("slow")
-    floor = item.path.parent.name if item.path.parent.parent.name == "tests" else ""
-    if _X64:
-        return bool(once) or floor not in _ONCE_WITHOUT
-    # Spectra are computed in float64 whatever the flag: there, what float32 chains give.
-    if floor == "spectra" and "float32" not in item.nodeid:
-        return False
-    if floor == "diagnostics" and item.path.stem not in ("test_diagnose", "test_gradient_profile"):
-        return False
-    return not item.get_closest_marker("float64_anyway") and floor not in _ONCE_WITH
+    """Say whether a test belongs to the run with the x64 flag as it is.
+
+    Each test of `tests` runs with 64-bit types. What is marked `as_users` runs as users run it,
+    too, as do the examples in docstrings. Spectra are computed in float64 whatever the flag: of
+    those, what chains in float32 give.
+    """
+    if _X64 or isinstance(item, pytest.DoctestItem) or item.get_closest_marker("as_users"):
+        return True
+    return item.path.parent.name == "spectra" and "float32" in item.nodeid
+
+
+def pytest_ignore_collect(collection_path):
+    """Import no file for the run without 64-bit types that has nothing for it."""
+    if _X64 or not collection_path.match("test_*.py"):
+        return None
+    text = collection_path.read_text()
+    return None if "as_users" in text or "float32" in text else True
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what the other run does; begin with the longest test."""
+    """Leave out what belongs to the other run; begin with the longest test."""
     config.hook.pytest_deselected(items=[item for item in items if not _runs(item)])
     items[:] = [item for item in items if _runs(item)]
     items.sort(key=lambda item: item.path.name != "test_notebooks.py")

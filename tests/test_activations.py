@@ -104,6 +104,7 @@ def test_kinds_and_unchanged_values(name):
         np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_of_the_same_function(name):
     fn, _ = FUNCTIONS[name]
@@ -178,6 +179,7 @@ def test_own_cells(name):
         np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.as_users
 def test_equinox_lstm_in_saturation():
     def step(module, state, x):
         return module(x, state)
@@ -261,6 +263,7 @@ def test_effects_are_kept(capsys):
     assert capsys.readouterr().out == "seen 2.0\n"
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_half_precision(dtype):
     x = X.astype(dtype)

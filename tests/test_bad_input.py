@@ -225,7 +225,6 @@ def cases():
     return [pytest.param(r, e, id=f"{r.did}-{e}") for r in TABLE for e in r.entries]
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(("row", "entry"), cases())
 def test_message(row, entry):
     kinds = {"NonFiniteError": vj().NonFiniteError} | vars(builtins)
@@ -235,7 +234,6 @@ def test_message(row, entry):
         ENTRIES[entry](*row.make())
 
 
-@pytest.mark.float64_anyway
 def test_page_shows_this_table():
     """Print what belongs there: `python -m tests.test_bad_input`."""
     assert table() in PAGE.read_text()
@@ -275,14 +273,12 @@ SOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", SOUND)
 def test_what_is_no_mistake(name):
     cell, state0, inputs = SOUND[name]()
     assert vj().rollout(cell, state0, inputs).num_steps == T
 
 
-@pytest.mark.float64_anyway
 def test_a_batch_of_trajectories_goes_through_vmap():
     cell, state0, _ = run()
     batch = jnp.zeros((2, T, N))
@@ -309,7 +305,6 @@ def odd_step(params, state, input):
     return {"z": z, "h": halved(state["h"] + input), "count": state["count"] + 1, "key": key}
 
 
-@pytest.mark.float64_anyway
 def test_a_state_of_everything_and_a_rule_of_ones_own():
     """Rotated and halved, or halved by the rule: all gradients shrink by log 2 per step."""
     cell = vj().FunctionCell(odd_step, None)
@@ -333,6 +328,7 @@ def test_a_state_of_everything_and_a_rule_of_ones_own():
         vj().linearize(cell, trajectory, dense=False)
 
 
+@pytest.mark.as_users
 def test_float64_without_64_bit_types_is_said_once():
     cell, state0, inputs = run(w=np.eye(N)), np.zeros(N), np.zeros((T, N))
     with warnings.catch_warnings(record=True) as seen:

@@ -11,8 +11,6 @@ import pytest
 
 from . import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
 
 

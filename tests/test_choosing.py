@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.float64_anyway
-
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE, README = (ROOT / name for name in ("docs/choosing.md", "README.md"))
 

@@ -143,7 +143,6 @@ def refines(fine, coarse):
     return all(len(set(coarse[fine == label])) == 1 for label in np.unique(fine))
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", CELLS)
 def test_blocks_of_a_cell(vj, name):
     from vanishing_jax._coupling import blocks_of_program, blocks_of_values
@@ -157,7 +156,6 @@ def test_blocks_of_a_cell(vj, name):
     assert not found.any() or refines(blocks_of_values(np.asarray(chain.segment(0, 3))), found)
 
 
-@pytest.mark.float64_anyway
 def test_pullback_of_its_own(vj):
     from vanishing_jax._coupling import blocks_of_program
 
@@ -183,7 +181,6 @@ def test_cells_of_the_package_are_one_block_or_diagonal(vj, name):
     np.testing.assert_array_equal(blocks_of_program(chain.linearization), expected)
 
 
-@pytest.mark.float64_anyway
 def test_one_trace_for_each_structure(vj):
     from vanishing_jax._coupling import blocks_of_program
 
@@ -203,7 +200,6 @@ def test_one_trace_for_each_structure(vj):
     assert blocks_of_program(other.linearization) is first and len(traced) == 1
 
 
-@pytest.mark.float64_anyway
 def test_values_couple_over_all_steps_and_sequences(monkeypatch):
     from vanishing_jax import _coupling
 

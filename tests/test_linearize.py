@@ -78,6 +78,7 @@ def test_block_names(vj):
         vj.linearize(cell, trajectory, blocks=("one",))
 
 
+@pytest.mark.as_users
 def test_integer_and_complex_leaves(vj):
     def step(w, state, input):
         z, count = state
@@ -93,6 +94,7 @@ def test_integer_and_complex_leaves(vj):
     )
 
 
+@pytest.mark.as_users
 def test_saturated_units_keep_their_derivative_in_any_cell(vj):
     # In float32 jax's own derivative of tanh is exactly 0 from about |x| = 9 on, as XLA pleases.
     cell = vj.FunctionCell(lambda w, h, x: jnp.tanh(w * h + x), jnp.ones((), jnp.float32))
@@ -104,6 +106,7 @@ def test_saturated_units_keep_their_derivative_in_any_cell(vj):
     assert total == pytest.approx(3 * (np.log(4) - 2 * 31) + 2, abs=1e-3)
 
 
+@pytest.mark.as_users
 def test_saturated_float32_network_in_float64(vj):
     # Gain 20 in float32: pre-activations beyond 43, where float32 has no derivative left.
     initializer = jax.nn.initializers.normal(20 / np.sqrt(8))
@@ -129,6 +132,7 @@ def test_saturated_float32_network_in_float64(vj):
     assert chain.mv(np.ones(8), window=(0, 1)).shape == (8,)
 
 
+@pytest.mark.as_users
 def test_cell_with_a_dtype_of_its_own_is_not_widened(vj):
     cell = vj.FunctionCell(lambda p, s, x: (s * jnp.float32(0.5)).astype(jnp.float32), None)
     trajectory = vj.rollout(cell, jnp.ones(2, jnp.float32), jnp.zeros((9, 2), jnp.float32))
@@ -218,6 +222,7 @@ def test_vectors_are_carried_beyond_the_floating_range(vj):
     np.testing.assert_array_equal(chain.mv(np.ones(2), window=(3, 3)), [1, 1])
 
 
+@pytest.mark.as_users
 def test_scaled_vectors_through_a_cell(vj):
     cell = vj.FunctionCell(lambda w, h, x: w * h, jnp.asarray(1e-4, jnp.float32))
     trajectory = vj.rollout(cell, jnp.ones(1, jnp.float32), jnp.zeros((30, 0)))

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -16,7 +15,6 @@ FOLDER = ROOT / "notebooks"
 SOURCES = sorted((FOLDER / "sources").glob("*.py"))
 # An absolute path: a slash after neither a word nor a URL, then a folder.
 ABSOLUTE = re.compile(r"(?<![\w.:/)}\])])/[A-Za-z][\w.-]*/|[A-Z]:\\\\")
-pytestmark = pytest.mark.float64_anyway
 pages = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
 
@@ -55,9 +53,7 @@ def _outputs(book):
 def test_every_page_runs_at_toy_size():
     """As users run them: another process, JAX's defaults, and a warning is an error."""
     command = [sys.executable, "-W", "error", str(FOLDER / "build.py"), "--toy"]
-    # Optimizing programs that run once takes longer than running them.
-    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     for source in SOURCES:
         assert source.stem in run.stdout

@@ -5,6 +5,8 @@ import pytest
 
 from . import helpers
 
+pytestmark = pytest.mark.as_users
+
 
 @pytest.fixture
 def vj():

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.as_users
+
 
 @settings(max_examples=50, deadline=None)
 @given(

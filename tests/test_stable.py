@@ -6,6 +6,8 @@ import pytest
 
 from vanishing_jax import _stable
 
+pytestmark = pytest.mark.as_users
+
 PAIRS = [(_stable.tanh, jnp.tanh), (_stable.sigmoid, jax.nn.sigmoid)]
 REFERENCE = {_stable.tanh: mpmath.tanh, _stable.sigmoid: lambda x: 1 / (1 + mpmath.exp(-x))}
 X64 = jnp.result_type(float) == jnp.float64

@@ -79,6 +79,7 @@ def test_equinox_cell_of_an_own_module():
         cell.initial_state()
 
 
+@pytest.mark.as_users
 def test_equinox_cell_gradient_jit_vmap():
     cell = cells.EquinoxCell(eqx.nn.LSTMCell(D, N, key=KEY))
 
@@ -103,6 +104,7 @@ def test_equinox_cell_of_a_cell_raises():
         cells.EquinoxCell(cells.LSTMCell(D, N, key=KEY))
 
 
+@pytest.mark.as_users
 def test_function_cell():
     def step(params, state, input):
         return {"h": jnp.tanh(params["w"] @ state["h"] + input), "count": state["count"] + 1}

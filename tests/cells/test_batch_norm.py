@@ -164,6 +164,7 @@ def ft_hidden(cell):
     return lambda state: cells.hidden_output(cell, state)
 
 
+@pytest.mark.as_users
 def test_moving_averages_and_steps_beyond_the_last():
     cell = bare(num_steps=2)
     estimated: Any = cells.estimate_statistics(cell, batch(steps=2))

@@ -37,6 +37,7 @@ def by_value(g, c):
     return np.clip(g, -c, c)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("by, clip", [("norm", by_norm), ("value", by_value)])
 def test_agrees_with_the_loop_written_out(by, clip):
     expected = np.zeros(N)

@@ -9,7 +9,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import cells
 from vanishing_jax.cells._diagonal import AbstractDiagonalCell
-from vanishing_jax.spectra import _decoupled, _lyapunov
+from vanishing_jax.spectra import _sweep_chain
 
 from .. import helpers
 
@@ -107,6 +107,7 @@ def expected_logs(name, log_a, steps=STEPS):
     return np.sort(np.repeat(sums, 2 if np.iscomplexobj(log_a) else 1))[::-1]
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", CELLS)
 def test_states_equal_the_formulas(name):
     _, _, size, gates = CELLS[name]
@@ -137,8 +138,7 @@ def test_spectra_take_the_closed_form(name, monkeypatch):
     def fail(*args, **options):
         raise AssertionError("the general path")
 
-    monkeypatch.setattr(_decoupled, "walk_chain", fail)
-    monkeypatch.setattr(_lyapunov, "walk_chain", fail)
+    monkeypatch.setattr(_sweep_chain._Run, "_sweep", fail)
     pair = 2 if jnp.iscomplexobj(cell.initial_state()) else 1
     single = STEPS * 2 * EPS + EPS * np.abs(expected)
     for dense in (True, False):
@@ -158,7 +158,6 @@ def test_spectra_take_the_closed_form(name, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.float64_anyway
 def test_closed_form_against_the_general_path_and_high_precision():
     from ..spectra.test_decoupled import whole
 
@@ -175,6 +174,7 @@ def test_closed_form_against_the_general_path_and_high_precision():
                                brute, atol=1e-12)  # fmt: skip
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", ["lru", "selective", "minGRU", "minLSTM"])
 def test_far_below_the_range_of_floats(name):
     # Gates nearly shut on the state, or a fast decay: down to exp(-60) at every step.
@@ -220,7 +220,6 @@ def test_gradients_of_the_parallel_scan_are_those_of_the_scan():
         np.testing.assert_allclose(x, y, atol=200 * EPS * float(jnp.max(jnp.abs(x))))
 
 
-@pytest.mark.float64_anyway
 def test_only_diagonal_cells_take_the_parallel_scan():
     plain = cells.VanillaCell(D, N, key=jax.random.key(0))
     with pytest.raises(TypeError, match="for VanillaCell. It is for LRUCell, S4DCell"):
@@ -231,7 +230,6 @@ def test_only_diagonal_cells_take_the_parallel_scan():
     assert {kind.__name__ for kind in AbstractDiagonalCell.__subclasses__()} == named
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", ["lru", "s4d", "selective", "minGRU", "minLSTM"])
 def test_wrong_shapes_and_sizes_say_what_was_expected(name):
     cell = make(name)
@@ -246,7 +244,6 @@ def test_wrong_shapes_and_sizes_say_what_was_expected(name):
         type(cell)(0, 2, key=jax.random.key(0))
 
 
-@pytest.mark.float64_anyway
 def test_wrong_options_raise():
     key = jax.random.key(0)
     for options in ({"r_min": 0.9, "r_max": 0.9}, {"r_min": -0.1}, {"r_max": 1.1}):
@@ -265,7 +262,6 @@ def test_wrong_options_raise():
             kind(D, N, step_min=0.2, key=key)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(("r_min", "r_max", "mean"), [(0.0, 1.0, -0.5), (0.9, 0.999, -0.0513666)])
 def test_ring_initialization(r_min, r_max, mean):
     n = 4000
@@ -287,7 +283,6 @@ def test_ring_initialization(r_min, r_max, mean):
     assert abs(np.var(np.asarray(cell.weight_xh)) * 16 - 1) < 0.05
 
 
-@pytest.mark.float64_anyway
 def test_state_space_initialization():
     key, n = jax.random.key(0), 4
     for initial, imag in {
@@ -306,7 +301,6 @@ def test_state_space_initialization():
     np.testing.assert_allclose(np.exp(selective.log_decay), [np.arange(1, n + 1)] * 200, rtol=1e-6)
 
 
-@pytest.mark.float64_anyway
 def test_biases_of_the_minimal_cells():
     key = jax.random.key(0)
     gru = cells.MinGRUCell(D, N, update_bias=-3.0, key=key)
@@ -317,7 +311,6 @@ def test_biases_of_the_minimal_cells():
     np.testing.assert_allclose(lstm.affine_step(jnp.zeros(D))[0], 2 / 3, rtol=1e-6)
 
 
-@pytest.mark.float64_anyway
 def test_a_readout_of_a_complex_state_makes_the_real_part_of_any_product():
     rng = np.random.default_rng(0)
     h = rng.standard_normal((4, N)) + 1j * rng.standard_normal((4, N))

@@ -83,6 +83,7 @@ def test_gradients_reach_every_parameter(library, name, state_names, gate_names,
     assert all(np.any(np.asarray(leaf) != 0) for leaf in leaves)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("library, name, state_names, gate_names, blocks", TABLE)
 def test_map_recurrent(library, name, state_names, gate_names, blocks):
     cell, _ = _make(library, name)
@@ -118,6 +119,7 @@ def test_shapes_are_checked(library, name, state_names, gate_names, blocks):
         cell(X, state)  # swapped
 
 
+@pytest.mark.as_users
 def test_state_order_of_the_lstm_carry():
     for library in ("linen", "nnx"):
         cell, _ = _make(library, "LSTMCell")

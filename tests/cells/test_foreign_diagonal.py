@@ -60,7 +60,6 @@ def test_foreign_cells_have_the_same_spectrum(name):
 
 
 @pytest.mark.slow
-@pytest.mark.float64_anyway
 def test_diagnosis_of_a_complex_recurrence_and_its_foreign_twin():
     cell, inputs = make("lru"), drawn_inputs(1.0, 4)
     ours, theirs = (

@@ -14,7 +14,6 @@ from vanishing_jax import _activations, cells
 from .. import helpers
 
 hk = pytest.importorskip("haiku", reason="dm-haiku is not installed: extra peers")
-pytestmark = pytest.mark.float64_anyway  # all in float32
 
 D, N = 3, 4
 X = jnp.asarray([0.3, -1.0, 0.7], jnp.float32)

@@ -185,6 +185,7 @@ def test_missing_file(tmp_path):
         cells.load_cell(tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.as_users
 def test_float64_follows_the_setting(tmp_path):
     path = tmp_path / "cell.safetensors"
     with jax.enable_x64(True):

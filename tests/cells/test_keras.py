@@ -11,7 +11,6 @@ import pytest
 from vanishing_jax import _activations, cells
 
 keras = pytest.importorskip("keras", reason="keras is not installed: extra peers")
-pytestmark = pytest.mark.float64_anyway  # all in float32
 
 D, N = 3, 4
 X = jnp.asarray([0.3, -1.0, 0.7], jnp.float32)

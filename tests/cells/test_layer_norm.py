@@ -73,6 +73,7 @@ class Reference:
         return ((1 - z) * n + z * h,)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("placement", ["joint", "separate", "input"])
 @pytest.mark.parametrize("kind", [cells.VanillaCell, cells.LSTMCell, cells.GRUCell])
 def test_is_the_formula(kind, placement):
@@ -142,7 +143,6 @@ def test_wrong_arguments_are_refused():
                 normalized(normalized.initial_state(), jnp.ones(3))
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     "placement, input_size, exponent",
     [("separate", 1.0, -0.19862743), ("joint", 1.0, -0.549696), ("joint", 0.0, 0.08182722)],

@@ -8,6 +8,7 @@ import pytest
 from vanishing_jax import cells
 
 
+@pytest.mark.as_users
 def test_is_the_weighted_mean_of_the_state_and_the_cell():
     inside = cells.LSTMCell(2, 3, key=jax.random.key(0))
     cell = cells.LeakyCell(inside, 0.3)

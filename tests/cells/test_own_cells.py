@@ -147,6 +147,7 @@ def _state_and_input(cell, key):
     return jax.tree.unflatten(structure, state), jax.random.normal(keys[-1], (D,), state[0].dtype)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("name", CELLS)
 def test_step_equals_the_formulas(name, getkey):
     reference, state_names, gate_names = CELLS[name][2:5]
@@ -306,6 +307,7 @@ def test_one_unit_and_one_input():
         assert jax.tree.leaves(cell(cell.initial_state(), jnp.ones(1)))[0].shape == (1,)
 
 
+@pytest.mark.as_users
 def test_derivative_survives_saturation():
     cell = cells.VanillaCell(1, 1, bias_initializer=jax.nn.initializers.constant(9.5), key=ROOT)
     cell = cell.map_recurrent(jnp.ones_like)

@@ -6,6 +6,7 @@ import pytest
 from vanishing_jax import cells
 
 
+@pytest.mark.as_users
 def test_adds_to_the_state_and_the_identity_to_the_jacobian():
     inside = cells.VanillaCell(2, 3, key=jax.random.key(0))
     h, x = jnp.array([0.5, -1.0, 2.0]), jnp.ones(2)

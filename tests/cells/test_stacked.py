@@ -20,6 +20,7 @@ def _stack():
     )
 
 
+@pytest.mark.as_users
 def test_each_layer_sees_the_new_output_below():
     stack = _stack()
     state = jax.tree.map(lambda a: a + 0.3, stack.initial_state())

@@ -26,6 +26,7 @@ def gradient(cell, inputs, state):
     return jax.grad(loss, (0, 1), allow_int=True)(inputs, state)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("steps", [T, T + 5])
 def test_long_blocks_are_full_back_propagation_bit_for_bit(steps):
     cell = cells.TruncatedCell(plain(), steps)

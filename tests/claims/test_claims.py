@@ -10,8 +10,6 @@ from vanishing_jax import claims
 from vanishing_jax.claims import _registry, claim
 from vanishing_jax.claims._networks import Net, _drawn, measured, rate
 
-pytestmark = pytest.mark.float64_anyway  # networks in float32, spectra in float64
-
 
 def test_every_claim_of_the_list_is_there_with_statement_place_and_rule():
     numbers = [id for id in claims.CLAIMS if not id.startswith("C35")]

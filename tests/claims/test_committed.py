@@ -9,7 +9,6 @@ from vanishing_jax import claims
 from vanishing_jax.claims._result import from_json
 from vanishing_jax.report import claims_markdown, claims_table
 
-pytestmark = pytest.mark.float64_anyway
 ROOT = pathlib.Path(__file__).parent.parent.parent
 HIGHLIGHTS = ("C1", "C2", "C4", "C7", "C19", "C21", "C31")
 

@@ -9,8 +9,6 @@ from vanishing_jax import claims
 from vanishing_jax.claims import _registry
 from vanishing_jax.cli._main import main
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def run(tmp_path, *words):
     with pytest.raises(SystemExit) as stopped:

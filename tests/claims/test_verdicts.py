@@ -11,8 +11,6 @@ from vanishing_jax.claims import RULE, VERDICTS, ClaimResult, Curve, Figure, Fin
 from vanishing_jax.claims._intervals import all_seeds, exact, over_seeds, spread_ratio
 from vanishing_jax.claims._result import from_json, number, to_json
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def finding(low, high, above=-math.inf, below=math.inf, case="here"):
     return Finding(case, "rate [nats]", (low + high) / 2, low, high, above, below)

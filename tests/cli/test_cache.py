@@ -5,8 +5,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.float64_anyway
-
 COMPILE = """
 import os
 from vanishing_jax.cli._cache import set_up

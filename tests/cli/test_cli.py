@@ -116,7 +116,6 @@ def test_unknown_arguments_exit_with_usage(capsys):
     capsys.readouterr()
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("command", [[], ["diagnose"]])
 def test_help_is_quick_and_imports_nothing_heavy(command):
     words = ["vanishing-jax", *command, "--help"]

@@ -12,8 +12,6 @@ from vanishing_jax.cli._exact import (
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("family", ["tanh, gain 3", "relu", "graded on both sides", "jordan"])
 def test_high_precision_is_confirmed_and_any_other_number_is_not(family):

@@ -63,7 +63,6 @@ def by_hand(tensors, xs):
     return spectra
 
 
-@pytest.mark.float64_anyway
 def test_bidirectional_torch_lstm_from_the_files_alone(tmp_path, capsys):
     tensors = weights()
     safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
@@ -90,7 +89,6 @@ def test_bidirectional_torch_lstm_from_the_files_alone(tmp_path, capsys):
     assert "starves" in printed.err
 
 
-@pytest.mark.float64_anyway
 def test_inspect_describes_gates_not_kernels(tmp_path, capsys):
     tensors = {f"rnn.{name}": value for name, value in weights(np.float32).items()}
     tensors["head.weight"] = np.ones((2, 2), np.float32)
@@ -118,7 +116,6 @@ def test_inspect_describes_gates_not_kernels(tmp_path, capsys):
     assert "2 layers, both directions" in text and "layer0.backward" in text and "forget" in text
 
 
-@pytest.mark.float64_anyway
 def test_inspect_other_files(tmp_path, capsys):
     path = tmp_path / "model.safetensors"
     rnn = {"weight_ih_l0": np.ones((2, 3), np.float32), "weight_hh_l0": np.eye(2, dtype=np.float32)}
@@ -135,7 +132,6 @@ def test_inspect_other_files(tmp_path, capsys):
     assert call("inspect", tmp_path / "none.safetensors") == 2
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     ("kind", "options", "gates"),
     [
@@ -161,7 +157,6 @@ def test_inspect_knows_the_gates_of_every_cell(tmp_path, capsys, kind, options, 
         assert part["gates"][-1]["largest_singular_value"] == pytest.approx(last, rel=1e-5)
 
 
-@pytest.mark.float64_anyway
 def test_frameworks_of_the_command_line_are_those_that_can_be_read():
     import typing
 

@@ -4,8 +4,6 @@ import equinox as eqx
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.float64_anyway
-
 NUM_CHECKS = 27
 
 

@@ -66,7 +66,6 @@ def test_batch_normalization_is_measured_by_the_statistics_of_its_batch():
     assert found["log10_gain"] == pytest.approx((T - 1) * 2.5, rel=1e-4)
 
 
-@pytest.mark.float64_anyway
 def test_exponent_of_aligned_directions():
     rng = np.random.default_rng(0)
     orthogonal = np.linalg.qr(rng.normal(size=(40, N, N)))[0]
@@ -110,7 +109,6 @@ def numbers(gain, training=("baseline", "baseline")):
     }
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     "mine, verdict",
     [
@@ -128,7 +126,6 @@ def test_a_mitigation_helps_if_all_its_seeds_are_better(mine, verdict):
     assert _verdicts.of_mitigation(mine, numbers([-3, 2])) == verdict
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     "rule, mine, verdict",
     [
@@ -148,7 +145,6 @@ def test_an_effect_is_there_if_it_is_in_all_seeds(rule, mine, verdict):
     assert _verdicts.of_effect(rule, mine, numbers([-2, 1])).verdict == verdict
 
 
-@pytest.mark.float64_anyway
 def test_outcomes_and_chances():
     nan = math.nan
     cases = [(5.0, 0.01, nan), (nan, 0.5, nan), (nan, 0.95, nan), (nan, nan, nan), (nan, 0.5, 3.0)]

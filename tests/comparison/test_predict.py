@@ -7,8 +7,6 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 N, T = 24, 20
 
 

@@ -9,8 +9,6 @@ from vanishing_jax import cells, interop
 
 from . import peers
 
-pytestmark = pytest.mark.float64_anyway
-
 load: Any = interop.load_equinox
 
 LSTM = {"weight_ih": np.ones((8, 3)), "weight_hh": np.zeros((8, 2)), "bias": np.zeros(8)}

@@ -10,8 +10,6 @@ from vanishing_jax import interop
 
 from . import peers
 
-pytestmark = pytest.mark.float64_anyway
-
 load: Any = interop.load_flax
 
 

@@ -12,8 +12,6 @@ from vanishing_jax import cells, interop
 
 from . import formulas
 
-pytestmark = pytest.mark.float64_anyway
-
 D, N = 3, 4
 
 

@@ -9,8 +9,6 @@ from vanishing_jax import cells, interop
 
 from . import peers
 
-pytestmark = pytest.mark.float64_anyway
-
 load: Any = interop.load_haiku
 
 ZERO = {"w": np.zeros((5, 8)), "b": np.zeros(8)}

@@ -11,8 +11,6 @@ from vanishing_jax.networks import RecurrentNetwork
 
 from . import peers
 
-pytestmark = pytest.mark.float64_anyway
-
 load: Any = interop.load_keras
 
 D, N = 3, 4

@@ -14,8 +14,6 @@ from vanishing_jax.networks import RecurrentNetwork
 
 from . import peers
 
-pytestmark = pytest.mark.float64_anyway
-
 load: Any = interop.load_onnx
 
 D, N, T = 3, 4, 5

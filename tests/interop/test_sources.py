@@ -8,8 +8,6 @@ import safetensors.numpy
 from vanishing_jax import interop
 from vanishing_jax.interop._loaders import LOADERS
 
-pytestmark = pytest.mark.float64_anyway
-
 FUNCTIONS = [
     interop.load_equinox, interop.load_flax, interop.load_haiku, interop.load_keras,
     interop.load_onnx,

@@ -240,7 +240,6 @@ def _module(name, layers, bidirectional, bias):
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", TORCH)
 def test_against_torch_itself(name):
     """Forward, and gradients with respect to inputs and weights, in both directions."""
@@ -280,7 +279,6 @@ def _close(ours, theirs):
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("layers", [1, 2])

@@ -18,6 +18,7 @@ def norm(tree):
     return np.sqrt(sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in tree.values()))
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("scale", SCALES)
 def test_global_norm_keeps_the_direction_and_never_lengthens(scale):
     gradient = {"w": scale * jnp.array([[3.0, 0.0], [0.0, 0.0]]), "b": scale * jnp.array([4.0])}

@@ -8,8 +8,6 @@ import pytest
 
 from vanishing_jax import cells, mitigations, theory
 
-pytestmark = pytest.mark.float64_anyway
-
 N = 60
 
 

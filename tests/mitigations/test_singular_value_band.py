@@ -27,6 +27,7 @@ def test_singular_values_are_clipped_and_twice_is_once(margin):
     np.testing.assert_array_equal(once.bias, cell.bias)
 
 
+@pytest.mark.as_users
 def test_weights_inside_stay_and_half_precision_keeps_its_dtype():
     cell = cells.VanillaCell(1, 3, dtype=jnp.float16, key=jax.random.key(0))
     cell = cell.map_recurrent(lambda w: jnp.diag(jnp.array([0.9, 1.0, -1.1], w.dtype)))

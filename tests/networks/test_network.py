@@ -117,6 +117,7 @@ def padded():
     return network, inputs, longer
 
 
+@pytest.mark.as_users
 def test_padding_changes_no_bit(padded):
     network, inputs, longer = padded
     plain, run = network(inputs), network(longer, lengths=T - 2)

@@ -4,8 +4,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def depth():
     """Return a diagnosis of layers: the fake of time, with its results marked."""

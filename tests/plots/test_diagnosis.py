@@ -4,8 +4,6 @@ from matplotlib.figure import Figure
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def plots():

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def end_labels():

@@ -7,8 +7,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 ROWS = {
     "Diagnosis": lambda d: d,
     "Effect": lambda d: d.effects[0],

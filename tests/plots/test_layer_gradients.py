@@ -3,8 +3,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def plot_layer_gradients():

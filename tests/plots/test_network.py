@@ -1,10 +1,7 @@
 import matplotlib.pyplot as plt
-import pytest
 from matplotlib.figure import Figure
 
 from . import fakes
-
-pytestmark = pytest.mark.float64_anyway
 
 
 def test_a_panel_for_each_reach_and_one_for_the_parts():

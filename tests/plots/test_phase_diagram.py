@@ -6,8 +6,6 @@ from matplotlib.collections import QuadMesh
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def meshes(ax):
     return [one for one in ax.collections if isinstance(one, QuadMesh)]

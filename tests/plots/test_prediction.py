@@ -6,8 +6,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def plots():

@@ -7,8 +7,6 @@ from matplotlib.figure import Figure
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 ROWS = {
     "plot_transport": lambda d: d,
     "plot_gradient_profile": lambda d: d.profile,

@@ -2,8 +2,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def style():

@@ -3,7 +3,6 @@ import pytest
 
 from . import fakes
 
-pytestmark = pytest.mark.float64_anyway
 nan = np.nan
 
 

@@ -8,8 +8,6 @@ import pytest
 
 from ..plots import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

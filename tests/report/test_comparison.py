@@ -4,7 +4,6 @@ import pytest
 from ..plots import fakes
 from .test_html import HOSTILE, read
 
-pytestmark = pytest.mark.float64_anyway
 nan = np.nan
 LOSSES = {
     "tanh": [[0.9, 0.6], [0.9, 0.5], [0.9, 0.7]],

@@ -2,8 +2,6 @@ import pytest
 
 from ..plots import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def figures():

@@ -7,8 +7,6 @@ import pytest
 
 from ..plots import fakes
 
-pytestmark = pytest.mark.float64_anyway
-
 HOSTILE = "<img src=x onerror=alert(1)> & \"quotes\" 'too' {{ 7 * 7 }} $"
 
 

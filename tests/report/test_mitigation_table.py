@@ -13,8 +13,6 @@ from vanishing_jax.report import mitigation_html, mitigation_markdown, write_mit
 from vanishing_jax.report._mitigation_content import condition, fate, spread
 from vanishing_jax.report._strip import WIDTH, position
 
-pytestmark = pytest.mark.float64_anyway
-
 UNPLEASANT = "Deep <script>alert(1)</script> & $x_1"
 
 

@@ -8,8 +8,6 @@ from vanishing_jax.theory import (
     triangle_law,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_triangle_law_is_the_limit_of_the_exact_exponents():
     for n, tolerance in ((50, 0.05), (800, 0.004)):

@@ -4,8 +4,6 @@ import pytest
 
 from vanishing_jax.theory import complex_ginibre_exponents, complex_ginibre_growth_variance
 
-pytestmark = pytest.mark.float64_anyway
-
 # (n, first) with E|z|^2 = 1/n, from the digamma function at integers.
 FIRST = [(1, -0.28860783245077), (2, -0.13518142273074), (3, -0.087913976784821),
          (4, -0.065088346344045), (8, -0.031900031862113), (64, -0.0039164222777178)]  # fmt: skip

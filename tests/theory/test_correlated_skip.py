@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import correlated_skip_exponent, skip_top_exponent
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("keep, gain", [(0.9, 0.3), (0.2, 1.1), (1.0, 0.05)])
 def test_slopes_that_never_or_always_change(keep, gain):

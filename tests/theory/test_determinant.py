@@ -6,8 +6,6 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def plain(inputs, hidden, activation):
     """Return a plain cell with weights drawn by NumPy: nothing to compile."""

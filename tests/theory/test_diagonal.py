@@ -7,8 +7,6 @@ import pytest
 
 from vanishing_jax.theory import independent_weight_bound, ring_exponents, ring_mean_exponent
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("smallest, largest", [(0.0, 1.0), (0.9, 0.999), (0.99, 0.999), (0.5, 2.0)])
 def test_ring_by_drawing_and_by_quadrature(smallest, largest):

@@ -10,8 +10,6 @@ from vanishing_jax.theory._driven_mean_field import averages, quantiles, slope_s
 from vanishing_jax.theory._free_spectrum import free_log_growth
 from vanishing_jax.theory._plain_step import host_activation
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu", "identity"])
 @pytest.mark.parametrize("variance", [0.3, 9.0])

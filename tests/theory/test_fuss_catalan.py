@@ -7,8 +7,6 @@ from vanishing_jax.theory import (
     fuss_catalan_moments,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("factors", [1, 2, 3, 10])
 def test_moments_by_their_generating_equation(factors):

@@ -38,7 +38,6 @@ def averages(functions, q, m=None):
     return jax.jit(lambda q, m: [gaussian_average(f, q, mean=m) for f in functions])(q, m)
 
 
-@pytest.mark.float64_anyway
 def test_smooth_functions_against_adaptive_quadrature():
     with jax.enable_x64(True):
         found = averages([function for function, _ in SMOOTH.values()], jnp.asarray(VARIANCES))
@@ -66,7 +65,6 @@ def test_kinks_jumps_and_closed_forms():
         np.testing.assert_allclose(found, expected, rtol=rtol, err_msg=name)
 
 
-@pytest.mark.float64_anyway
 def test_a_mean_moves_the_kink_along():
     with jax.enable_x64(True):
         q = jnp.array([1e-6, 0.25, 4.0, 400.0])
@@ -80,7 +78,6 @@ def test_a_mean_moves_the_kink_along():
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-@pytest.mark.float64_anyway
 def test_derivatives_follow_the_heat_equation():
     with jax.enable_x64(True):
         # d/dq E cos = -E cos / 2, also at q = 0, where sqrt(q) has no derivative.

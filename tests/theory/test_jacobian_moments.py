@@ -5,8 +5,6 @@ import pytest
 
 from vanishing_jax.theory import jacobian_moments, singular_value_dispersion
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def normalized_traces(J, order):
     """Return (1/n) tr (J J^T)^k, k = 1..order."""

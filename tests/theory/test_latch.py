@@ -6,8 +6,6 @@ import pytest
 
 from vanishing_jax.theory import latch_margin, tanh_fixed_point
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("weight", [1.001, 1.1, 2.0, 5.0, 30.0, 600.0])
 def test_fixed_point_by_high_precision(weight):

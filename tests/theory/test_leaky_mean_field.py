@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import leaky_mean_field, mean_field_exponent
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def simulate(n, rate, gain, input_variance, steps, rng):
     """Return the exponent of one vector and the variance of the pre-activations."""

@@ -6,8 +6,6 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def follow(system, steps):
     """Return the states and the Jacobians of the package along an orbit, in float64."""

@@ -12,8 +12,6 @@ from vanishing_jax.theory import (
     masked_ginibre_survival,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def log_chi_moments(freedom):
     """Return E log chi and E (log chi)^2 by quadrature of the density."""

@@ -6,8 +6,6 @@ from vanishing_jax.theory import (
     masked_orthogonal_growth_variance,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def haar(rng, samples, n):
     Q, R = np.linalg.qr(rng.normal(size=(samples, n, n)))

@@ -18,8 +18,6 @@ from vanishing_jax.theory import (
 
 from ..helpers import as_a_user, root
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def quadrature(function, q):
     """Return E function(sqrt(q) z) in 20 digits."""

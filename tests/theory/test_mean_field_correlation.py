@@ -8,8 +8,6 @@ from vanishing_jax.theory._gaussian_pair_average import gaussian_pair_average
 
 from ..helpers import root
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_pair_averages_in_closed_form():
     with jax.enable_x64(True):

@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import mean_field_mean_exponent, mean_field_spectrum
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def qr_exponents(W, input_variance, steps, rng):
     """Return the QR growth rates of h <- tanh(W h + u) after a transient."""

@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import mean_field_transient
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_power_law_at_the_edge_of_chaos():
     q, growth = mean_field_transient(4000, activation="tanh", gain=1.0, state_variance=1.0)

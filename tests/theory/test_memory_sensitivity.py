@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import memory_sensitivity
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize(
     "eigenvalue, correlation", [(0.5, 0.0), (0.9, 0.5), (-0.8, 0.6), (0.0, 0.3)]

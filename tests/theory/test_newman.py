@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import ginibre_exponents, ginibre_growth_variance
 
-pytestmark = pytest.mark.float64_anyway
-
 # (n, first, last, mean) with entry variance 1/n, from the digamma function at half integers.
 EXPONENTS = [
     (1, -0.63518142273074, -0.63518142273074, -0.63518142273074),

@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import growth_bound, product_norm_bounds
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_shift_matrix_has_radius_zero_and_grows_until_it_is_gone():
     # W = 1.2 x shift: sigma_1(W^t) = 1.2^t for t < 10 and W^10 = 0.

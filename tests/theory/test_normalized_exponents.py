@@ -9,8 +9,6 @@ from vanishing_jax.theory import (
     rms_norm_exponent,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}
 
 

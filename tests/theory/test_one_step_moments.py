@@ -5,8 +5,6 @@ import pytest
 
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 N = 200
 TOLERANCE = 0.03  # O(1/n), and larger where few units carry the mean
 

@@ -10,8 +10,6 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax.theory import adam_update_size, lag_shares, steps_until_stall
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_adam_of_optax_moves_by_the_predicted_size():
     sizes = np.array([1.0, 1e-6, 1e-8, 1e-10, 1e-12])

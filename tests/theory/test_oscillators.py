@@ -7,8 +7,6 @@ from vanishing_jax.theory import (
     oscillator_exponents,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("damping", [0.0, 0.4])
 def test_euler_steps_of_an_antisymmetric_flow(damping):

@@ -14,8 +14,6 @@ from vanishing_jax.theory._plain_step import host_activation
 
 from .. import tables
 
-pytestmark = pytest.mark.float64_anyway
-
 N, T, D = 24, 20, 4
 
 

@@ -5,8 +5,6 @@ import pytest
 
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 N, T = 24, 30
 
 

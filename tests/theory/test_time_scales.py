@@ -4,8 +4,6 @@ import pytest
 
 from vanishing_jax import theory
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.mark.parametrize("bias", [-40.0, 0.0, 3.0, 30.0])
 def test_time_scale_and_retention_in_high_precision(bias):

@@ -9,8 +9,6 @@ from vanishing_jax.theory import (
     truncated_orthogonal_growth_variance,
 )
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def haar_block(rng, samples, n, removed):
     """Return upper left blocks of orthogonal matrices, uniform by the QR of Gaussians."""

@@ -4,8 +4,6 @@ import pytest
 
 from vanishing_jax.theory import ginibre_log_moment, ginibre_vector_growth
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def test_law_by_multiplying_matrices():
     n, steps, samples, s = 3, 6, 20_000, 0.6

@@ -3,8 +3,6 @@ import pytest
 
 from vanishing_jax.theory import weight_law
 
-pytestmark = pytest.mark.float64_anyway
-
 
 def haar(rng, n):
     Q, R = np.linalg.qr(rng.normal(size=(n, n)))

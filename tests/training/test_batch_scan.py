@@ -123,6 +123,7 @@ def test_gradients_are_those_of_automatic_differentiation(name, time, every_step
     assert_alike(found, expected)
 
 
+@pytest.mark.as_users
 def test_gradients_survive_saturation():
     # At |preactivation| = 12 the derivative of tanh is 1.5e-10: 1 - tanh^2 is 0 in float32.
     model = model_of("tanh")
@@ -134,6 +135,7 @@ def test_gradients_survive_saturation():
     np.testing.assert_allclose(gradient, expected[0][0].cell.bias, rtol=1e-5)
 
 
+@pytest.mark.as_users
 @pytest.mark.slow
 def test_garbage_beyond_the_end_changes_no_gradient_in_a_bit():
     model, found = model_of("lstm"), []

@@ -116,6 +116,7 @@ def loss_of_each_sequence_alone(model, inputs, targets, every_step, labels):
     return np.mean([np.mean(of_one) for of_one in losses])
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(
     "every_step, labels", [(False, False), (True, False), (False, True), (True, True)]
 )
@@ -141,6 +142,7 @@ def test_padding_changes_neither_loss_nor_gradient_in_a_bit(every_step, labels):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+@pytest.mark.as_users
 def test_padding_does_not_let_an_exploding_state_overflow():
     # h <- 2 h + x overflows within 2000 steps; the sequence ends after 3, at h = w^2 + w + 1.
     cell = VanillaCell(1, 1, activation="identity", key=jr.key(0))

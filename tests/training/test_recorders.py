@@ -127,6 +127,7 @@ def linear(diagonal):
     return eqx.tree_at(lambda c: c.weight_hh, cell, jnp.diag(jnp.asarray(diagonal)))
 
 
+@pytest.mark.as_users
 def test_exponents_are_the_logs_of_a_diagonal_recurrence():
     record = eqx.filter_jit(RECORDERS["exponents"].record)
     inputs = jnp.ones((2, 200, 1))

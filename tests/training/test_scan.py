@@ -34,6 +34,7 @@ def test_checkpoints_change_no_gradient(length):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.as_users
 def test_checkpoints_save_memory():
     found = [value_and_gradient(900, c)[0].memory_analysis() for c in (False, True)]
     sizes = [memory.temp_size_in_bytes for memory in found if memory is not None]

@@ -32,6 +32,7 @@ class Steep(FirstSign):
 STEEP = optax.sgd(0.6)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("cell_class", [VanillaCell, LSTMCell])
 def test_learns_what_a_memoryless_model_cannot(cell_class):
     _, history = run(
@@ -47,6 +48,7 @@ def test_learns_what_a_memoryless_model_cannot(cell_class):
     assert history.nonfinite_step is None and not history.interrupted
 
 
+@pytest.mark.as_users
 def test_same_key_same_run_bit_for_bit():
     results = [run(small_model()) for _ in range(2)]
     assert eqx.tree_equal(*results)
@@ -102,6 +104,7 @@ def test_more_updates_do_not_recompile():
     assert len(traces) == 1
 
 
+@pytest.mark.as_users
 def test_gradient_norm_is_before_clipping_and_out_of_reach_of_overflow():
     class Huge(FirstSign):
         def loss(self, outputs, targets):
@@ -111,6 +114,7 @@ def test_gradient_norm_is_before_clipping_and_out_of_reach_of_overflow():
     np.testing.assert_allclose(history.gradient_norm, [1e30], rtol=1e-6)
 
 
+@pytest.mark.as_users
 def test_stops_before_the_first_nonfinite_update():
     # w = 1 - 0.6 * 1.5 = 0.1; then 0.1 - 0.9 sqrt(0.1) < 0; the third loss is not a number.
     model, history = run(Constant(jnp.ones(1)), Steep(), optimizer=STEEP, steps=40, record_every=4)
