@@ -61,11 +61,11 @@ def _runs(item) -> bool:
 
     Each test of `tests` runs with 64-bit types. What is marked `as_users` runs as users run it,
     too, as do the examples in docstrings. Spectra are computed in float64 whatever the flag: of
-    those, what chains in float32 give.
+    those, and of diagnoses, what names float32.
     """
     if _X64 or isinstance(item, pytest.DoctestItem) or item.get_closest_marker("as_users"):
         return True
-    return item.path.parent.name == "spectra" and "float32" in item.nodeid
+    return item.path.parent.name in ("spectra", "diagnostics") and "float32" in item.nodeid
 
 
 def pytest_ignore_collect(collection_path):
