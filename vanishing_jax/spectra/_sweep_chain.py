@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain
 from .._progress import progress
 from . import _moduli
-from ._checkpoint import Checkpoint, Memory, describe_sweep
+from ._checkpoint import Checkpoint, describe_sweep
 from ._decoupled import is_whole, partition, sweep_decoupled
 from ._error_bound import amplified_loss
 from ._feed import Direction, feed_of, raise_non_finite
@@ -71,16 +71,14 @@ def sweep_chain(
     another computation.
     """
     groups = partition(chain, *window)
-    checkpoint.open(
-        lambda: describe_sweep(chain, window, lags, direction, tolerance, quantity=quantity)
-    )
+    checkpoint.open(lambda: describe_sweep(chain, window, lags, direction, tolerance, quantity))
     batch = chain.batch_size
     indices = [None] if batch is None else list(range(batch))
     with (
         progress((window[1] - window[0]) * len(indices), _TITLES[quantity]) as bar,
-        Memory(checkpoint) as memory,
+        checkpoint,
     ):
-        run = _Run(window, lags, direction, quantity, tolerance, memory, bar.update)
+        run = _Run(window, lags, direction, quantity, tolerance, checkpoint, bar.update)
         one = ft.partial(run.sequence, chain, groups)
         if batch is not None and checkpoint.path is None and is_worth_a_scan(chain, groups, window):
             each = run.together(chain, one)
@@ -105,13 +103,13 @@ class _Run(NamedTuple):
     direction: Direction
     quantity: Quantity
     tolerance: float | None
-    memory: Memory
+    checkpoint: Checkpoint
     update: Callable[[int], object]
 
     def sequence(self, chain: JacobianChain, groups, index: int | None) -> _OfSequence:
         """Return what is found of one sequence."""
         name = str(index or 0)
-        finished = self.memory.finished(name, _OfSequence)
+        finished = self.checkpoint.finished(name, _OfSequence)
         if finished is not None:
             self.update(self.window[1] - self.window[0])
             return finished
@@ -125,7 +123,7 @@ class _Run(NamedTuple):
                 self.update(self.window[1] - self.window[0])
         except NonFiniteStep as error:
             raise_non_finite(error.lag, *self.window, self.direction, index)
-        self.memory.finish(name, found)
+        self.checkpoint.finish(name, found)
         return found
 
     def together(self, chain: JacobianChain, one) -> list[_OfSequence]:
@@ -143,7 +141,7 @@ class _Run(NamedTuple):
         ]
 
     def _decoupled(self, chain, groups) -> _OfSequence:
-        apart = self._replace(memory=Memory(Checkpoint(None)), update=lambda steps: None)
+        apart = self._replace(checkpoint=Checkpoint(None), update=lambda steps: None)
         blocks = []
 
         def of_block(feed, size):
@@ -178,14 +176,14 @@ class _Run(NamedTuple):
 
     def _rows_of(self, sweep: Sweep, name: str, finish) -> list[Float[np.ndarray, "state"]]:
         """Take the sweep to every lag, from where an interrupted one was; return what is there."""
-        rows = self.memory.resume(name, sweep)
+        rows = self.checkpoint.resume(name, sweep)
         reported = 0
 
         def after_chunk(sweep):
             nonlocal reported
             self.update(sweep.t - reported)
             reported = sweep.t
-            self.memory.keep(name, sweep, rows)
+            self.checkpoint.keep(name, sweep, rows)
 
         for lag in self.lags[len(rows) :].tolist():
             rows.append(finish(sweep.run(lag, after_chunk=after_chunk)))
