@@ -61,14 +61,14 @@ def _blockwise(steps: Feed, size: int, num_steps: int) -> Feed:
     return feed
 
 
-def refuse_traced(chain: JacobianChain) -> None:
-    """Raise `TypeError` for a chain of traced arrays."""
-    leaves = jax.tree.leaves((chain._jacobians, chain.linearization))
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        raise TypeError(
-            "expected concrete Jacobians; got a traced array. Inside jit or vmap use "
-            "vanishing_jax.spectra.product_log_singular_values(jacobians)."
-        )
+def refuse_traced(
+    chain: JacobianChain,
+    instead: str = "Inside jit or vmap use "
+    "vanishing_jax.spectra.product_log_singular_values(jacobians).",
+) -> None:
+    """Raise `TypeError` for a chain of traced arrays, saying what to do instead."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(chain)):
+        raise TypeError(f"expected concrete Jacobians; got a traced array. {instead}")
 
 
 def raise_non_finite(
