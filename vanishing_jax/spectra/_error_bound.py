@@ -30,11 +30,11 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
+from .._streams import Direction, feed_of, is_whole, partition
 from . import _lapack as la
 from . import _moduli
 from ._balance import ZERO, pow2
-from ._decoupled import is_whole, partition, sweep_decoupled
-from ._feed import Direction, feed_of
+from ._decoupled import sweep_decoupled
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 

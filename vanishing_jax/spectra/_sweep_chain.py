@@ -14,13 +14,21 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
+from .._streams import (
+    Direction,
+    Feed,
+    NonFiniteStep,
+    feed_of,
+    is_whole,
+    partition,
+    raise_non_finite,
+)
 from . import _moduli
 from ._checkpoint import Checkpoint, describe_sweep
-from ._decoupled import is_whole, partition, sweep_decoupled
+from ._decoupled import sweep_decoupled
 from ._error_bound import amplified_loss
-from ._feed import Direction, feed_of, raise_non_finite
 from ._finish import log_r_diagonal, log_singular_values_of
-from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
+from ._sweep import EPS, SAFETY, Sweep
 from ._sweep_batch import is_worth_a_scan, sweep_together
 
 Quantity = Literal["singular values", "log R"]
