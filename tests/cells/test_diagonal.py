@@ -9,7 +9,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import cells
 from vanishing_jax.cells._diagonal import AbstractDiagonalCell
-from vanishing_jax.spectra import _decoupled, _lyapunov
+from vanishing_jax.spectra import _sweep_chain
 
 from .. import helpers
 
@@ -137,8 +137,7 @@ def test_spectra_take_the_closed_form(name, monkeypatch):
     def fail(*args, **options):
         raise AssertionError("the general path")
 
-    monkeypatch.setattr(_decoupled, "walk_chain", fail)
-    monkeypatch.setattr(_lyapunov, "walk_chain", fail)
+    monkeypatch.setattr(_sweep_chain, "Sweep", fail)
     pair = 2 if jnp.iscomplexobj(cell.initial_state()) else 1
     single = STEPS * 2 * EPS + EPS * np.abs(expected)
     for dense in (True, False):

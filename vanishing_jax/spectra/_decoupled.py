@@ -28,6 +28,7 @@ from .._streams import (
     Feed,
     Group,
     NonFiniteStep,
+    feed_of,
     is_whole,
     partition,
     refuse_traced,
@@ -84,7 +85,7 @@ def decoupled_blocks(
 Rows: TypeAlias = Float[np.ndarray, "record component column"]
 
 
-def sweep_decoupled(
+def sweep_blocks(
     chain: JacobianChain,
     groups: list[Group],
     s: int,
@@ -98,18 +99,20 @@ def sweep_decoupled(
     """Return what is asked of every component at the `lags`, blocks each on their own.
 
     `of_numbers` reads the product of numbers, `of_block` sweeps a block of some size given its
-    feed. Of one sequence.
+    feed; the only one where the chain is coupled. Of one sequence.
 
     **Raises:** `NonFiniteStep` for the first step that is not finite.
     """
-    pairs = next((len(group) for group in groups if group.shape[1] == 2), 0)
-    turning, found = np.ones(pairs, bool), None
-    for attempt in range(3):
+    if is_whole(groups):
+        return of_block(feed_of(chain, s, t, direction), chain.state_size)
+    turning = np.ones(next((len(group) for group in groups if group.shape[1] == 2), 0), bool)
+    for may_turn in (True, True, False):
+        turning &= may_turn
         found, still = _multiply(chain, groups, turning, s, t, lags, direction, of_numbers)
         if found is not None:
             break
         # A pair that turned and scaled so far does so no longer: begin again without it.
-        turning = still if attempt == 0 else np.zeros_like(still)
+        turning = still
     assert found is not None  # with no pair taken for a rotation nothing stops it
     rows, rest = found
     for components, blocks in rest:

@@ -18,14 +18,13 @@ from .._streams import (
     Direction,
     Feed,
     NonFiniteStep,
-    feed_of,
     is_whole,
     partition,
     raise_non_finite,
 )
 from . import _moduli
 from ._checkpoint import Checkpoint, describe_sweep
-from ._decoupled import sweep_decoupled
+from ._decoupled import sweep_blocks
 from ._error_bound import amplified_loss
 from ._finish import log_r_diagonal, log_singular_values_of
 from ._sweep import EPS, SAFETY, Sweep
@@ -37,6 +36,8 @@ Quantity = Literal["singular values", "log R"]
 _WORTH_THREADS = 64
 
 _TITLES = {"singular values": "Spectrum", "log R": "Lyapunov exponents"}
+_NOWHERE = Checkpoint(None)
+
 _FINISH = {"singular values": log_singular_values_of, "log R": log_r_diagonal}
 
 
@@ -121,16 +122,31 @@ class _Run(NamedTuple):
         if finished is not None:
             self.update(self.window[1] - self.window[0])
             return finished
-        chain = chain if index is None else chain[index]
+        chain, whole = chain if index is None else chain[index], is_whole(groups)
+        blocks = []
+
+        def of_block(feed, size):
+            # Blocks of a state that falls apart are not kept in between.
+            run = self if whole else self._replace(checkpoint=_NOWHERE, update=lambda steps: None)
+            blocks.append(run._sweep(feed, size, name))
+            return blocks[-1].logs[..., None]
+
+        def of_numbers(product):
+            return _moduli.logs_of(product)[:, None]
+
         try:
-            if is_whole(groups):
-                feed = feed_of(chain, *self.window, self.direction)
-                found = self._sweep(feed, chain.state_size, name)
-            else:
-                found = self._decoupled(chain, groups)
-                self.update(self.window[1] - self.window[0])
+            logs = sweep_blocks(
+                chain, groups, *self.window, self.lags, self.direction,
+                of_numbers=of_numbers, of_block=of_block,
+            )[..., 0]  # fmt: skip
         except NonFiniteStep as error:
             raise_non_finite(error.lag, *self.window, self.direction, index)
+        if not whole:
+            self.update(self.window[1] - self.window[0])
+            logs = logs if self.quantity == "log R" else -np.sort(-logs, axis=-1)
+        estimate = np.max([found.estimate for found in blocks], initial=0.0)
+        schedule = np.concatenate([np.zeros((0, 2), int), *(found.schedule for found in blocks)])
+        found = _OfSequence(logs, np.asarray(estimate), schedule)
         self.checkpoint.finish(name, found)
         return found
 
@@ -147,27 +163,6 @@ class _Run(NamedTuple):
             _OfSequence(logs[i], nan, schedule) if lost[i] < least else one(i)
             for i in range(len(lost))
         ]
-
-    def _decoupled(self, chain, groups) -> _OfSequence:
-        apart = self._replace(checkpoint=Checkpoint(None), update=lambda steps: None)
-        blocks = []
-
-        def of_block(feed, size):
-            blocks.append(apart._sweep(feed, size, ""))
-            return blocks[-1].logs[..., None]
-
-        def of_numbers(product):
-            return _moduli.logs_of(product)[:, None]
-
-        logs = sweep_decoupled(
-            chain, groups, *self.window, self.lags, self.direction,
-            of_numbers=of_numbers, of_block=of_block,
-        )[..., 0]  # fmt: skip
-        if self.quantity == "singular values":
-            logs = -np.sort(-logs, axis=-1)
-        estimate = np.max([found.estimate for found in blocks], initial=0.0)
-        schedule = np.concatenate([np.zeros((0, 2), int), *(found.schedule for found in blocks)])
-        return _OfSequence(logs, np.asarray(estimate), schedule)
 
     def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
         """Return what one sweep finds."""
