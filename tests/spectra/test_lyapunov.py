@@ -83,7 +83,7 @@ def columns_of_the_full_sweep(vj, jacobians, count):
     from vanishing_jax.spectra._sweep import Sweep
 
     steps, n, _ = jacobians.shape
-    sweep = Sweep(lambda a, b: jacobians[a:b].swapaxes(1, 2), n, steps)
+    sweep = Sweep(lambda a, b: jacobians[a:b].swapaxes(1, 2), n, steps, triangular=False)
     return log_r_diagonal(sweep.run(steps))[:count] / steps
 
 

@@ -21,7 +21,7 @@ def log_r_diagonal(p: Product | ThinProduct) -> Float[np.ndarray, "state"]:
     In the order of the columns; -inf beyond the rank.
     """
     S = np.linalg.qr(p.basis, mode="r")
-    diagonal = np.abs(np.diagonal(S) * np.diagonal(p.W))
+    diagonal = np.abs(np.diagonal(S) * (p.W if p.W.ndim == 1 else np.diagonal(p.W)))
     zero = (p.exponent == ZERO) | (diagonal == 0)
     logs = np.log(np.where(zero, 1, diagonal)) + np.where(zero, 0, p.exponent) * _LN2
     return np.where(zero, -np.inf, logs)

@@ -68,14 +68,14 @@ class Product(NamedTuple):
 
     - `lu`, `permutation`: L in the lower triangle of `lu`; row `permutation[i]` of Q is row i of L.
     - `exponent`: of the rows of W, `ZERO` for a row that is exactly zero.
-    - `W`: upper triangular, rows in [1, 2).
+    - `W`: upper triangular, rows in [1, 2); its diagonal alone where no more was asked for.
     - `loss`: sum of squares of the losses of all factorizations, in units of eps.
     """
 
     lu: Float[np.ndarray, "state state"]
     permutation: Int[np.ndarray, "state"]
     exponent: Int[np.ndarray, "state"]
-    W: Float[np.ndarray, "state state"]
+    W: Float[np.ndarray, "..."]
     loss: float
 
     @property
@@ -126,6 +126,7 @@ class Sweep:
 
     - `feed`, `num_steps`: the Jacobians, and how many there are.
     - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
+    - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only.
     - `start`: Q_0.
     - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk
       by chunk the number of Jacobians and the level.
@@ -138,10 +139,12 @@ class Sweep:
         num_steps: int,
         *,
         tolerance: float | None = None,
+        triangular: bool = True,
         start: Float[np.ndarray, "state state"] | None = None,
         schedule: Int[np.ndarray, "chunk 2"] | None = None,
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
+        self.tolerance, self.triangular = tolerance, triangular
         self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
@@ -152,8 +155,9 @@ class Sweep:
         self._stack = np.empty((0, n, n))
         self.t, self.level, self.loss, self.shared = 0, int(tolerance is not None), 0.0, 0.0
         self.exponent = np.zeros(n, np.int64)
-        self.W, self.piece_length = np.eye(n), _PIECE
+        self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
+        self.piece_length = _PIECE
         self.start = Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
@@ -203,7 +207,8 @@ class Sweep:
         last.
         """
         if end == 0 and exact_end:  # Q_0 itself, not as the first Jacobian wants it
-            return Sweep(self.feed, self.n, 0, start=self.start).product
+            none = Sweep(self.feed, self.n, 0, triangular=self.triangular, start=self.start)
+            return none.product
         while self.t < end:
             a, b = self.t, min(self.t + self._next_chunk(), end)
             JT, rows, own, following = self._next(a, b)
@@ -289,6 +294,9 @@ class Sweep:
 
     def _absorb(self, factors, pivots, losses):
         """Multiply (e, W) by the triangular factors, in parts that the range of floats holds."""
+        if not self.triangular:
+            self._absorb_diagonal(pivots)
+            return
         bits = np.log2(np.where(pivots > 0, pivots, 1)).cumsum(axis=0)
         a, before, count = 0, 0, len(pivots)
         while a < count:
@@ -303,6 +311,13 @@ class Sweep:
             a, before = b, bits[b - 1]
         if len(self.pieces) > _PIECES:
             self.pieces, self.piece_length = _merged(self.pieces), 2 * self.piece_length
+
+    def _absorb_diagonal(self, pivots):
+        mantissa, shift = np.frexp(pivots)  # at most a chunk of them: their product stays in range
+        value, more = np.frexp(self.W * mantissa.prod(axis=0))
+        zero = (value == 0) | (self.exponent == ZERO)
+        self.exponent = np.where(zero, ZERO, self.exponent + shift.sum(axis=0) + more)
+        self.W = np.where(zero, 0.0, value)
 
 
 def factor(matrices, lu, permutation, stack):
