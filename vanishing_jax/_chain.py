@@ -51,17 +51,17 @@ class Linearization(eqx.Module):
         leaf, spec = jax.tree.leaves(self.trajectory.states)[0], self.layout.leaves[0]
         return leaf.shape[leaf.ndim - len(spec.shape) - 1] - 1
 
-    def at(self, t):
-        """Return s_{t-1} as a vector and the map from it to s_t as a vector (t from 1; traced)."""
+    def step_at(self, t):
+        """Return s_{t-1} and x_t (t from 1; traced)."""
 
         def take(leaf):
             return jax.lax.dynamic_index_in_dim(leaf, t - 1, keepdims=False)
 
-        return one_step(self, *jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs)))
+        return jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
 
     def jacobian(self, t):
         """Return J_t (t from 1; traced)."""
-        return _jacobian(self.mode, *self.at(t))
+        return self.rule.jacobian(*self.step_at(t))
 
     @property
     def rule(self) -> "StepRule":
@@ -490,17 +490,26 @@ def apply_jacobian(
     if chain.linearization is None:
         J = jax.lax.dynamic_index_in_dim(jnp.asarray(chain.jacobians), t - 1, keepdims=False)
         return J.T @ block if transpose else J @ block
-    if chain.linearization.mode == "rev" and not transpose:
-        return chain.linearization.jacobian(t) @ block
-    state, step = chain.linearization.at(t)
+    linearization = chain.linearization
+    state, input = linearization.step_at(t)
+    return apply_step(linearization.rule, state, input, block, transpose=transpose)
+
+
+def apply_step(
+    rule: StepRule, state, input, block: Float[Array, "state *columns"], *, transpose: bool
+) -> Float[Array, "state *columns"]:
+    """Return J B, or J^T B, for the step from this state under this input."""
+    if rule.mode == "rev" and not transpose:
+        return rule.jacobian(state, input) @ block
+    vector, step = one_step(rule, state, input)
     if transpose:
-        pull = jax.vjp(step, state)[1]
+        pull = jax.vjp(step, vector)[1]
 
         def apply(column):
             return pull(column)[0]
 
     else:
-        apply = jax.linearize(step, state)[1]
+        apply = jax.linearize(step, vector)[1]
     return apply(block) if block.ndim == 1 else jax.vmap(apply, in_axes=1, out_axes=1)(block)
 
 

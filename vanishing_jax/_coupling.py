@@ -13,11 +13,19 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._chain import Linearization
+from ._chain import JacobianChain, Linearization, one_step
 from ._dependence import noted_pairs
 
 # Jacobians looked at together, in bytes; the first one alone, because it mostly settles the matter.
 _CHUNK_BYTES = 16 * 2**20
+
+
+def blocks_of_chain(chain: JacobianChain, s: int, t: int) -> Int[np.ndarray, "state"]:
+    """Return the number of each component's block: of stored Jacobians those of the window."""
+    if chain.is_dense:
+        return blocks_of_values(np.asarray(chain.jacobians)[..., s:t, :, :])
+    assert chain.linearization is not None
+    return blocks_of_program(chain.linearization)
 
 
 def blocks_of_values(
@@ -84,12 +92,12 @@ def blocks_of_program(linearization: Linearization) -> Int[np.ndarray, "state"]:
             ),
             linearization,
         )
-    one_step = jax.tree.map(
+    first = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype),
         (linearization.trajectory.states, linearization.trajectory.inputs),
     )
     parts = lambda at: (at.trajectory.states, at.trajectory.inputs)  # noqa: E731
-    leaves, treedef = jax.tree.flatten(eqx.tree_at(parts, linearization, one_step))
+    leaves, treedef = jax.tree.flatten(eqx.tree_at(parts, linearization, first))
     structure = tuple(
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if _is_array(leaf) else leaf for leaf in leaves
     )
@@ -113,7 +121,7 @@ def _blocks_of_structure(treedef: Any, structure: tuple) -> Int[np.ndarray, "sta
 
     def derivative(leaves, tangent):
         at = eqx.combine(jax.tree.unflatten(arrays_treedef, leaves), static)
-        vector, step = at.at(1)
+        vector, step = one_step(at.rule, *at.step_at(1))
         if mode == "fwd":
             return jax.jvp(step, (vector,), (tangent,))[1]
         return jax.vjp(step, vector)[1](tangent)[0]

@@ -138,7 +138,7 @@ def test_spectra_take_the_closed_form(name, monkeypatch):
     def fail(*args, **options):
         raise AssertionError("the general path")
 
-    monkeypatch.setattr(_sweep_chain._Run, "_sweep", fail)
+    monkeypatch.setattr(_sweep_chain, "Sweep", fail)
     pair = 2 if jnp.iscomplexobj(cell.initial_state()) else 1
     single = STEPS * 2 * EPS + EPS * np.abs(expected)
     for dense in (True, False):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vanishing_jax.spectra import _thin_sweep
+from vanishing_jax import _streams
 
 from .. import helpers
 
@@ -94,11 +94,11 @@ def test_streamed_chains_are_pushed_by_programs_for_any_length(vj):
     compiled = []
     for steps in (40, 30):
         trajectory = vj.rollout(cell, cell.initial_state(), inputs[:steps])
-        before = _thin_sweep._pushed._cached._cache_size()
+        before = _streams.pushed._cached._cache_size()
         streamed = vj.diagnostics.influence_map(
             vj.linearize(cell, trajectory, dense=False), points=5
         )
-        compiled.append(_thin_sweep._pushed._cached._cache_size() - before)
+        compiled.append(_streams.pushed._cached._cache_size() - before)
         dense = vj.diagnostics.influence_map(vj.linearize(cell, trajectory, dense=True), points=5)
         atol = 1e-9 if np.asarray(trajectory.states).dtype == np.float64 else 1e-3
         np.testing.assert_allclose(streamed.log_norm, dense.log_norm, atol=atol)

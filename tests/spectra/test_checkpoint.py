@@ -169,16 +169,15 @@ def test_another_quantity_cell_function_or_trajectory_is_refused(vj, tmp_path):
             vj.log_singular_values(other, checkpoint=path, **OPTIONS)
 
 
-def test_the_hash_is_that_of_the_whole_array_in_pieces(vj, monkeypatch):
-    from vanishing_jax.spectra import _checkpoint
+def test_the_hash_is_that_of_the_whole_array_in_order():
+    from vanishing_jax._fingerprint import digest
 
     array = np.arange(60.0).reshape(3, 4, 5)
-    digests = {_checkpoint.digest(array)}
-    monkeypatch.setattr(_checkpoint, "_CHUNK_BYTES", 50)  # one row of five
-    digests |= {_checkpoint.digest(array), _checkpoint.digest(jnp.asarray(array))}
-    assert len(digests) == 1
-    assert _checkpoint.digest(array.reshape(4, 3, 5)) not in digests
-    assert _checkpoint.digest(np.asarray(np.arange(60)).reshape(3, 4, 5)) not in digests
+    scattered = np.asfortranarray(array)
+    assert not scattered.flags.c_contiguous
+    assert len({digest(array), digest(scattered), digest(jnp.asarray(array))}) == 1
+    others = array.reshape(4, 3, 5), np.arange(60).reshape(3, 4, 5), array + (array == 59)
+    assert digest(array) not in map(digest, others)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "junk", "empty", "foreign", "folder"])

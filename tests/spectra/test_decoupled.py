@@ -39,7 +39,7 @@ def block_diagonal(rng, sizes, steps):
 
 def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular values"):
     """Return the logs by the general path, whatever the chain."""
-    from vanishing_jax.spectra._feed import feed_of
+    from vanishing_jax._streams import feed_of
     from vanishing_jax.spectra._finish import log_r_diagonal, log_singular_values_of
     from vanishing_jax.spectra._sweep import Sweep
 
@@ -51,9 +51,9 @@ def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular val
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_powers_of_the_diagonal(vj, dense, monkeypatch):
-    from vanishing_jax.spectra import _decoupled
+    from vanishing_jax import _streams
 
-    monkeypatch.setattr(_decoupled, "_LONGEST", 64)  # most stretches without a record
+    monkeypatch.setattr(_streams, "_LONGEST", 64)  # most stretches without a record
     w, T = np.array([0.5, -0.9, 1.1, 1e-3]), 300
     chain = leaky(vj, w, T, dense=dense)
     assert [b.tolist() for b in vj.spectra.decoupled_blocks(chain)] == [[0], [1], [2], [3]]
@@ -88,9 +88,9 @@ def test_complex_diagonal_has_each_modulus_twice(vj, dense):
 
 
 def test_blocks_of_several_sizes(vj, monkeypatch):
-    from vanishing_jax.spectra import _decoupled
+    from vanishing_jax import _streams
 
-    monkeypatch.setattr(_decoupled, "_LONGEST", 8)  # two stretches
+    monkeypatch.setattr(_streams, "_LONGEST", 8)  # two stretches
     J = block_diagonal(np.random.default_rng(0), [1, 3, 1, 3], 16)
     chain = vj.JacobianChain(J)
     assert sorted(len(block) for block in vj.spectra.decoupled_blocks(chain)) == [1, 1, 3, 3]
@@ -159,7 +159,7 @@ def test_diagonal_lstm_pairs_its_states(vj):
 
 
 def test_pairs_that_stop_turning(vj, monkeypatch):
-    from vanishing_jax.spectra import _decoupled
+    from vanishing_jax import _streams
 
     rng = np.random.default_rng(0)
     J = np.zeros((60, 6, 6))
@@ -169,7 +169,7 @@ def test_pairs_that_stop_turning(vj, monkeypatch):
         J[:, 2 * pair : 2 * pair + 2, 2 * pair : 2 * pair + 2] = turn
     J[20, 0, 1] *= 2  # the first from step 21, the second from step 51 is no rotation any more
     J[50, 2, 2] *= 3
-    monkeypatch.setattr(_decoupled, "_LONGEST", 16)
+    monkeypatch.setattr(_streams, "_LONGEST", 16)
     exact = helpers.exact_log_singular_values(J, 200)
     for direction in ("forward", "backward"):
         result = vj.log_singular_values(vj.JacobianChain(J), direction=direction)
@@ -275,7 +275,7 @@ def test_a_large_state_needs_no_square(vj):
 
 
 def test_coupled_chains_stay_whole(vj):
-    from vanishing_jax.spectra._decoupled import is_whole, partition
+    from vanishing_jax._streams import is_whole, partition
 
     rng = np.random.default_rng(0)
     chain = vj.JacobianChain(rng.standard_normal((3, 4, 4)))

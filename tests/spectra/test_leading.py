@@ -299,7 +299,7 @@ def largest_array(closed):
 
 
 def check_large_state(vj, leading, n, steps):
-    from vanishing_jax.spectra._thin_sweep import _pushed
+    from vanishing_jax._streams import pushed
 
     chain, exact = reflected_chain(vj, n, steps)
     result = leading(chain, 3)
@@ -319,7 +319,7 @@ def check_large_state(vj, leading, n, steps):
         tuple(x[:16] for x in chain.linearization.trajectory.inputs),
     )
     for transpose in (False, True):
-        push = functools.partial(_pushed, chain.linearization.rule, transpose=transpose)
+        push = functools.partial(pushed, chain.linearization.rule, transpose=transpose)
         traced = jax.make_jaxpr(push)(steps_of, moment, moment, block)
         sizes.append(largest_array(traced))
     square = jax.make_jaxpr(jax.jit(lambda b: jnp.outer(b, b).sum()))(block[:, 0])

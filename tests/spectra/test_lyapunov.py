@@ -3,7 +3,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from vanishing_jax.spectra import _thin_sweep
+from vanishing_jax import _streams
 
 from .. import helpers
 
@@ -130,9 +130,9 @@ def test_streamed_columns_are_pushed_and_the_program_is_compiled_once(vj):
     for steps in (70, 50):
         trajectory = vj.rollout(cell, cell.initial_state(), inputs[:steps])
         streamed = vj.linearize(cell, trajectory, dense=False)
-        before = _thin_sweep._pushed._cached._cache_size()
+        before = _streams.pushed._cached._cache_size()
         few = vj.lyapunov_exponents(streamed, k=2)
-        found.append(_thin_sweep._pushed._cached._cache_size() - before)
+        found.append(_streams.pushed._cached._cache_size() - before)
         jacobians = np.asarray(vj.linearize(cell, trajectory).jacobians, np.float64)
         expected = np.sort(columns_of_the_full_sweep(vj, jacobians, 4))[::-1][:2]
         error = np.abs(few.exponents - expected)

@@ -6,9 +6,8 @@ from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
+from .._streams import Push, partition, push_of, stretches
 from ..spectra import _moduli
-from ..spectra._decoupled import partition, stretches
-from ..spectra._thin_sweep import Push, push_of
 
 # Right directions pushed from each time: of what lasts to the end, and of the steps to the next.
 _LASTING, _NEXT = 8, 2

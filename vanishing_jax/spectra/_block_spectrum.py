@@ -1,5 +1,7 @@
 """The spectrum of one block of a product of Jacobians: ds_t of one part by ds_s of another."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -56,18 +58,8 @@ def block_log_singular_values(
     found = log_singular_values(inner)
     values = min(len(rows), len(columns))
     logs = np.pad(found.log_singular_values, (0, values), constant_values=-np.inf)[:values]
-    return Spectrum(
-        logs,
-        np.array([s, t]),
-        "forward",
-        found.dtype,
-        found.arithmetic_dtype,
-        found.tolerance,
-        chain.axis,
-        found.estimated_error,
-        found._schedules,
-        inner,
-        s,
+    return dataclasses.replace(
+        found, log_singular_values=logs, windows=np.array([s, t]), axis=chain.axis, _first=s
     )
 
 

@@ -1,16 +1,14 @@
 """Covariant Lyapunov vectors: the directions that grow at each Lyapunov exponent."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, gib, resolve_window
-from .._checks import NonFiniteError
 from .._linearize import MEMORY_LIMIT
+from .._streams import raise_non_finite, refuse_traced
 from . import _lapack as la
 from ._sweep import start_basis
 from ._thin_sweep import tall_lu
@@ -132,11 +130,13 @@ def covariant_lyapunov_vectors(
     """
     s, t = resolve_window(window, chain.num_steps)
     k = _checked(chain, s, t, k, transient, memory_limit)
-    # One column more, because its growth says how well the k-th is separated from the rest.
-    bases, R = _forward(chain, s, t, k, min(k + 1, chain.state_size))
-    begin, end = _transients(R.log_diagonal, k, transient)
+    bases, factors, gaps = _forward(chain, s, t, k)
+    if transient is None:
+        begin, end = _steps_to_separate(gaps[:, :k]), _steps_to_separate(gaps[::-1, : k - 1])
+    else:
+        begin, end = _pair(transient)
     steps = t - s - begin - end
-    growth = _backward(bases[begin:], R.factors[begin:, :k, :k])[:steps]
+    growth = _backward(bases[begin:], factors[begin:, :k, :k])[:steps]
     vectors = bases[begin : begin + steps + 1]
     times = np.arange(s + begin, t - end + 1)
     return CovariantVectors(
@@ -144,7 +144,7 @@ def covariant_lyapunov_vectors(
         times=times,
         local_growth=growth,
         exponents=growth.mean(axis=0),
-        convergence=_convergence(R.log_diagonal, k, begin, end),
+        convergence=_convergence(gaps, k, begin, end),
         neighbor_angle=_neighbor_angle(vectors),
         covariance_residual=_covariance_residual(chain, vectors, times),
         transient=(begin, end),
@@ -155,11 +155,7 @@ def _checked(chain, s, t, k, transient, memory_limit) -> int:
     """Return k after checking every argument, and the memory needed."""
     chain.check_square("covariant Lyapunov vectors")
     n = chain.state_size
-    if chain.is_dense and isinstance(chain.jacobians, Tracer):
-        raise TypeError(
-            "expected concrete Jacobians; got a traced array. Call covariant_lyapunov_vectors "
-            "outside jit and vmap, once per chain."
-        )
+    refuse_traced(chain, "Call covariant_lyapunov_vectors outside jit and vmap, once per chain.")
     if s == t:
         raise ValueError(f"expected a window of at least one step; got ({s}, {t}).")
     if k is not None and not 1 <= k <= n:
@@ -188,20 +184,15 @@ def _pair(transient) -> tuple[int, int]:
 # --- forward: bases and triangular factors, backward: vectors -------------------------------------
 
 
-class _Factors(NamedTuple):
-    """R_{s+1} .. R_t, shape (time, column, column), and the log |R_ii| of the same steps by QR."""
-
-    factors: Float[np.ndarray, "time column column"]
-    log_diagonal: Float[np.ndarray, "time column"]
-
-
-def _forward(chain, s, t, k, columns):
-    """Return the first k columns of Q_s .. Q_t, J_t Q_{t-1} = Q_t R_t by LU, and the factors.
+def _forward(chain, s, t, k):
+    """Return k columns of Q_s .. Q_t, J_t Q_{t-1} = Q_t R_t by LU, the R_t, and gaps of growth.
 
     LU with partial pivoting keeps rows much smaller than the others, as saturated units make them;
-    the bases are well conditioned, not orthonormal.
+    the bases are well conditioned, not orthonormal. The gaps are those of neighboring log |R_ii| by
+    QR over each step.
     """
     n = chain.state_size
+    columns = min(k + 1, n)  # the growth of one more says how well the k-th is separated from it
     bases, factors = np.empty((t - s + 1, n, k)), np.empty((t - s, columns, columns))
     # A random start, because slow directions may come first (triangular Jacobians).
     Q = start_basis(n)[:, :columns]
@@ -212,15 +203,11 @@ def _forward(chain, s, t, k, columns):
             Q, R, permutation = tall_lu(J @ Q)
             noise.append(_is_noise(J, Q, R, permutation[:k]))
             bases[step + 1], factors[step] = Q[:, :k], R
-            log_volume.append(_log_r(Q))
+            log_volume.append(np.log(np.abs(np.diagonal(np.linalg.qr(Q, mode="r")))))
         _check_rank(np.array(noise), a)
     with np.errstate(divide="ignore"):  # the additional column may lie beyond the rank
         pivots = np.log(np.abs(np.diagonal(factors, axis1=1, axis2=2)))
-    return bases, _Factors(factors, pivots + np.diff(log_volume, axis=0))
-
-
-def _log_r(Q):
-    return np.log(np.abs(np.diagonal(np.linalg.qr(Q, mode="r"))))
+    return bases, factors, -np.diff(pivots + np.diff(log_volume, axis=0), axis=1)
 
 
 def _is_noise(J, Q, R, rows):
@@ -252,10 +239,7 @@ def _pieces(chain, s, t) -> Iterator[tuple[int, np.ndarray]]:
         piece = np.asarray(chain.segment(a, b)).astype(np.float64, copy=False)
         bad = ~np.isfinite(piece).all(axis=(1, 2))
         if bad.any():
-            raise NonFiniteError(
-                "expected finite Jacobians; J_t has a NaN or infinite entry first at "
-                f"t = {a + 1 + int(np.argmax(bad))}. Check the states of the trajectory there."
-            )
+            raise_non_finite(a - s + 1 + int(np.argmax(bad)), s, t, "forward")
         yield a, piece
 
 
@@ -282,37 +266,21 @@ def _backward(bases, factors):
 # --- what the transients achieved, and checks -----------------------------------------------------
 
 
-def _transients(log_diagonal, k, transient) -> tuple[int, int]:
-    """Return the steps to discard at both ends."""
-    if transient is not None:
-        return _pair(transient)
-    separation = log_diagonal[:, :-1] - log_diagonal[:, 1:]
-    longest = len(separation) // 3
-    return (
-        _steps_to_separate(separation[:, :k], longest),
-        _steps_to_separate(separation[::-1, : k - 1], longest),
-    )
+def _steps_to_separate(gaps) -> int:
+    """Return after how many steps every pair is separated, at most a third of all."""
+    total = np.cumsum(gaps[: len(gaps) // 3], axis=0)
+    separated = (np.insert(total, 0, 0, axis=0) >= _ENOUGH).all(axis=1)
+    return int(np.argmax(np.append(separated[:-1], True)))
 
 
-def _steps_to_separate(separation, longest) -> int:
-    """Return after how many steps every pair is separated, at most `longest`."""
-    enough = (np.cumsum(separation, axis=0) >= _ENOUGH).all(axis=1)
-    if separation.shape[1] == 0:
-        return 0
-    return min(longest, int(np.argmax(enough)) + 1) if enough.any() else longest
-
-
-def _convergence(log_diagonal, k, begin, end):
+def _convergence(gaps, k, begin, end):
     """Return e^-separation of each vector from its neighbors over the transients, at most 1.
 
     The span of v_1..v_i forgets the start forward, by the gap to i + 1; v_i within it forgets the
     start backward, by the gap to i - 1.
     """
-    separation = log_diagonal[:, :-1] - log_diagonal[:, 1:]
-    forward, backward = np.full(k, np.inf), np.full(k, np.inf)
-    pairs = min(k, separation.shape[1])
-    forward[:pairs] = separation[:begin, :pairs].sum(axis=0)
-    backward[1:] = separation[len(separation) - end :, : k - 1].sum(axis=0)
+    forward = np.append(gaps[:begin].sum(axis=0), np.inf)[:k]
+    backward = np.append(np.inf, gaps[len(gaps) - end :].sum(axis=0))[:k]
     return np.exp(-np.maximum(np.minimum(forward, backward), 0))
 
 

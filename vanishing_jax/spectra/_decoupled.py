@@ -15,29 +15,26 @@ Blocks of one component, and of two that turn and scale, are multiplied as numbe
 larger ones are swept one by one, as chains of their own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
-import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._chain import JacobianChain, StepRule, dense_bytes, one_step, padded_steps, resolve_window
-from .._coupling import blocks_of_program, blocks_of_values
+from .._chain import JacobianChain, resolve_window
+from .._coupling import blocks_of_chain
+from .._streams import (
+    Direction,
+    Feed,
+    Group,
+    NonFiniteStep,
+    feed_of,
+    is_whole,
+    partition,
+    refuse_traced,
+    stretches,
+)
 from . import _moduli
-from ._feed import Direction, refuse_traced
-from ._sweep import Feed, NonFiniteStep
-
-Group: TypeAlias = np.ndarray
-"""The components of all blocks of one size, shape (block, size)."""
-
-# Steps looked at together: so many, or as many as fit in so many bytes.
-_LONGEST, _SHORTEST = 4096, 16
-_STRETCH_BYTES = 64 * 2**20
-
-# Tangents pushed at once, in bytes.
-_CHUNK_BYTES = 16 * 2**20
 
 
 def decoupled_blocks(
@@ -79,40 +76,16 @@ def decoupled_blocks(
         matrices. IMA Journal of Applied Mathematics 13, 117-119.
     """
     refuse_traced(chain)
-    labels = _labels(chain, *resolve_window(window, chain.num_steps))
+    labels = blocks_of_chain(chain, *resolve_window(window, chain.num_steps))
     order = np.argsort(labels, kind="stable")
     blocks = np.split(order, np.cumsum(np.bincount(labels))[:-1])
     return tuple(sorted(blocks, key=lambda block: block[0]))
 
 
-def _labels(chain, s, t) -> Int[np.ndarray, "state"]:
-    if chain.is_dense:
-        return blocks_of_values(np.asarray(chain._jacobians)[..., s:t, :, :])
-    return blocks_of_program(chain.linearization)
-
-
-def partition(chain: JacobianChain, s: int, t: int) -> list[Group]:
-    """Return the groups in which the window is best swept; one block if it is best left whole."""
-    refuse_traced(chain)
-    labels = _labels(chain, s, t)
-    sizes = np.bincount(labels)
-    # Streamed, a Jacobian with a block of more than half the state is as quickly formed whole.
-    if not chain.is_dense and sizes.max() > max(1, chain.state_size // 2):
-        return [np.arange(chain.state_size)[None]]
-    order = np.argsort(labels, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    return [order[starts[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes)]
-
-
-def is_whole(groups: list[Group]) -> bool:
-    """Say whether the partition has one block of several components: the chain is coupled."""
-    return len(groups) == 1 and groups[0].shape[0] == 1 and groups[0].shape[1] > 1
-
-
 Rows: TypeAlias = Float[np.ndarray, "record component column"]
 
 
-def sweep_decoupled(
+def sweep_blocks(
     chain: JacobianChain,
     groups: list[Group],
     s: int,
@@ -126,18 +99,20 @@ def sweep_decoupled(
     """Return what is asked of every component at the `lags`, blocks each on their own.
 
     `of_numbers` reads the product of numbers, `of_block` sweeps a block of some size given its
-    feed. Of one sequence.
+    feed; the only one where the chain is coupled. Of one sequence.
 
     **Raises:** `NonFiniteStep` for the first step that is not finite.
     """
-    pairs = next((len(group) for group in groups if group.shape[1] == 2), 0)
-    turning, found = np.ones(pairs, bool), None
-    for attempt in range(3):
+    if is_whole(groups):
+        return of_block(feed_of(chain, s, t, direction), chain.state_size)
+    turning = np.ones(next((len(group) for group in groups if group.shape[1] == 2), 0), bool)
+    for may_turn in (True, True, False):
+        turning &= may_turn
         found, still = _multiply(chain, groups, turning, s, t, lags, direction, of_numbers)
         if found is not None:
             break
         # A pair that turned and scaled so far does so no longer: begin again without it.
-        turning = still if attempt == 0 else np.zeros_like(still)
+        turning = still
     assert found is not None  # with no pair taken for a rotation nothing stops it
     rows, rest = found
     for components, blocks in rest:
@@ -187,82 +162,6 @@ def _check_finite(found, begin):
     bad = ~np.all([np.isfinite(blocks).all(axis=(1, 2, 3)) for blocks in found], axis=0)
     if bad.any():
         raise NonFiniteStep(begin + int(np.argmax(bad)) + 1)
-
-
-def stretches(
-    chain: JacobianChain, groups: list[Group], s: int, t: int, *, backward: bool = False
-) -> Iterator[tuple[int, int, list[np.ndarray]]]:
-    """Yield lags (begin, end) that cover the window with the blocks of their Jacobians.
-
-    One array (step, block, size, size) for each group: float64, in the order of the sweep,
-    transposed when `backward`. At least one stretch.
-    """
-    widest = max(group.shape[1] for group in groups)
-    fitting = int(_STRETCH_BYTES / (8 * chain.state_size * widest))
-    size = bucket_size(max(min(fitting, _LONGEST), _SHORTEST), _SHORTEST)
-    for begin in range(0, max(t - s, 1), size):
-        end = min(begin + size, t - s)
-        a, b = (t - end, t - begin) if backward else (s + begin, s + end)
-        blocks = _stored(chain, a, b, groups) if chain.is_dense else _pushed(chain, a, b, groups)
-        if backward:
-            blocks = [np.flip(x, 0).swapaxes(-1, -2) for x in blocks]
-        yield begin, end, blocks
-
-
-def bucket_size(length: int, smallest: int) -> int:
-    """Return the smallest power of two times `smallest` that is at least `length`.
-
-    Arrays are padded to such lengths, so that another T seldom means another compilation.
-    """
-    size = smallest
-    while size < length:
-        size *= 2
-    return size
-
-
-def _stored(chain, a, b, groups):
-    jacobians = np.asarray(chain._jacobians)[a:b]
-    return [jacobians[:, g[:, :, None], g[:, None, :]].astype(np.float64) for g in groups]
-
-
-def _pushed(chain, a, b, groups):
-    """Return the blocks from one tangent for each position within a block."""
-    linearization = chain.linearization
-    assert linearization is not None
-    n, dtype = chain.state_size, linearization.layout.dtype
-    seeds = np.zeros((max(group.shape[1] for group in groups), n), dtype)
-    for group in groups:
-        for color, components in enumerate(group.T):
-            seeds[color, components] = 1
-    columns = np.zeros((0, *seeds.shape))
-    if b > a:
-        # Padded, so that another length does not mean another compilation.
-        steps = padded_steps(linearization.trajectory, a, b, bucket_size(b - a, _SHORTEST))
-        with jax.enable_x64(linearization.x64):
-            pushed = _push_seeds(linearization.rule, steps, seeds)
-        columns = np.asarray(pushed)[: b - a].astype(np.float64)
-    blocks = []
-    for group in groups:
-        # (step, color, block, row): the row of the block in the column of that color.
-        part = np.moveaxis(columns[:, : group.shape[1], :][..., group], 1, -1)
-        blocks.append(part if linearization.mode == "fwd" else part.swapaxes(-1, -2))
-    return blocks
-
-
-@eqx.filter_jit
-def _push_seeds(rule: StepRule, steps, seeds):
-    """Return J_t (in reverse mode J_t^T) applied to the seeds at each step."""
-
-    def one(step):
-        vector, step = one_step(rule, *step)
-        if rule.mode == "fwd":
-            return jax.vmap(jax.linearize(step, vector)[1])(seeds)
-        pull = jax.vjp(step, vector)[1]
-        return jax.vmap(lambda seed: pull(seed)[0])(seeds)
-
-    length = jax.tree.leaves(steps)[0].shape[0]
-    together = max(1, _CHUNK_BYTES // dense_bytes(1, 1, seeds.dtype) // seeds.size)
-    return jax.lax.map(one, steps, batch_size=min(together, length))
 
 
 def mean_log_det(chain: JacobianChain) -> float:

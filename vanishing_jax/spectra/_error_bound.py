@@ -22,7 +22,8 @@ float32 may have changed.
 """
 
 import functools as ft
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +31,11 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
+from .._streams import Direction, partition
 from . import _lapack as la
 from . import _moduli
 from ._balance import ZERO, pow2
-from ._decoupled import is_whole, partition, sweep_decoupled
-from ._feed import Direction, feed_of
+from ._decoupled import sweep_blocks
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
 from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
 
@@ -161,10 +162,11 @@ def spectrum_errors(
         for one, schedule in zip(chains, schedules, strict=True):
             rows = []
             for s, t in windows.tolist():
-                rows.append(_window_errors(one, s, t, direction, schedule, longest))
+                window = one, s, t, direction, schedule, longest
+                rows.append(_window_errors(*window, of_singular_values=True))
                 bar.update(t - s)
             found.append(rows)
-    again, bound, rounding = np.moveaxis(np.array(found)[..., : logs.shape[-1], :], -1, 0)
+    again, bound, rounding = np.moveaxis(np.array(found)[..., : logs.shape[-1]], -2, 0)
     if batch is None:
         again, bound, rounding = again[0], bound[0], rounding[0]
     with np.errstate(invalid="ignore"):
@@ -173,75 +175,44 @@ def spectrum_errors(
     return [np.where(bound < _LARGEST, bound, np.inf), rounding]
 
 
-def _window_errors(chain, s, t, direction, schedule, longest):
-    """Return (state, 3): logs, bounds, input rounding of the values of one window, descending."""
-    eps = float(np.finfo(chain.dtype).eps)
-    groups, steps = partition(chain, s, t), t - s
-    schedules = _apart(schedule, longest)
-    if is_whole(groups):
-        feed = feed_of(chain, s, t, direction)
-        return _block_errors(feed, chain.state_size, steps, next(schedules), eps)
-
-    def of_numbers(product):
-        zero, logs = product.mantissa == 0, _moduli.logs_of(product)
-        rounding = np.where(zero, 0.0, SAFETY * eps / 2 * np.sqrt(steps))
-        return np.stack([logs, _moduli.error_of(product), rounding], axis=-1)
-
-    def of_block(feed, size):
-        return _block_errors(feed, size, steps, next(schedules), eps)[None]
-
-    (rows,) = sweep_decoupled(
-        chain, groups, s, t, np.array([steps]), direction, of_numbers=of_numbers, of_block=of_block
-    )
-    return rows[np.argsort(-rows[:, 0], kind="stable")]
-
-
 def log_r_errors(
     chain: JacobianChain, schedule: Int[np.ndarray, "chunk 2"]
 ) -> Float[np.ndarray, "state"]:
     """Return the bound on the error of each log |R_ii| of the whole chain, in their order."""
     steps = chain.num_steps
-    groups, schedules = partition(chain, 0, steps), _apart(schedule, steps)
+    return _window_errors(chain, 0, steps, "forward", schedule, steps, of_singular_values=False)[1]
 
-    def of_block(feed, size):
-        one = next(schedules)
-        found = variances(lambda: Sweep(feed, size, steps, schedule=one))
-        bounds = error_bounds(found, log_r_diagonal(found.product), mix=False)
-        return bounds[None, :, None]
+
+def _window_errors(chain, s, t, direction, schedule, longest, *, of_singular_values):
+    """Return (3, state): logs of one window, their bounds and input rounding.
+
+    `schedule` is that of `longest` steps, of one block after the other.
+    """
+    eps, steps = float(np.finfo(chain.dtype).eps) / 2, t - s
+    ends = np.flatnonzero(np.cumsum(schedule[:, 0]) % max(longest, 1) == 0) + 1
+    schedules = itertools.cycle(np.split(schedule, ends))  # without steps the same for all blocks
 
     def of_numbers(product):
-        return _moduli.error_of(product)[:, None]
+        rounding = np.where(product.mantissa == 0, 0.0, SAFETY * eps * np.sqrt(steps))
+        return np.stack([_moduli.logs_of(product), _moduli.error_of(product), rounding], axis=-1)
 
-    if is_whole(groups):
-        return of_block(feed_of(chain, 0, steps, "forward"), chain.state_size)[0, :, 0]
-    return sweep_decoupled(
-        chain, groups, 0, steps, np.array([steps]), "forward",
+    def of_block(feed, n):
+        start, finish, schedule = None, log_r_diagonal, next(schedules)
+        if of_singular_values:
+            rough = Sweep(feed, n, steps, tolerance=_ROUGH).run(steps)
+            start, finish = start_basis(n) @ with_right_vectors(rough)[1], log_singular_values_of
+        found = variances(lambda: Sweep(feed, n, steps, start=start, schedule=schedule))
+        logs, rounding = finish(found.product), np.zeros(n)
+        rounding[: len(found.jacobians)] = SAFETY * eps * np.sqrt(found.jacobians)
+        rounding[np.isnan(rounding)] = np.inf
+        bounds = error_bounds(found, logs, mix=of_singular_values)
+        return np.stack([logs, bounds, rounding], axis=-1)[None]
+
+    found = sweep_blocks(
+        chain, partition(chain, s, t), s, t, np.array([steps]), direction,
         of_numbers=of_numbers, of_block=of_block,
-    )[0, :, 0]  # fmt: skip
-
-
-def _apart(schedule, length: int) -> Iterator[Int[np.ndarray, "chunk 2"]]:
-    """Yield the schedules of one block after the other: each covers so many steps."""
-    begin, total = 0, 0
-    for i, (steps, _) in enumerate(schedule.tolist(), 1):
-        total += steps
-        if total == length:
-            yield schedule[begin:i]
-            begin, total = i, 0
-    while True:  # of no steps at all
-        yield schedule[:0]
-
-
-def _block_errors(feed, n, steps, schedule, eps):
-    """Return (state, 3): log singular values of a coupled block, their bounds, input rounding."""
-    rough = Sweep(feed, n, steps, tolerance=_ROUGH).run(steps)
-    start = start_basis(n) @ with_right_vectors(rough)[1]
-    found = variances(lambda: Sweep(feed, n, steps, start=start, schedule=schedule))
-    logs = log_singular_values_of(found.product)
-    rounding = np.zeros(n)
-    rounding[: len(found.jacobians)] = SAFETY * eps / 2 * np.sqrt(found.jacobians)
-    rounding = np.where(np.isnan(rounding), np.inf, rounding)
-    return np.stack([logs, error_bounds(found, logs, mix=True), rounding], axis=-1)
+    )[0].T  # fmt: skip
+    return found[:, np.argsort(-found[0], kind="stable")] if of_singular_values else found
 
 
 def error_bounds(

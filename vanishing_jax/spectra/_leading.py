@@ -3,22 +3,20 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float
 
 from .._chain import JacobianChain, resolve_window
+from .._streams import NonFiniteStep, push_of, raise_non_finite, refuse_traced
 from .._types import Key
 from ._balance import ZERO
 from ._error_bound import FLOOR
-from ._feed import raise_non_finite
 from ._finish import triplets_of
 from ._partial_spectrum import PartialSpectrum
-from ._sweep import SAFETY, NonFiniteStep
-from ._thin_sweep import ThinSweep, amplification, push_of
+from ._sweep import SAFETY
+from ._thin_sweep import ThinSweep, amplification
 
 # Share of the tolerance that factorizations may lose; never less than what is as good as nothing.
 _SHARE, _OF_ROUNDING = 1e-4, 30.0
@@ -121,11 +119,7 @@ def leading_singular_values(
 
 def _check(chain, k, window, oversample, tolerance, max_passes) -> tuple[int, int]:
     """Return the window, after checking everything."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(chain)):
-        raise TypeError(
-            "expected a concrete chain; got a traced one. Partial spectra iterate until they "
-            "converge and run outside jit and vmap."
-        )
+    refuse_traced(chain, "Partial spectra iterate until they converge: outside jit and vmap.")
     chain.check_single("partial spectra")
     s, t = resolve_window(window, chain.num_steps)
     n = chain.bottleneck(s, t)

@@ -4,6 +4,7 @@ Adding up T logs rounds at the size of the sum; multiplying mantissas in [1/2, 1
 exponents does not: the relative error of the product is T roundings, whatever its size.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -53,26 +54,15 @@ def multiply(
 ) -> tuple[Moduli, list[Moduli]]:
     """Return the product times all factors, and what it was after each number of them in `records`.
 
-    Time is the factors' last axis but one; `records` ascends from 0.
+    Time is the factors' first axis; `records` ascends from 0.
     """
-    steps = factors.mantissa.shape[-2]
-    cuts = np.union1d(records, np.arange(0, steps + 1, _UNSCALED)).astype(np.int64)
-    cuts = np.unique(np.append(cuts, steps))
-    starts = cuts[:-1]
-    mantissas, exponents = factors.mantissa, factors.exponent
-    if steps:
-        mantissas = np.multiply.reduceat(mantissas, starts, axis=-2)
-        exponents = np.add.reduceat(exponents, starts, axis=-2)
-    wanted, found = set(records.tolist()), []
-    for i, cut in enumerate(cuts.tolist()):
-        if i:
-            mantissa, shift = np.frexp(product.mantissa * mantissas[..., i - 1, :])
-            exponent = product.exponent + exponents[..., i - 1, :] + shift
-            roundings = (cut - cuts[i - 1]) * factors.roundings
-            product = Moduli(mantissa, exponent, product.roundings + int(roundings))
-        if cut in wanted:
-            found.append(product)
-    return product, found
+    steps, found = len(factors.mantissa), {0: product}
+    for a, b in itertools.pairwise(sorted({*records.tolist(), *range(0, steps, _UNSCALED), steps})):
+        mantissa, shift = np.frexp(product.mantissa * factors.mantissa[a:b].prod(axis=0))
+        exponent = product.exponent + factors.exponent[a:b].sum(axis=0) + shift
+        roundings = product.roundings + (b - a) * factors.roundings
+        product = found[b] = Moduli(mantissa, exponent, roundings)
+    return product, [found[record] for record in records.tolist()]
 
 
 def logs_of(product: Moduli) -> Float[np.ndarray, "*shape"]:

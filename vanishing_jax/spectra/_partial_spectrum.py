@@ -161,11 +161,7 @@ def input_loadings(
 def _pull_to_input(linearization: Linearization, s, vectors):
     """Return (ds_s/dx_s)^T V."""
     layout = linearization.layout
-    states, inputs = linearization.trajectory.states, linearization.trajectory.inputs
-    state, input = (
-        jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, s - 1, keepdims=False), tree)
-        for tree in (states, inputs)
-    )
+    state, input = linearization.step_at(s)
     shape = state_layout(input)
 
     def step(vector):

@@ -39,18 +39,21 @@ class _Rows(NamedTuple):
     col_side: Float[Array, "state *columns"]
 
 
-def log_growth_of(product: Product) -> Float[Array, "state"]:
+def growth_of(product: Product) -> Spectrum:
     """Return log |R_ii| of the QR factorization of J_t ... J_1 Q_0, in the order of the columns.
+
+    They belong to the columns of O and Q_0 themselves.
 
     The diagonal of an orthogonal-triangular factorization is unique, so these are the sums of
     logs that a QR factorization at every step would have accumulated.
     """
-    R = jnp.linalg.qr(product.basis, mode="r")
-    W = product.triangle
+    R, W = jnp.linalg.qr(product.basis, mode="r"), product.triangle
+    eye = jnp.eye(len(R), dtype=R.dtype)
     diagonal = jnp.abs(jnp.diagonal(R) * (W if W.ndim == 1 else jnp.diagonal(W)))
     dead = (product.exponent == ZERO) | (diagonal == 0)
     scale = jnp.where(dead, 0, product.exponent).astype(R.dtype) * jnp.asarray(np.log(2), R.dtype)
-    return jnp.where(dead, -jnp.inf, jnp.log(jnp.where(dead, 1, diagonal)) + scale)
+    logs = jnp.where(dead, -jnp.inf, jnp.log(jnp.where(dead, 1, diagonal)) + scale)
+    return Spectrum(logs, eye, eye, R, jnp.asarray(True))
 
 
 def spectrum_of(product: Product, *, vectors: bool) -> Spectrum:

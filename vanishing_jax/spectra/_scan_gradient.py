@@ -53,7 +53,7 @@ from jaxtyping import Float, Int
 from .._types import Array
 from ._powers import ZERO, pow2, times_pow2
 from ._scan import Factors, balance, basis_of, empty_product, matmul, multiply, product_of, shifted
-from ._scan_finish import log_growth_of, spectrum_of
+from ._scan_finish import Spectrum, growth_of, spectrum_of
 
 # What the stored factors of all steps may take before the backward pass computes them again.
 _STORED_BYTES = 2**30
@@ -120,7 +120,7 @@ def product_log_singular_values(
     [[   0.    0.]
      [   0. 1000.]]
     """
-    return _log_singular_values(jacobians, checkpoint_every)
+    return _logs(jacobians, checkpoint_every, False)
 
 
 @ft.partial(jax.jit, static_argnames="checkpoint_every")
@@ -163,10 +163,10 @@ def product_log_growth(
         Engelken, R. (2023). Gradient flossing: improving gradient descent through dynamic control
         of Jacobians. NeurIPS 36; arXiv:2312.17306.
     """
-    return _log_growth(jacobians, checkpoint_every)
+    return _logs(jacobians, checkpoint_every, True)
 
 
-# --- the two rules --------------------------------------------------------------------------------
+# --- the rule -------------------------------------------------------------------------------------
 
 
 class _Directions(NamedTuple):
@@ -176,56 +176,39 @@ class _Directions(NamedTuple):
     surviving: Float[Array, "state state"]
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _log_singular_values(jacobians, every):
-    product, fits = product_of(jacobians, diagonal_only=False)
-    spectrum = spectrum_of(product, vectors=False)
-    return jnp.where(spectrum.resolved & fits, spectrum.logs, jnp.nan)
+@ft.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _logs(jacobians, every, qr: bool):
+    """Return log singular values, or the growth of QR."""
+    product, fits = product_of(jacobians, diagonal_only=qr)
+    return _finished(product, fits, qr, vectors=False).logs
 
 
-def _singular_values_forward(jacobians, every):
+def _finished(product, fits, qr: bool, *, vectors: bool) -> Spectrum:
+    found = growth_of(product) if qr else spectrum_of(product, vectors=vectors)
+    resolved = found.resolved & fits
+    return found._replace(logs=jnp.where(resolved, found.logs, jnp.nan), resolved=resolved)
+
+
+def _forward(jacobians, every, qr):
     chain = balance(jacobians)
-    product, saved = _saving_product(chain, every, diagonal_only=False)
-    spectrum = spectrum_of(product, vectors=True)
-    spectrum = spectrum._replace(resolved=spectrum.resolved & chain.resolved)
-    return jnp.where(spectrum.resolved, spectrum.logs, jnp.nan), (chain, saved, spectrum)
+    product, saved = _saving_product(chain, every, diagonal_only=qr)
+    spectrum = _finished(product, chain.resolved, qr, vectors=True)
+    return spectrum.logs, (chain, saved, spectrum)
 
 
-def _singular_values_backward(every, residuals, cotangent):
+def _backward(every, qr, residuals, cotangent):
     chain, saved, spectrum = residuals
     U, Y = spectrum.left, spectrum.right
     g, alive = _without_zeros(cotangent, spectrum.logs)
     g = jnp.where(spectrum.resolved, g, jnp.nan)
-    directions = _Directions(matmul(Y * g[None, :], Y.T), matmul(Y * alive[None, :], Y.T))
+    directions = None
+    if not qr:
+        directions = _Directions(matmul(Y * g[None, :], Y.T), matmul(Y * alive[None, :], Y.T))
     lower = _in_basis(spectrum.orthogonalizer, matmul(U * g[None, :], U.T))
     return (_pull_back_all(chain, saved, jnp.tril(lower), directions, every),)
 
 
-_log_singular_values.defvjp(_singular_values_forward, _singular_values_backward)
-
-
-@ft.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _log_growth(jacobians, every):
-    product, fits = product_of(jacobians, diagonal_only=True)
-    return jnp.where(fits, log_growth_of(product), jnp.nan)
-
-
-def _growth_forward(jacobians, every):
-    chain = balance(jacobians)
-    product, saved = _saving_product(chain, every, diagonal_only=True)
-    logs = jnp.where(chain.resolved, log_growth_of(product), jnp.nan)
-    return logs, (chain, saved, product, logs)
-
-
-def _growth_backward(every, residuals, cotangent):
-    chain, saved, product, logs = residuals
-    g, _ = _without_zeros(cotangent, logs)
-    R = jnp.linalg.qr(product.basis, mode="r")
-    K = jnp.tril(_in_basis(R, jnp.diag(g)))
-    return (_pull_back_all(chain, saved, K, None, every),)
-
-
-_log_growth.defvjp(_growth_forward, _growth_backward)
+_logs.defvjp(_forward, _backward)
 
 
 def _without_zeros(cotangent, logs):

@@ -220,9 +220,7 @@ def _rounded(tree, seed):
 
 
 def _relative_difference(first, second) -> float:
-    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
-    flat = [(np.ravel(np.asarray(a)), np.ravel(np.asarray(b))) for a, b in pairs]
-    a, b = (np.concatenate(parts) for parts in zip(*flat, strict=True))
+    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(y)]) for y in (first, second))
     size = np.max(np.abs(a), initial=0.0)
     if size == 0:
         return 0.0 if not np.any(b) else np.inf

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._streams import Feed, NonFiniteStep
 from . import _lapack as la
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
 
@@ -60,16 +61,6 @@ _BUDGET = 1 / 8
 # What `Sweep.state` holds.
 _STATE = "t level loss shared piece_length schedule exponent W dead lu permutation".split()
 _PIECE_STATE = ("pieces.exponent", "pieces.W", "pieces.loss")
-
-Feed = Callable[[int, int], Float[np.ndarray, "time state state"]]
-"""`feed(a, b)`: the Jacobians of the steps a + 1 .. b of the sweep, transposed, float64."""
-
-
-class NonFiniteStep(Exception):
-    """The Jacobian that takes the sweep to this lag is NaN or infinite somewhere."""
-
-    def __init__(self, lag: int):
-        self.lag = lag
 
 
 class Product(NamedTuple):
@@ -114,11 +105,19 @@ def start_basis(n: int) -> Float[np.ndarray, "state state"]:
     return np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
 
 
-def unpacked(lu, permutation) -> Float[np.ndarray, "state state"]:
-    """Return the basis Q of a packed factorization."""
-    Q = np.empty_like(lu)
-    Q[permutation] = np.tril(lu, -1)
-    Q[permutation, np.arange(len(permutation))] = 1.0
+def factored(A):
+    """Return L and R, packed, of A = Pi L R, and the permutation: Pi puts row i of L there."""
+    lu, pivots, _ = la.lapack.dgetrf(A)
+    index = np.arange(float(len(A)))[:, None]
+    return lu, la.lapack.dlaswp(index, pivots)[:, 0].astype(np.intp)
+
+
+def unpacked(lu, permutation) -> Float[np.ndarray, "state column"]:
+    """Return the basis Q = Pi L of a packed factorization, square or tall."""
+    Q, p = np.empty(lu.shape), lu.shape[1]
+    Q[permutation[p:]] = lu[p:]
+    Q[permutation[:p]] = np.tril(lu[:p], -1)
+    Q[permutation[:p], np.arange(p)] = 1.0
     return Q
 
 
@@ -153,7 +152,6 @@ class Sweep:
         self._followed = None if schedule is None else np.asarray(schedule).tolist()
         self.schedule: list[tuple[int, int]] = []
         self.kept: list[Factor] | None = None
-        self._index = np.arange(float(n))[:, None]
         self._stack = np.empty((0, n, n))
         self.t, self.level, self.loss, self.shared = 0, int(tolerance is not None), 0.0, 0.0
         self.exponent = np.zeros(n, np.int64)
@@ -163,13 +161,9 @@ class Sweep:
         self.start = Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
-        self.lu, self.permutation = self._factored(Q)
+        self.lu, self.permutation = factored(Q)
         self.dead = ~Q.any(axis=1)[self.permutation]
         self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
-
-    def _factored(self, A):
-        lu, pivots, _ = la.lapack.dgetrf(A)
-        return lu, la.lapack.dlaswp(self._index, pivots)[:, 0].astype(np.intp)
 
     @property
     def product(self) -> Product:
@@ -419,9 +413,7 @@ def absorb(R, exponent, W=None):
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces, neighbors multiplied where there are too many."""
-    if len(pieces) <= _PIECES:
-        return pieces
+    """Return the pieces, neighbors multiplied."""
     merged = []
     for first, second in zip(pieces[::2], pieces[1::2], strict=False):
         exponent, W = absorb(second.W, first.exponent, first.W)

@@ -14,13 +14,20 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
+from .._streams import (
+    Direction,
+    Feed,
+    NonFiniteStep,
+    is_whole,
+    partition,
+    raise_non_finite,
+)
 from . import _moduli
-from ._checkpoint import Checkpoint, Memory, describe_sweep
-from ._decoupled import is_whole, partition, sweep_decoupled
+from ._checkpoint import Checkpoint, describe_sweep
+from ._decoupled import sweep_blocks
 from ._error_bound import amplified_loss
-from ._feed import Direction, feed_of, raise_non_finite
 from ._finish import log_r_diagonal, log_singular_values_of
-from ._sweep import EPS, SAFETY, Feed, NonFiniteStep, Sweep
+from ._sweep import EPS, SAFETY, Sweep
 from ._sweep_batch import is_worth_a_scan, sweep_together
 
 Quantity = Literal["singular values", "log R"]
@@ -29,6 +36,8 @@ Quantity = Literal["singular values", "log R"]
 _WORTH_THREADS = 64
 
 _TITLES = {"singular values": "Spectrum", "log R": "Lyapunov exponents"}
+_NOWHERE = Checkpoint(None)
+
 _FINISH = {"singular values": log_singular_values_of, "log R": log_r_diagonal}
 
 
@@ -71,16 +80,14 @@ def sweep_chain(
     another computation.
     """
     groups = partition(chain, *window)
-    checkpoint.open(
-        lambda: describe_sweep(chain, window, lags, direction, tolerance, quantity=quantity)
-    )
+    checkpoint.open(lambda: describe_sweep(chain, window, lags, direction, tolerance, quantity))
     batch = chain.batch_size
     indices = [None] if batch is None else list(range(batch))
     with (
         progress((window[1] - window[0]) * len(indices), _TITLES[quantity]) as bar,
-        Memory(checkpoint) as memory,
+        checkpoint,
     ):
-        run = _Run(window, lags, direction, quantity, tolerance, memory, bar.update)
+        run = _Run(window, lags, direction, quantity, tolerance, checkpoint, bar.update)
         one = ft.partial(run.sequence, chain, groups)
         if batch is not None and checkpoint.path is None and is_worth_a_scan(chain, groups, window):
             each = run.together(chain, one)
@@ -105,27 +112,42 @@ class _Run(NamedTuple):
     direction: Direction
     quantity: Quantity
     tolerance: float | None
-    memory: Memory
+    checkpoint: Checkpoint
     update: Callable[[int], object]
 
     def sequence(self, chain: JacobianChain, groups, index: int | None) -> _OfSequence:
         """Return what is found of one sequence."""
         name = str(index or 0)
-        finished = self.memory.finished(name, _OfSequence)
+        finished = self.checkpoint.finished(name, _OfSequence)
         if finished is not None:
             self.update(self.window[1] - self.window[0])
             return finished
-        chain = chain if index is None else chain[index]
+        chain, whole = chain if index is None else chain[index], is_whole(groups)
+        blocks = []
+
+        def of_block(feed, size):
+            # Blocks of a state that falls apart are not kept in between.
+            run = self if whole else self._replace(checkpoint=_NOWHERE, update=lambda steps: None)
+            blocks.append(run._sweep(feed, size, name))
+            return blocks[-1].logs[..., None]
+
+        def of_numbers(product):
+            return _moduli.logs_of(product)[:, None]
+
         try:
-            if is_whole(groups):
-                feed = feed_of(chain, *self.window, self.direction)
-                found = self._sweep(feed, chain.state_size, name)
-            else:
-                found = self._decoupled(chain, groups)
-                self.update(self.window[1] - self.window[0])
+            logs = sweep_blocks(
+                chain, groups, *self.window, self.lags, self.direction,
+                of_numbers=of_numbers, of_block=of_block,
+            )[..., 0]  # fmt: skip
         except NonFiniteStep as error:
             raise_non_finite(error.lag, *self.window, self.direction, index)
-        self.memory.finish(name, found)
+        if not whole:
+            self.update(self.window[1] - self.window[0])
+            logs = logs if self.quantity == "log R" else -np.sort(-logs, axis=-1)
+        estimate = np.max([found.estimate for found in blocks], initial=0.0)
+        schedule = np.concatenate([np.zeros((0, 2), int), *(found.schedule for found in blocks)])
+        found = _OfSequence(logs, np.asarray(estimate), schedule)
+        self.checkpoint.finish(name, found)
         return found
 
     def together(self, chain: JacobianChain, one) -> list[_OfSequence]:
@@ -142,27 +164,6 @@ class _Run(NamedTuple):
             for i in range(len(lost))
         ]
 
-    def _decoupled(self, chain, groups) -> _OfSequence:
-        apart = self._replace(memory=Memory(Checkpoint(None)), update=lambda steps: None)
-        blocks = []
-
-        def of_block(feed, size):
-            blocks.append(apart._sweep(feed, size, ""))
-            return blocks[-1].logs[..., None]
-
-        def of_numbers(product):
-            return _moduli.logs_of(product)[:, None]
-
-        logs = sweep_decoupled(
-            chain, groups, *self.window, self.lags, self.direction,
-            of_numbers=of_numbers, of_block=of_block,
-        )[..., 0]  # fmt: skip
-        if self.quantity == "singular values":
-            logs = -np.sort(-logs, axis=-1)
-        estimate = np.max([found.estimate for found in blocks], initial=0.0)
-        schedule = np.concatenate([np.zeros((0, 2), int), *(found.schedule for found in blocks)])
-        return _OfSequence(logs, np.asarray(estimate), schedule)
-
     def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
         """Return what one sweep finds."""
         finish = _FINISH[self.quantity]
@@ -178,14 +179,14 @@ class _Run(NamedTuple):
 
     def _rows_of(self, sweep: Sweep, name: str, finish) -> list[Float[np.ndarray, "state"]]:
         """Take the sweep to every lag, from where an interrupted one was; return what is there."""
-        rows = self.memory.resume(name, sweep)
+        rows = self.checkpoint.resume(name, sweep)
         reported = 0
 
         def after_chunk(sweep):
             nonlocal reported
             self.update(sweep.t - reported)
             reported = sweep.t
-            self.memory.keep(name, sweep, rows)
+            self.checkpoint.keep(name, sweep, rows)
 
         for lag in self.lags[len(rows) :].tolist():
             rows.append(finish(sweep.run(lag, after_chunk=after_chunk)))

@@ -10,25 +10,16 @@ image is g times a pivot, in the row of that pivot, the pivot is off by about g 
 is then looked at.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._chain import JacobianChain, StepRule, one_step, padded_steps
-from . import _lapack as la
-from ._feed import Direction
-from ._sweep import EPS, SAFETY, NonFiniteStep, absorb
+from .._streams import NonFiniteStep, Push
+from ._sweep import EPS, SAFETY, absorb, factored, unpacked
 
-# Steps that may share a factorization; streamed steps passed to the compiled function at once.
-_MOST_STEPS, _CHUNK = 32, 16
-
-Push = Callable[[int, int, Float[np.ndarray, "state column"]], Float[np.ndarray, "state column"]]
-"""`push(a, b, block)`: the block carried by the steps a + 1 .. b of a sweep, float64."""
+# Steps that may share a factorization.
+_MOST_STEPS = 32
 
 
 class ThinProduct(NamedTuple):
@@ -127,21 +118,10 @@ def _squares(sizes, pivots, dead):
         return np.where(dead, 0.0, np.maximum(sizes / pivots, 1.0) ** 2)
 
 
-def tall_lu(
-    A: Float[np.ndarray, "state column"],
-) -> tuple[
-    Float[np.ndarray, "state column"], Float[np.ndarray, "column column"], Int[np.ndarray, "state"]
-]:
+def tall_lu(A: Float[np.ndarray, "state column"]) -> tuple[Any, Any, Any]:
     """Return Q, R and a permutation with A = Q R: row `permutation[i]` of Q is row i of L."""
-    n, p = A.shape
-    lu, pivots, _ = la.lapack.dgetrf(A)
-    index = np.arange(float(n))[:, None]
-    permutation = la.lapack.dlaswp(index, pivots, overwrite_a=1)[:, 0].astype(np.intp)
-    R, Q = np.triu(lu[:p]), np.empty((n, p))
-    lu[:p] = np.tril(lu[:p], -1)
-    lu[np.arange(p), np.arange(p)] = 1.0
-    Q[permutation] = lu
-    return Q, R, permutation
+    lu, permutation = factored(A)
+    return unpacked(lu, permutation), np.triu(lu[: A.shape[1]]), permutation
 
 
 def amplification(
@@ -157,85 +137,3 @@ def amplification(
     M = back.T @ ahead
     cosines = [np.linalg.svd(M[:i, :i], compute_uv=False)[-1] for i in range(1, len(M) + 1)]
     return 1 / np.maximum(np.maximum.accumulate(cosines[::-1])[::-1], EPS)
-
-
-# --- pushing --------------------------------------------------------------------------------------
-
-
-def push_of(chain: JacobianChain, s: int, t: int, direction: Direction) -> Push:
-    """Return what carries a block along the window (s, t) of a chain of one sequence.
-
-    Forward by J_{s+1}, ..., J_t; backward by J_t^T, ..., J_{s+1}^T. Stored Jacobians in float64,
-    streamed ones in their own precision, by one compiled function whatever the window.
-    """
-    backward = direction == "backward"
-
-    def lags(a, b):
-        return (t - b, t - a) if backward else (s + a, s + b)
-
-    if chain.is_dense:
-        jacobians: Any = np.asarray(chain._jacobians)
-
-        def multiply(a, b, block):
-            a, b = lags(a, b)
-            with np.errstate(over="ignore", invalid="ignore"):  # seen by who pushes
-                for J in jacobians[a:b].astype(np.float64, copy=False)[:: -1 if backward else 1]:
-                    block = (J.T if backward else J) @ block
-            return block
-
-        return multiply
-    return _Streamed(chain, backward, lags)
-
-
-class _Streamed:
-    """Pushes by jvp or vjp; keeps the steps of one chunk."""
-
-    def __init__(self, chain, backward, lags):
-        self.linearization, self.backward, self.lags = chain.linearization, backward, lags
-        self.kept: tuple[int, Any] = (-1, None)
-
-    def __call__(self, a, b, block):
-        a, b = self.lags(a, b)
-        linearization, steps = self.linearization, self.linearization.num_steps
-        chunks = range(a // _CHUNK, -(-b // _CHUNK))
-        with jax.enable_x64(linearization.x64):
-            block = jnp.asarray(block, linearization.layout.dtype)
-            for i in reversed(chunks) if self.backward else chunks:
-                begin = i * _CHUNK
-                if self.kept[0] != i:
-                    end = min(begin + _CHUNK, steps)
-                    self.kept = i, padded_steps(linearization.trajectory, begin, end, _CHUNK)
-                first, last = np.clip([a - begin, b - begin], 0, _CHUNK).astype(np.int32)
-                block = _pushed(
-                    linearization.rule, self.kept[1], first, last, block, transpose=self.backward
-                )
-        return np.asarray(block).astype(np.float64)
-
-
-@eqx.filter_jit
-def _pushed(rule: StepRule, steps, first, last, block, *, transpose: bool):
-    """Return the block carried by the steps [first, last) of a chunk, from the last if transposed.
-
-    The steps to take are an argument: one program for all numbers of them.
-    """
-
-    def body(i, block):
-        index = last - 1 - (i - first) if transpose else i
-        state, input = jax.tree.map(
-            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), steps
-        )
-        with jax.default_matmul_precision("highest"):
-            return _applied(rule, state, input, block, transpose)
-
-    return jax.lax.fori_loop(first, last, body, block)
-
-
-def _applied(rule, state, input, block, transpose):
-    """Return J B or J^T B; no Jacobian is formed, except to push in reverse mode."""
-    if rule.mode == "rev" and not transpose:
-        return rule.jacobian(state, input) @ block
-    vector, step = one_step(rule, state, input)
-    if transpose:
-        pull = jax.vjp(step, vector)[1]
-        return jax.vmap(lambda column: pull(column)[0], in_axes=1, out_axes=1)(block)
-    return jax.vmap(jax.linearize(step, vector)[1], in_axes=1, out_axes=1)(block)
