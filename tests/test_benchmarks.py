@@ -305,16 +305,6 @@ def test_a_missing_package_is_a_row_that_says_so(load):
 # --- import -----------------------------------------------------------------------------------
 
 
-def test_imports_are_timed_in_fresh_processes(load, tmp_path):
-    out = tmp_path / "import.json"
-    assert load("bench_import").main(["--quick", "--out", str(out)]) == 0
-    jax_alone, equinox, package = json.loads(out.read_text())["rows"]
-    assert jax_alone["ratio"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
-    # The package by itself is as good as an empty process; Equinox imports JAX.
-    assert package["ratio"]["median"] < 0.5 < equinox["ratio"]["median"]
-    assert package["rounds"] == equinox["rounds"] == 2
-
-
 # --- mean-field theory ------------------------------------------------------------------------
 
 

@@ -209,7 +209,7 @@ def _push_seeds(rule: StepRule, steps, seeds):
     """Return J_t (in reverse mode J_t^T) applied to the seeds at each step."""
     together = max(1, _TANGENT_BYTES // dense_bytes(1, 1, seeds.dtype) // seeds.size)
     return jax.lax.map(
-        lambda step: apply_step(rule, *step, seeds, transpose=rule.mode == "rev"),
+        lambda step: apply_step(rule, step[0], step[1], seeds, transpose=rule.mode == "rev"),
         steps,
         batch_size=min(together, jax.tree.leaves(steps)[0].shape[0]),
     )

@@ -269,7 +269,7 @@ def _backward(bases, factors):
 def _steps_to_separate(gaps) -> int:
     """Return after how many steps every pair is separated, at most a third of all."""
     total = np.cumsum(gaps[: len(gaps) // 3], axis=0)
-    separated = (np.insert(total, 0, 0, axis=0) >= _ENOUGH).all(axis=1)
+    separated = np.all(np.insert(total, 0, 0, axis=0) >= _ENOUGH, axis=1)
     return int(np.argmax(np.append(separated[:-1], True)))
 
 

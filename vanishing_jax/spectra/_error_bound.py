@@ -89,7 +89,7 @@ def variances(make: Callable[[], Sweep]) -> Variances:
 
     begin_part(sweep)
     sweep.run(steps, after_chunk=after_chunk)
-    kept = sweep.kept
+    kept: list[Factor] = sweep.kept or []
     product = sweep.product
     r = int(np.sum(product.exponent != ZERO))
     S = np.linalg.qr(product.basis, mode="r")
@@ -244,14 +244,17 @@ def amplified_loss(product: Product, pieces: list[Piece]) -> float:
     log |R_ii|, whose vectors are triangular for any start: a coarse first-order estimate that costs
     a few products a chunk. The losses themselves, which the tolerance bounds, do not know how the
     steps after them amplify an error: in a product of repeated defective matrices without limit.
+    What was lost before the first piece counts as lost there.
     """
     r = int(np.sum(product.exponent != ZERO))
     if r == 0 or not pieces:
         return float(np.sqrt(product.loss))
-    S = np.linalg.qr(product.basis, mode="r")[:r, :r]
+    S: np.ndarray = np.asarray(np.linalg.qr(product.basis, mode="r"))[:r, :r]
     X, total = np.linalg.inv(S), np.zeros(r)
     with np.errstate(all="ignore"):
-        for piece in reversed(pieces):
+        before = max(product.loss - sum(piece.loss for piece in pieces), 0.0)
+        start = Piece(np.zeros(r, np.int64), np.eye(r), before)
+        for piece in [*reversed(pieces), start]:
             X = X / np.max(np.abs(X), axis=0)
             X = np.asfortranarray(X / np.linalg.norm(X, axis=0))
             Y = la.blas.dtrsm(1.0, X, np.eye(r), lower=0)

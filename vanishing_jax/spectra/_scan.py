@@ -181,17 +181,17 @@ def absorb(
     """
     if W is not None and W.ndim == 1:
         reach = exponent
-        W = jnp.diagonal(R) * W
-        size = jnp.abs(W)
+        product = jnp.diagonal(R) * W
+        size = jnp.abs(product)
     else:
         # What has a zero in it stays far below all that has none.
         reach = jnp.max(binary_exponent(R) + exponent[None, :], axis=1)
         C = R * pow2(exponent[None, :] - reach[:, None], R.dtype)
-        W = jnp.where((exponent == ZERO)[None, :], 0, C) if W is None else matmul(C, W)
-        size = jnp.max(jnp.abs(W), axis=1)
+        product = jnp.where((exponent == ZERO)[None, :], 0, C) if W is None else matmul(C, W)
+        size = jnp.max(jnp.abs(product), axis=1)
     k = binary_exponent(size)
-    scale = jnp.where(k == ZERO, 0, pow2(-k, W.dtype)).reshape(-1, *[1] * (W.ndim - 1))
-    return jnp.where(k == ZERO, ZERO, reach + k), W * scale
+    scale = jnp.where(k == ZERO, 0, pow2(-k, R.dtype)).reshape(-1, *[1] * (product.ndim - 1))
+    return jnp.where(k == ZERO, ZERO, reach + k), product * scale
 
 
 def product_of(

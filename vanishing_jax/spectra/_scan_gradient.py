@@ -310,7 +310,7 @@ def _pull_back(start, steps, K, directions):
         return jnp.where(t < 0, start.triangle, steps.triangle[jnp.maximum(t, 0)])
 
     def pull(carry, step):
-        return _pull(carry, *step, triangle, directions)
+        return _pull(carry, *step, triangle, directions)  # pyright: ignore[reportCallIssue]
 
     never = jnp.full(K.shape[:1], ZERO, jnp.int32)
     times = jnp.arange(len(Q) + 1)

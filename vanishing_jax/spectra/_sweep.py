@@ -51,6 +51,9 @@ _SMALL = 48
 # more than so many pieces neighbors are merged, and later ones are longer.
 _PIECE, _PIECES = 8, 64
 
+# Steps at the end, at least, over which amplification is looked at where W is not kept.
+_WATCHED = 64
+
 SAFETY = 8.0
 """Standard deviations of an error, eps sqrt(sum of squares of losses), that count as its bound."""
 
@@ -126,7 +129,8 @@ class Sweep:
 
     - `feed`, `num_steps`: the Jacobians, and how many there are.
     - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
-    - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only.
+    - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only; then
+      the pieces of the history are those of the last quarter.
     - `start`: Q_0.
     - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk
       by chunk the number of Jacobians and the level.
@@ -144,7 +148,9 @@ class Sweep:
         schedule: Int[np.ndarray, "chunk 2"] | None = None,
     ):
         self.feed, self.n, self.num_steps = feed, n, num_steps
-        self.tolerance, self.triangular = tolerance, triangular
+        self.triangular = triangular
+        unwatched = num_steps - max(_WATCHED, num_steps // 4)
+        self._watched_from = 0 if triangular else num_steps if tolerance is None else unwatched
         self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
@@ -162,7 +168,7 @@ class Sweep:
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = factored(Q)
-        self.dead = ~Q.any(axis=1)[self.permutation]
+        self.dead = ~np.any(Q, axis=1)[self.permutation]
         self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
 
     @property
@@ -188,7 +194,10 @@ class Sweep:
         for name in _STATE:
             value = state[name]
             setattr(self, name, value if value.ndim else value.item())
-        self.lu, self.schedule = np.asfortranarray(self.lu), list(map(tuple, self.schedule))
+        self.lu, self.schedule = (
+            np.asfortranarray(self.lu),
+            [(int(m), int(k)) for m, k in self.schedule],
+        )
         self.pieces = [Piece(*x) for x in zip(*(state[k] for k in _PIECE_STATE), strict=True)]
 
     # --- from stop to stop ------------------------------------------------------------------------
@@ -296,21 +305,24 @@ class Sweep:
         """Multiply (e, W) by the triangular factors, in parts that the range of floats holds."""
         if not self.triangular:
             self._absorb_diagonal(pivots)
-            return
+            if losses is None or self.t < self._watched_from:
+                return
         bits = np.log2(np.where(pivots > 0, pivots, 1)).cumsum(axis=0)
         a, before, count = 0, 0, len(pivots)
         while a < count:
             beyond = np.abs(bits[a + 1 :] - before).max(axis=1, initial=0) > _RANGE
             b = a + 1 + int(beyond.argmax()) if beyond.any() else count
             parts, R = _products_of(factors[a:b], self.piece_length)
-            self.exponent, self.W = absorb(R, self.exponent, self.W)
+            if self.triangular:
+                self.exponent, self.W = absorb(R, self.exponent, self.W)
             if losses is not None:
                 lost = np.add.reduceat(losses[a:b], np.arange(0, b - a, self.piece_length))
                 none = np.zeros(self.n, np.int64)
                 self.pieces += [Piece(none, *x) for x in zip(parts, lost, strict=True)]
             a, before = b, bits[b - 1]
         if len(self.pieces) > _PIECES:
-            self.pieces, self.piece_length = _merged(self.pieces), 2 * self.piece_length
+            self.pieces = _merged(self.pieces)
+            self.piece_length = min(2 * self.piece_length, _LONGEST_CHUNK)
 
     def _absorb_diagonal(self, pivots):
         mantissa, shift = np.frexp(pivots)  # at most a chunk of them: their product stays in range

@@ -82,9 +82,8 @@ def _level(chain, window, direction, tolerance) -> int:
     if tolerance is None:
         return 0
     steps = window[1] - window[0]
-    sweep = Sweep(
-        feed_of(chain[0], *window, direction), chain.state_size, steps, tolerance=tolerance
-    )
+    feed = feed_of(chain[0], window[0], window[1], direction)
+    sweep = Sweep(feed, chain.state_size, steps, tolerance=tolerance)
     sweep.chunk = _TRIED // 4
     sweep.run(min(_TRIED, steps), exact_end=False)
     return min(_HIGHEST, int(np.median([level for _, level in sweep.schedule])))

@@ -167,10 +167,9 @@ class _Run(NamedTuple):
     def _sweep(self, feed: Feed, n: int, name: str) -> _OfSequence:
         """Return what one sweep finds."""
         finish = _FINISH[self.quantity]
-        with_triangle = self.quantity == "singular values" or self.tolerance is not None
         sweep = Sweep(
             feed, n, self.window[1] - self.window[0],
-            tolerance=self.tolerance, triangular=with_triangle,
+            tolerance=self.tolerance, triangular=self.quantity == "singular values",
         )  # fmt: skip
         rows = self._rows_of(sweep, name, finish)
         estimate = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
