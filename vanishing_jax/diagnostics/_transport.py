@@ -8,7 +8,7 @@ compiled for each loss and shape, since the loss sees its states as they are.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
