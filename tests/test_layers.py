@@ -69,7 +69,6 @@ def test_rectangular_chain_is_the_derivative_of_the_composition():
     assert repr(chain).startswith("JacobianChain(3 layers, widths 3-5-2-4, float")
 
 
-@pytest.mark.float64_anyway
 def test_as_many_singular_values_as_the_narrowest_width():
     import vanishing_jax as vj
 
@@ -90,7 +89,6 @@ def test_as_many_singular_values_as_the_narrowest_width():
         vj.log_singular_values(chain, k=3)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", pytest.param("backward", marks=pytest.mark.slow)])
 def test_records_beyond_their_own_bottleneck_are_zero(direction):
     import vanishing_jax as vj
@@ -111,7 +109,6 @@ def test_records_beyond_their_own_bottleneck_are_zero(direction):
     assert survivors.lower.tolist() == counts
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     "widths", [(3, *[5] * 12), (5, 2, *[5] * 10, 3), (2, *[5] * 8, 2)], ids=str
 )
@@ -127,7 +124,6 @@ def test_deep_rectangular_chains_against_high_precision(widths):
     np.testing.assert_allclose(found.log_singular_values, exact[:count], atol=1e-10)
 
 
-@pytest.mark.float64_anyway
 def test_equal_widths_are_a_plain_chain():
     import vanishing_jax as vj
 
@@ -140,7 +136,6 @@ def test_equal_widths_are_a_plain_chain():
     assert repr(chain) == "JacobianChain(3 layers, width 5, float64)"
 
 
-@pytest.mark.float64_anyway
 def test_one_layer_and_a_batch_by_vmap():
     import vanishing_jax as vj
 
@@ -185,7 +180,6 @@ def residual_block(x):
     return x + jnp.tanh(normalized(x, -1)) @ weights(2)[1]
 
 
-@pytest.mark.float64_anyway
 def test_residual_batch_norm_and_transformer_blocks():
     import vanishing_jax as vj
 
@@ -252,7 +246,6 @@ def test_layer_with_one_mode_only(function):
         vj.linearize_layers([layer], x, mode=other)
 
 
-@pytest.mark.float64_anyway
 def test_layers_that_differ_in_weights_are_compiled_once():
     import vanishing_jax as vj
 
@@ -270,7 +263,6 @@ def test_layers_that_differ_in_weights_are_compiled_once():
     assert len(traced) <= 9 + 3  # the shape of each, and one program
 
 
-@pytest.mark.float64_anyway
 def test_float64_whatever_the_layers_hold():
     import vanishing_jax as vj
 
@@ -291,7 +283,6 @@ def test_float64_whatever_the_layers_hold():
 # --- Jacobians given, and other spectra -----------------------------------------------------------
 
 
-@pytest.mark.float64_anyway
 def test_rectangular_jacobians_from_elsewhere():
     import vanishing_jax as vj
 
@@ -325,7 +316,6 @@ def test_rectangular_jacobians_from_elsewhere():
 
 
 @pytest.mark.slow
-@pytest.mark.float64_anyway
 def test_growth_rates_end_at_the_bottleneck():
     """One step of QR growth and a bottleneck of one: the growth is the only singular value's."""
     import vanishing_jax as vj

@@ -26,7 +26,7 @@ Axis = Literal["time", "layer"]
 _CHUNK_BYTES, _CHUNKS = 8 * 2**20, (16, 256, 1024)
 _TOGETHER_BYTES = 2 * 2**20
 
-# Jacobians held at once while a streamed chain is walked.
+# Jacobians held at once while a streamed chain is read.
 _SEGMENT_BYTES = 64 * 2**20
 
 

@@ -34,7 +34,6 @@ def mean_square(y):
     return 0.5 * jnp.mean(y**2)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, "vanishing"), (2.0, "exploding")])
 def test_rate_horizon_and_remedies_in_closed_form(factor, verdict):
     import vanishing_jax as vj
@@ -119,7 +118,6 @@ def test_bottleneck_and_wide_activations(monkeypatch, tmp_path):
     assert (folder / "diagnosis.png").stat().st_size > 10_000
 
 
-@pytest.mark.float64_anyway
 def test_neutral_knobs_change_nothing():
     from vanishing_jax.diagnostics import _layer_interventions as module
 
@@ -142,7 +140,6 @@ def test_neutral_knobs_change_nothing():
     np.testing.assert_allclose(norm(x), layer((x - mean) / std), rtol=1e-12)
 
 
-@pytest.mark.float64_anyway
 def test_errors():
     import vanishing_jax as vj
 

@@ -7,8 +7,6 @@ from vanishing_jax import _streams
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def vj():

@@ -59,7 +59,6 @@ def test_far_beyond_the_range_of_floats():
     assert np.all(np.isneginf(profile.log_parameter_norm))  # functions hold no parameters
 
 
-@pytest.mark.float64_anyway
 def test_a_gradient_that_is_not_finite_is_named():
     import vanishing_jax as vj
 

@@ -66,7 +66,6 @@ def test_a_cell_without_a_derivative_in_the_padding():
     assert d.rate == pytest.approx(np.log(0.5), abs=1e-5) and d.verdict == "vanishing"
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     ("lengths", "error", "message"),
     [
@@ -81,7 +80,6 @@ def test_wrong_lengths(lengths, error, message):
         vj.diagnose(cell(), sequences(), lengths=lengths)
 
 
-@pytest.mark.float64_anyway
 def test_nan_within_a_sequence_is_still_an_error():
     with pytest.raises(vj.NonFiniteError, match="inputs.*first at step index 24"):
         vj.diagnose(cell(), padded(sequences()), lengths=[T] * 5 + [T + 1])

@@ -6,8 +6,6 @@ import vanishing_jax as vj
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 BLOCKS = {"layer0.h": 2, "layer0.c": 1, "layer1.h": 3}
 PLACES = {
     "layer0.h": [0, 1], "layer0.c": [2], "layer1.h": [3, 4, 5], "layer0": [0, 1, 2],

@@ -12,8 +12,6 @@ from .. import helpers
 STEPS = 48
 OPTIONS = {"every": 4, "tolerance": 1e-8}
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def vj():

@@ -9,8 +9,6 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax.spectra._covariant import covariant_lyapunov_vectors
 
-pytestmark = pytest.mark.float64_anyway
-
 GROWTH = np.array([0.6, -0.1, -0.7, -2.0])
 
 

@@ -8,8 +8,6 @@ import pytest
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 
 @pytest.fixture
 def vj():

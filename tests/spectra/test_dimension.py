@@ -12,8 +12,6 @@ from vanishing_jax.spectra._dimension import (
 
 from .. import helpers
 
-pytestmark = pytest.mark.float64_anyway
-
 INF = np.inf
 
 

@@ -16,7 +16,6 @@ def spectrum(vj, jacobians, **options):
     return vj.log_singular_values(vj.JacobianChain(jacobians), **options)
 
 
-@pytest.mark.float64_anyway
 def test_error_bound_sees_nearly_singular_factors(vj):
     rng = np.random.default_rng(5)
     u = rng.standard_normal((40, 8))
@@ -30,7 +29,6 @@ def test_error_bound_sees_nearly_singular_factors(vj):
         assert np.all(np.abs(result.log_singular_values - exact) <= result.error_bound)
 
 
-@pytest.mark.float64_anyway
 def test_error_bound_over_random_chains(vj):
     rng = np.random.default_rng(5)
     families = list((helpers.FAMILIES | helpers.ILL_CONDITIONED).values())
@@ -49,7 +47,6 @@ def test_error_bound_over_random_chains(vj):
     assert np.median(ratios) >= 1e-3  # nor is it vacuous
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", helpers.ILL_CONDITIONED)
 def test_error_bound_sees_what_amplifies_over_many_steps(vj, family):
     jacobians = helpers.ILL_CONDITIONED[family](np.random.default_rng(3), 8, 150)
@@ -63,7 +60,6 @@ def test_error_bound_sees_what_amplifies_over_many_steps(vj, family):
         assert np.max(error) > 1e-9 and np.max(result.error_bound) < 1e6 * np.max(error)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(("steps", "amplified"), [(20, False), (300, True)])
 def test_a_tolerance_does_not_fail_silently(vj, steps, amplified):
     """Where defective matrices amplify what was lost the estimate is above the tolerance."""
@@ -78,7 +74,6 @@ def test_a_tolerance_does_not_fail_silently(vj, steps, amplified):
     assert ("above the tolerance 1.0e-08" in repr(asked)) == amplified
 
 
-@pytest.mark.float64_anyway
 def test_bounds_see_what_amplifies_in_between(vj):
     # For ten steps the direction that grows shrinks and the other one grows.
     rng, steps, event = np.random.default_rng(8), 128, slice(70, 80)
@@ -96,7 +91,6 @@ def test_bounds_see_what_amplifies_in_between(vj):
     assert worst[1] > 3 * worst[0]
 
 
-@pytest.mark.float64_anyway
 def test_parts_of_a_sweep_give_the_same_bound(vj, monkeypatch):
     from vanishing_jax.spectra import _error_bound, _sweep
 
@@ -108,13 +102,11 @@ def test_parts_of_a_sweep_give_the_same_bound(vj, monkeypatch):
     np.testing.assert_array_equal(parts, whole)
 
 
-@pytest.mark.float64_anyway
 def test_error_bound_is_infinite_where_nothing_is_known(vj):
     jacobians = helpers.rotated_jordan_chain(np.random.default_rng(3), 8, 2000)
     assert np.isinf(spectrum(vj, jacobians).error_bound).any()
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("cell", ["VanillaCell", "LSTMCell", "GRUCell"])
 def test_rounding_of_float32_jacobians_is_told(vj, cell):
     n = 4 if cell == "LSTMCell" else 8

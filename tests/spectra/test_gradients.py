@@ -127,7 +127,6 @@ def check_along_directions(
 # --- tests ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize("steps", [3, 60])
@@ -139,7 +138,6 @@ def test_gradient_is_that_of_the_exact_product(chain, steps, name):
     check_along_directions(J, weights, found, rng, rtol=1e-11, name=name)
 
 
-@pytest.mark.float64_anyway
 def test_gradient_of_each_singular_value_of_a_wide_spectrum():
     J = tanh_chain(np.random.default_rng(0), N, 60, 12.0)  # log sigma from -70 to -1500
     for i in range(N):
@@ -148,7 +146,6 @@ def test_gradient_of_each_singular_value_of_a_wide_spectrum():
         check_along_directions(J, weights, found, np.random.default_rng(i), rtol=1e-11)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize(
     ("dtype", "bits", "rtol"),
     [
@@ -169,7 +166,6 @@ def test_rows_that_part_by_more_than_the_range_in_two_steps(dtype, bits, rtol):
         check_along_directions(J, weights, found, rng, rtol=rtol, steps=slice(t, t + 1))
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("name", ["singular values", "growth"])
 def test_every_entry_of_one_step(name):
     J = ginibre_chain(np.random.default_rng(3), N, 3)
@@ -196,7 +192,6 @@ def test_all_ones_cotangent_gives_the_inverse_transposes(name):
         assert error.max() < 3e3 * jnp.finfo(dtype).eps
 
 
-@pytest.mark.float64_anyway
 def test_a_cluster_of_equal_values_with_equal_cotangents():
     """Two pairs, 2 and 1/2 per step: the sum over one pair has a gradient, b a^T summed."""
     rng = np.random.default_rng(0)
@@ -209,7 +204,6 @@ def test_a_cluster_of_equal_values_with_equal_cotangents():
     np.testing.assert_allclose(found, expected, atol=1e-13)
 
 
-@pytest.mark.float64_anyway
 def test_three_steps_against_autodiff_of_the_formed_product():
     J = jnp.asarray(ginibre_chain(np.random.default_rng(5), N, 3))
     weights = jnp.arange(1.0, N + 1)
@@ -223,7 +217,6 @@ def test_three_steps_against_autodiff_of_the_formed_product():
 
 
 @pytest.mark.slow
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("activation_first", [False, True])
 def test_exact_zeros_have_no_share(activation_first):
     """Rank lost at every step; the gradient of what survives is that of U_r g / sigma V_r^T."""
@@ -287,7 +280,6 @@ def test_batches_by_vmap(name):
     assert np.max(np.abs(found - one_by_one) / scale) < 1e3 * jnp.finfo(dtype).eps
 
 
-@pytest.mark.float64_anyway
 def test_float32_keeps_its_digits():
     rng = np.random.default_rng(0)
     J = tanh_chain(rng, N, 60, 1.5).astype(np.float32)
@@ -323,7 +315,6 @@ def _network(gain, steps, n=N):
     return cell, jnp.asarray(rng.standard_normal(n)), jnp.asarray(rng.standard_normal((steps, n)))
 
 
-@pytest.mark.float64_anyway
 def test_gradient_through_the_parameters_of_a_cell():
     """The same network, run and differentiated by central differences in 200 digits."""
     from vanishing_jax import spectra
@@ -369,7 +360,6 @@ def test_chaos_is_flagged():
     assert "chaos" in repr(readings[3.0])
 
 
-@pytest.mark.float64_anyway
 def test_coinciding_singular_values_are_flagged():
     import vanishing_jax as vj
 

@@ -47,7 +47,6 @@ def sines(found, expected):
     return np.linalg.norm(found - expected * along, axis=0)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", helpers.FAMILIES)
 def test_agrees_with_exact_product_within_its_own_error(vj, leading, family):
     jacobians = helpers.FAMILIES[family](np.random.default_rng(3), N, STEPS)
@@ -60,7 +59,6 @@ def test_agrees_with_exact_product_within_its_own_error(vj, leading, family):
     np.testing.assert_array_less(result.error_bound, 1e-6)
 
 
-@pytest.mark.float64_anyway
 def test_error_is_honest_after_any_number_of_passes(vj, leading):
     rng = np.random.default_rng(0)
     ratios = []
@@ -77,7 +75,6 @@ def test_error_is_honest_after_any_number_of_passes(vj, leading):
     assert np.max(ratios) < 0.5
 
 
-@pytest.mark.float64_anyway
 def test_one_pass_forward_would_be_wrong(vj, leading):
     # The reason to go back and forth: what a projection of the forward product alone gives.
     jacobians = helpers.ginibre_chain(np.random.default_rng(1), N, STEPS)
@@ -90,7 +87,6 @@ def test_one_pass_forward_would_be_wrong(vj, leading):
     np.testing.assert_allclose(found, exact, atol=1e-9)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", ["tanh, gain 3", "ginibre", "relu", "triangular"])
 def test_vectors_and_their_signs(vj, leading, family):
     jacobians = helpers.FAMILIES[family](np.random.default_rng(5), N, STEPS)
@@ -111,7 +107,6 @@ def test_vectors_and_their_signs(vj, leading, family):
     np.testing.assert_allclose(image, result.left_vectors * sigma[:K], atol=1e-4 * sigma[0])
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("top", [0.0, 20.0, 400.0])
 def test_small_gaps_below_a_direction_of_any_size(vj, leading, top):
     # The other values lie within 1 nat: the third and the seventh are 0.1 apart.
@@ -129,7 +124,6 @@ def test_small_gaps_below_a_direction_of_any_size(vj, leading, top):
     np.testing.assert_allclose(result.log_singular_values, logs[:3], atol=1e-7)
 
 
-@pytest.mark.float64_anyway
 def test_diagonal_chain_beyond_the_range_of_floats(vj, leading):
     rates = -np.arange(1.0, N + 1) * 20
     chain = vj.JacobianChain(np.stack([np.diag(np.exp(rates))] * STEPS))
@@ -138,7 +132,6 @@ def test_diagonal_chain_beyond_the_range_of_floats(vj, leading):
     np.testing.assert_allclose(np.abs(result.right_vectors), np.eye(N)[:, :K], atol=1e-12)
 
 
-@pytest.mark.float64_anyway
 def test_orthogonal_chain_has_equal_values_and_no_vectors_of_its_own(vj, leading):
     jacobians = helpers.orthogonal_chain(np.random.default_rng(0), N, STEPS)
     result = leading(vj.JacobianChain(jacobians), K, oversample=EXTRA)
@@ -147,7 +140,6 @@ def test_orthogonal_chain_has_equal_values_and_no_vectors_of_its_own(vj, leading
     np.testing.assert_allclose(result.vector_error, 1)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("activation_first", [False, True])
 def test_exact_zeros(vj, leading, activation_first):
     jacobians = helpers.orthogonal_chain(np.random.default_rng(0), N, STEPS)
@@ -160,7 +152,6 @@ def test_exact_zeros(vj, leading, activation_first):
     assert np.isneginf(nothing.log_singular_values).all() and nothing.converged
 
 
-@pytest.mark.float64_anyway
 def test_not_converged_is_said(vj, leading):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), N, STEPS)
     result = leading(vj.JacobianChain(jacobians), K, oversample=0, window=(0, 1), max_passes=2)
@@ -168,7 +159,6 @@ def test_not_converged_is_said(vj, leading):
     assert not result.meets_tolerance and "above the tolerance" in repr(result)
 
 
-@pytest.mark.float64_anyway
 def test_whole_spectrum_and_smallest_chains(vj, leading):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), N, STEPS)
     everything = leading(vj.JacobianChain(jacobians), N)
@@ -180,7 +170,6 @@ def test_whole_spectrum_and_smallest_chains(vj, leading):
     assert one.log_singular_values == pytest.approx(np.log(3)) and one.left_vectors[0, 0] == -1
 
 
-@pytest.mark.float64_anyway
 def test_another_start_gives_the_same_values(vj, leading):
     chain = vj.JacobianChain(helpers.ginibre_chain(np.random.default_rng(0), N, STEPS))
     first, again, other = (
@@ -369,7 +358,6 @@ def test_non_finite_and_traced_jacobians(vj, leading):
         jax.jit(traced)(jnp.ones((2, 2, 2)))
 
 
-@pytest.mark.float64_anyway
 def test_surviving_directions_of_full_and_partial_spectra(vj, leading):
     from vanishing_jax.spectra._surviving import surviving_directions
 
@@ -394,7 +382,6 @@ def test_surviving_directions_of_full_and_partial_spectra(vj, leading):
     assert surviving_directions(part, state_size=N).upper.tolist() == [12]
 
 
-@pytest.mark.float64_anyway
 def test_a_value_within_its_error_of_the_threshold_is_not_decided(vj, leading):
     from vanishing_jax.spectra._surviving import surviving_directions
 
@@ -409,7 +396,6 @@ def test_a_value_within_its_error_of_the_threshold_is_not_decided(vj, leading):
         surviving_directions([])
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 @pytest.mark.parametrize("reach", [2000, 30, 4])
 def test_triplets_of_a_graded_product_in_high_precision(n, reach):
@@ -438,7 +424,6 @@ def test_triplets_of_a_graded_product_in_high_precision(n, reach):
         np.testing.assert_allclose(found.T @ found, np.eye(n), atol=1e-13)
 
 
-@pytest.mark.float64_anyway
 def test_triplets_where_rows_are_zero():
     from vanishing_jax.spectra._balance import ZERO
     from vanishing_jax.spectra._finish import triplets_of

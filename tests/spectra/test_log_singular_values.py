@@ -20,7 +20,6 @@ def spectrum(vj, jacobians, **options):
     return vj.log_singular_values(vj.JacobianChain(jacobians), **options)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("family", helpers.FAMILIES)
 def test_agrees_with_exact_product(vj, family, direction):
@@ -34,7 +33,6 @@ def test_agrees_with_exact_product(vj, family, direction):
     np.testing.assert_array_less(error, result.error_bound[finite])
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e308])
 def test_entries_at_the_edge_of_the_range(vj, size):
     jacobians = size * np.stack([[[1.0, 1.0], [1.0, -1.0]]] * 5)
@@ -42,14 +40,12 @@ def test_entries_at_the_edge_of_the_range(vj, size):
     np.testing.assert_allclose(found, 5 * np.log(size) + 2.5 * np.log(2), rtol=1e-13)
 
 
-@pytest.mark.float64_anyway
 def test_entries_too_far_apart_are_admitted(vj):
     result = spectrum(vj, np.stack([[[1e300, 1e-300], [1e-300, 1e-300]]] * 2))
     assert result.log_singular_values[0] == pytest.approx(2 * np.log(1e300))
     assert np.isinf(result.error_bound[1])
 
 
-@pytest.mark.float64_anyway
 def test_zero_by_cancellation_is_no_certain_zero(vj):
     W = np.random.default_rng(0).standard_normal((2, 2))
     W[1] = W[0]  # singular, without a zero row or column
@@ -57,7 +53,6 @@ def test_zero_by_cancellation_is_no_certain_zero(vj):
     assert result.error_bound[-1] > 1
 
 
-@pytest.mark.float64_anyway
 def test_more_scales_than_the_exponent_range_is_no_number(vj):
     J = np.stack([np.diag(2.0 ** -np.arange(110.0))] * 3).astype(np.float32)
     with jax.enable_x64(False):
@@ -66,7 +61,6 @@ def test_more_scales_than_the_exponent_range_is_no_number(vj):
     np.testing.assert_allclose(found, -3 * np.log(2) * np.arange(110.0), atol=1e-9)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("tolerance", [1e-7, 1e-5, 1e-3])
 @pytest.mark.parametrize("family", ["tanh, gain 0.5", "tanh, gain 3", "ginibre", "relu first"])
 def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
@@ -81,7 +75,6 @@ def test_several_steps_at_once_stay_within_the_tolerance(vj, family, tolerance):
         np.testing.assert_array_less(error, result.error_bound[finite])
 
 
-@pytest.mark.float64_anyway
 def test_long_chains_are_swept_in_chunks(vj, monkeypatch):
     from vanishing_jax.spectra import _sweep
 
@@ -102,7 +95,6 @@ def test_long_chains_are_swept_in_chunks(vj, monkeypatch):
             spectrum(vj, bad, every=4, direction=direction)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_one_jacobian_with_zero_rows_changes_no_other(vj, direction):
     # Columns are balanced step by step: in one chunk with zeros, or alone before a record.
@@ -120,7 +112,6 @@ def test_one_jacobian_with_zero_rows_changes_no_other(vj, direction):
     np.testing.assert_allclose(whole, exact, atol=1e-12)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_a_batch_of_streamed_chains_is_its_sequences(vj, direction):
     # Some saturate and have shorter intervals than the others.
@@ -165,7 +156,6 @@ def test_a_batch_is_its_sequences(vj, monkeypatch, threads_from):
     np.testing.assert_allclose(found.log_singular_values, singles, atol=1e-10)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", ["tanh, gain 0.9", "tanh, gain 1.5", "orthogonal", "relu"])
 def test_float32_arithmetic_over_a_thousand_steps(vj, family):
     rng = np.random.default_rng(0)
@@ -184,7 +174,6 @@ def test_float32_arithmetic_over_a_thousand_steps(vj, family):
     np.testing.assert_allclose(found[finite], reference.log_singular_values[finite], atol=1e-2)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.slow
 def test_tanh_network_of_32_units_over_300_steps(vj):
     cell, trajectory = _trained_like(vj, vj.cells.VanillaCell(2, 32, key=jax.random.key(0)), 300)
@@ -195,7 +184,6 @@ def test_tanh_network_of_32_units_over_300_steps(vj):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-8)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.slow
 def test_lstm_with_state_of_64(vj):
     cell, trajectory = _trained_like(vj, vj.cells.LSTMCell(2, 32, key=jax.random.key(0)), 60)
@@ -212,7 +200,6 @@ def _trained_like(vj, cell, steps):
     return cell, vj.rollout(cell, cell.initial_state(), inputs)
 
 
-@pytest.mark.float64_anyway
 def test_saturated_network_obeys_the_determinant(vj):
     n, steps = 8, 50
     rng = np.random.default_rng(0)
@@ -231,7 +218,6 @@ def test_saturated_network_obeys_the_determinant(vj):
     assert np.mean(found) / steps == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.float64_anyway
 def test_order_of_the_product(vj):
     # Two matrices that do not commute: B A has spectral norm sqrt(40), A B has 6.
     A, B, cycle = np.zeros((4, 4)), np.zeros((4, 4)), np.roll(np.eye(4), 1, axis=0)
@@ -246,7 +232,6 @@ def test_order_of_the_product(vj):
         assert np.isneginf(found[1:]).all()
 
 
-@pytest.mark.float64_anyway
 def test_window_is_the_product_from_s_to_t(vj):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), 4, 9)
     for s, t in [(0, 9), (3, 9), (2, 7), (0, 1), (5, 6)]:
@@ -258,7 +243,6 @@ def test_window_is_the_product_from_s_to_t(vj):
         assert found.windows.tolist() == [s, t]
 
 
-@pytest.mark.float64_anyway
 def test_every_and_lags_record_the_windows_they_name(vj):
     jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 10, 2.0)
     forward = spectrum(vj, jacobians, every=6, window=(1, 10))
@@ -274,20 +258,17 @@ def test_every_and_lags_record_the_windows_they_name(vj):
             np.testing.assert_allclose(row, single, atol=1e-10)
 
 
-@pytest.mark.float64_anyway
 def test_diagonal_chain_over_twenty_thousand_nats(vj):
     steps, w = 1000, np.array([np.exp(10.0), 1.0, 0.5, np.exp(-10.0)])
     found = spectrum(vj, np.stack([np.diag(w)] * steps))
     np.testing.assert_allclose(found.log_singular_values, steps * np.log(w), rtol=1e-14, atol=1e-10)
 
 
-@pytest.mark.float64_anyway
 def test_orthogonal_chain_keeps_every_direction(vj):
     jacobians = helpers.orthogonal_chain(np.random.default_rng(0), 8, 250)
     np.testing.assert_allclose(spectrum(vj, jacobians).log_singular_values, 0, atol=1e-12)
 
 
-@pytest.mark.float64_anyway
 def test_rotated_powers_where_the_formed_product_fails(vj):
     angle = np.pi / 6
     R = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -299,7 +280,6 @@ def test_rotated_powers_where_the_formed_product_fails(vj):
     assert not np.exp(exact[1] - 30) < formed[1] < np.exp(exact[1] + 30)
 
 
-@pytest.mark.float64_anyway
 def test_smallest_chains(vj):
     assert spectrum(vj, np.full((1, 1, 1), -3.0)).log_singular_values == pytest.approx(np.log(3))
     empty = spectrum(vj, np.zeros((0, 2, 2)))
@@ -307,7 +287,6 @@ def test_smallest_chains(vj):
     assert np.isneginf(spectrum(vj, np.zeros((3, 2, 2))).log_singular_values).all()
 
 
-@pytest.mark.float64_anyway
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
 def test_sum_rule_and_scaling(seed, scale):
@@ -322,7 +301,6 @@ def test_sum_rule_and_scaling(seed, scale):
     assert np.all(np.diff(result.log_singular_values) <= 0)
 
 
-@pytest.mark.float64_anyway
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_permuting_units_changes_nothing(seed):
@@ -339,7 +317,6 @@ def test_permuting_units_changes_nothing(seed):
     )
 
 
-@pytest.mark.float64_anyway
 def test_float32_jacobians_are_computed_on_in_float64(vj):
     jacobians = helpers.tanh_chain(np.random.default_rng(0), 4, 12, 2.0).astype(np.float32)
     result = spectrum(vj, jacobians)
@@ -348,7 +325,6 @@ def test_float32_jacobians_are_computed_on_in_float64(vj):
     np.testing.assert_allclose(result.log_singular_values, exact, atol=1e-8)
 
 
-@pytest.mark.float64_anyway
 def test_leading_k_and_tolerance(vj):
     jacobians = helpers.ginibre_chain(np.random.default_rng(0), 4, 9)
     full, leading = spectrum(vj, jacobians), spectrum(vj, jacobians, k=2, tolerance=1e-6)
@@ -387,7 +363,6 @@ def test_bad_arguments(vj, options, message):
         spectrum(vj, np.stack([np.eye(2)] * 4), **options)
 
 
-@pytest.mark.float64_anyway
 def test_non_finite_jacobian_names_its_step(vj):
     jacobians = np.stack([[[1.0, 1.0], [0.0, 1.0]]] * 9)  # coupled
     jacobians[7, 0, 1] = np.nan
@@ -427,7 +402,6 @@ def test_keys_among_the_inputs_are_streamed(vj):
     np.testing.assert_allclose(found.log_singular_values, exact, atol=1e-6)
 
 
-@pytest.mark.float64_anyway
 def test_tolerance_shares_factorizations_where_the_chain_allows(vj):
     def levels(jacobians, tolerance):
         result = spectrum(vj, jacobians, tolerance=tolerance)
@@ -443,7 +417,6 @@ def test_tolerance_shares_factorizations_where_the_chain_allows(vj):
     assert levels(hard, 1e-8).max() == 0
 
 
-@pytest.mark.float64_anyway
 def test_new_values_and_lengths_do_not_compile_again(vj):
     traced = []
 
@@ -466,7 +439,6 @@ def test_new_values_and_lengths_do_not_compile_again(vj):
         assert len(traced) == 0 < count
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_large_batches_are_swept_side_by_side(vj, monkeypatch, direction):
     from vanishing_jax.spectra import _sweep_batch

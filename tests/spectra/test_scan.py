@@ -52,7 +52,6 @@ FAMILIES = [f for f in helpers.FAMILIES if f != "tanh, gain 20"]  # below the ra
 # --- values ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", helpers.FAMILIES)
 def test_agrees_with_exact_product_in_both_directions(family):
     jacobians, exact = helpers.family_and_exact_logs(family)
@@ -60,7 +59,6 @@ def test_agrees_with_exact_product_in_both_directions(family):
     assert_close(spectrum(np.swapaxes(jacobians[::-1], 1, 2)), exact, 2e-11)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("family", FAMILIES)
 def test_float32_agrees_with_exact_product_in_both_directions(family):
     jacobians = helpers.family_and_exact_logs(family)[0].astype(np.float32)
@@ -71,7 +69,6 @@ def test_float32_agrees_with_exact_product_in_both_directions(family):
         assert_close(found, exact, 2e-3)
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e308])
 def test_entries_at_the_edge_of_the_range(size):
     jacobians = size * np.stack([[[1.0, 1.0], [1.0, -1.0]]] * 5)
@@ -99,7 +96,6 @@ def test_other_dtypes_are_refused():
         spectra.product_log_singular_values(jnp.ones((2, 2, 2), jnp.float16))
 
 
-@pytest.mark.float64_anyway
 def test_vmap_is_a_loop():
     rng = np.random.default_rng(0)
     makers = [*helpers.FAMILIES.values()]
@@ -118,7 +114,6 @@ def spectrum_of_one(jacobians):
 # --- batches for the host -------------------------------------------------------------------------
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("families", [FAMILIES[:6], FAMILIES[6:]])
 def test_stretches_give_what_the_whole_gives(scan, families):
     """Zero columns and uneven ones also where a stretch begins."""
@@ -131,7 +126,6 @@ def test_stretches_give_what_the_whole_gives(scan, families):
         assert_close(parts[i], exact[i], 1e-10)
 
 
-@pytest.mark.float64_anyway
 def test_the_factors_are_those_of_the_product(scan):
     batch = np.stack([helpers.ginibre_chain(np.random.default_rng(i), 40, 5) for i in range(2)])
     swept = swept_in_stretches(scan, batch, [3, 2])  # larger than what is done together
@@ -143,7 +137,6 @@ def test_the_factors_are_those_of_the_product(scan):
         np.testing.assert_allclose(found, expected, atol=1e-13 * np.abs(expected).max())
 
 
-@pytest.mark.float64_anyway
 def test_other_lengths_compile_nothing(scan):
     batch = helpers.ginibre_chain(np.random.default_rng(0), 3, 33)[None]
     swept_in_stretches(scan, batch, [16, 16, 1])
@@ -153,7 +146,6 @@ def test_other_lengths_compile_nothing(scan):
     assert scan.sweep_batch._cache_size() == programs
 
 
-@pytest.mark.float64_anyway
 @pytest.mark.parametrize("per", [2, 4])
 def test_several_per_factorization_lose_what_the_loss_says(scan, per):
     families = ["tanh, gain 0.5", "tanh, gain 3", "tanh first, gain 12", "orthogonal", "ginibre"]
@@ -166,7 +158,6 @@ def test_several_per_factorization_lose_what_the_loss_says(scan, per):
     assert allowed[3] < 1e-12  # orthogonal: nothing is lost, however many
 
 
-@pytest.mark.float64_anyway
 def test_a_lost_pivot_is_an_infinite_or_huge_loss(scan):
     W = np.random.default_rng(0).standard_normal((3, 3))
     W[1] = W[0]  # singular, without a zero row or column

@@ -164,7 +164,7 @@ def log_singular_values(
       multiplied first, as far as it allows, which is faster. None factors every Jacobian on its
       own. What is lost may be amplified by the steps that follow: `Spectrum.meets_tolerance` says
       if the tolerance was met in the end, the repr if that was not checked.
-    - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
+    - `checkpoint`: a file (safetensors) that keeps the sweep every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
     **Returns:** a `Spectrum` holding NumPy arrays. Of a rectangular chain there are as many values

@@ -137,10 +137,10 @@ def lyapunov_exponents(
     - `k`: return the k leading exponents only. Well below n it costs k + 2 columns of Q_0 instead
       of n, and of streamed Jacobians nothing is formed: the k largest rates of these columns, which
       a chain too short to sort its directions may exceed in another one.
-    - `tolerance`: largest acceptable error bound of an exponent, in nats per step. Several steps
-      are factored at once as far as it allows, which is faster; by default every step is factored.
-      `LyapunovExponents.meets_tolerance` says if the bound was met in the end.
-    - `checkpoint`: a file (safetensors) that keeps the walk every few seconds, and when it is
+    - `tolerance`: what sharing factorizations may lose, in nats per step, as in
+      `log_singular_values`; None factors every Jacobian on its own.
+      `LyapunovExponents.meets_tolerance` says if it was met in the end.
+    - `checkpoint`: a file (safetensors) that keeps the sweep every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
 
@@ -150,18 +150,17 @@ def lyapunov_exponents(
     **Raises:** `ValueError` for an empty chain, a bad k, or a checkpoint that is damaged or belongs
     to another computation; `TypeError` for a batch; `NonFiniteError` for a NaN Jacobian.
 
-    **Cost:** one LU factorization per step, or one for several steps with a `tolerance`; O(T n^3),
-    or that of the decoupled blocks: O(T n) for a diagonal recurrence. With k well below n O(T n^2
+    **Cost:** one LU factorization for 1 to 32 steps, on the host, nothing compiled; O(T n^3), or
+    that of the decoupled blocks: O(T n) for a diagonal recurrence. With k well below n O(T n^2
     k): at n = 200 the top exponent takes 1.8 times as long as QR of one column in NumPy, unless
     this may have lost too much (then all columns are swept) or a `checkpoint` is kept.
     `sum_rule_residual` costs one LU factorization per step when it is read.
 
-    **Validity:** the interval between factorizations is controlled by the rounding each one
-    amplifies, so it cannot silently be too long. Errors that amplify each other over many steps
-    (repeated defective matrices) show in the last 32 steps; then the chain is walked once more for
-    `error_bound`. That bound does not see a random start that happens to be nearly orthogonal to a
-    direction: one chain in some tens was off by 16 times it, 2e-14 nats per step. Tested against a
-    Householder QR loop in high precision and the exact law of Ginibre products. Few columns agree
+    **Validity:** tested against a Householder QR loop in high precision and the exact law of
+    Ginibre products. How many Jacobians share a factorization is controlled by what each loses;
+    errors that the steps amplify (repeated defective matrices) show in `estimated_error`, over the
+    last quarter of the steps, and in `error_bound`. That bound does not see a random start that
+    happens to be nearly orthogonal to a direction. Few columns agree
     with those of the full sweep to the tolerance (`tests/spectra/test_lyapunov.py`); streamed in
     float32 they are pushed in float32, and `tolerance` of the result says what that may have lost.
 

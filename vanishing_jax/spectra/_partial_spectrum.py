@@ -28,7 +28,7 @@ class PartialSpectrum(eqx.Module):
     - `vector_error`: estimate of the sine of the angle of each vector to the true one, at most 1. 1
       where neighboring values coincide: then only their span is determined.
     - `windows`: (s, t).
-    - `num_passes`: how often the chain was walked through. `status`: `"converged"` or what is
+    - `num_passes`: how often the chain was swept. `status`: `"converged"` or what is
       missing.
     - `dtype`: dtype of the Jacobians; `arithmetic_dtype`: that of the computation.
     - `tolerance`: what the caller asked for.
