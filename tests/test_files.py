@@ -27,3 +27,16 @@ def test_a_file_is_readable_as_any_other(write_atomically, tmp_path):
     (tmp_path / "ordinary").write_bytes(b"")
     path = write_atomically(tmp_path / "file", b"new")
     assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_what_is_not_a_file_is_written_to_and_not_replaced(write_atomically, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, b"new")
+        assert os.read(reader, 8) == b"new"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

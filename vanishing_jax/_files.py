@@ -8,8 +8,12 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes) -> Path:
     """Write `content` to `path` by way of a temporary file in the same folder; make the folder.
 
-    When anything fails (a full disk, an interrupt), an earlier file stays as it was.
+    When anything fails (a full disk, an interrupt), an earlier file stays as it was. What is not a
+    file (`/dev/null`, a pipe) is written to: a rename would put a file in its place.
     """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
