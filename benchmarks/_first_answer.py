@@ -121,9 +121,8 @@ def diagnosis(case: Case) -> Callable[[], str]:
         layers = [_layer(jax.device_put(W)) for W, _ in weights]
         return lambda: str(vj.diagnose_layers(layers, data, loss=jnp.mean, batched=True))
     if case.kind == "network":
-        network = vj.networks.RecurrentNetwork(
-            [vj.FunctionCell(_step(case.kind), p) for p in weights]
-        )
+        step = _step(case.kind)  # one function of all layers, as one writes it
+        network = vj.networks.RecurrentNetwork([vj.FunctionCell(step, p) for p in weights])
         states = (state0,) * case.depth
         return lambda: str(vj.diagnose(network, data, loss=_of_last_step, state0=states))
     cell = vj.FunctionCell(_step(case.kind), jax.device_put(weights[0]))
