@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from ._chain import Linearization
+from ._linearization import Linearization
 from ._types import PyTree
 
 

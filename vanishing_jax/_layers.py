@@ -14,8 +14,9 @@ import numpy as np
 from jax.core import Tracer
 
 from ._activations import stable_derivatives
-from ._chain import JacobianChain, dense_bytes, gib
+from ._chain import JacobianChain
 from ._checks import as_arrays, check_finite
+from ._linearization import dense_bytes, gib
 from ._linearize import MEMORY_LIMIT, widened
 from ._shared_layers import shared_layers
 from ._tree import StateLayout, describe, state_layout

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._activations import stable_derivatives
-from .._chain import dense_bytes, gib
 from .._checks import (
     STATES_EXPLODE,
     NonFiniteError,
@@ -19,6 +18,7 @@ from .._checks import (
     num_steps,
     warn_of_float64,
 )
+from .._linearization import dense_bytes, gib
 from .._progress import with_progress
 from .._suspicions import check_deterministic, warn_of_suspicious_state
 from .._tree import StateLayout, describe, state_layout

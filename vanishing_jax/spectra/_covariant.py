@@ -6,7 +6,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._chain import JacobianChain, gib, resolve_window
+from .._chain import JacobianChain, resolve_window
+from .._linearization import gib
 from .._linearize import MEMORY_LIMIT
 from .._streams import raise_non_finite, refuse_traced
 from . import _lapack as la

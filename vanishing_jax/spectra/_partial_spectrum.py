@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
-from .._chain import JacobianChain, Linearization
+from .._chain import JacobianChain
+from .._linearization import Linearization
 from .._tree import state_layout
 
 
