@@ -93,7 +93,8 @@ def _jacobian(mode, vector, step):
 def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLike, "time n n"]:
     """Return J_{s+1}, ..., J_t of one sequence: a NumPy array, or a traced one under a trace.
 
-    In chunks of one size, so that neither another T nor another window is compiled again.
+    In chunks of one size, so that neither another T nor another window is compiled again. Stored
+    column by column, as forward differentiation makes them and the sweep wants them.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization)):
         batch = min(_together(linearization.layout), max(t - s, 1))
@@ -103,10 +104,11 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     with jax.enable_x64(linearization.x64):
         for a in range(s, t, size):
             part = padded_steps(linearization.trajectory, a, min(a + size, t), size)
-            found.append(np.asarray(_jacobians(linearization.rule, part))[: t - a])
+            found.append(np.asarray(_transposed_jacobians(linearization.rule, part))[: t - a])
     if not found:
         return np.zeros((0, layout.size, layout.size), layout.dtype)
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    transposed = found[0] if len(found) == 1 else np.concatenate(found)
+    return transposed.swapaxes(1, 2)
 
 
 def chunk_length(layout: StateLayout, num_steps: int) -> int:
@@ -139,8 +141,8 @@ def padded_steps(
 
 
 @eqx.filter_jit
-def _jacobians(rule: StepRule, steps):
-    return _all_jacobians(rule, steps)
+def _transposed_jacobians(rule: StepRule, steps):
+    return _all_jacobians(rule, steps, transpose=True)
 
 
 @eqx.filter_jit
@@ -151,11 +153,16 @@ def jacobians_of_all(mine, common, steps):
     )
 
 
-def _all_jacobians(rule: StepRule, steps):
-    """Return the Jacobian of each of the steps (states, inputs)."""
+def _all_jacobians(rule: StepRule, steps, *, transpose: bool = False):
+    """Return the Jacobian, or its transpose, of each of the steps (states, inputs)."""
     length = jax.tree.leaves(steps)[0].shape[0]
     batch = min(_together(rule.layout), length)
-    return jax.lax.map(lambda step: rule.jacobian(*step), steps, batch_size=batch)
+
+    def jacobian(step):
+        J = rule.jacobian(*step)
+        return J.T if transpose else J
+
+    return jax.lax.map(jacobian, steps, batch_size=batch)
 
 
 def _together(layout) -> int:

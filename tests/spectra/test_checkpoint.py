@@ -45,12 +45,12 @@ def interrupt(monkeypatch, after):
 
     original, calls = Sweep._absorb, []
 
-    def absorb(self, factors, pivots, losses):
+    def absorb(self, factors, pivots, losses, rows):
         if losses is not None:  # not the start
             if len(calls) == after:
                 raise KeyboardInterrupt
             calls.append(None)
-        return original(self, factors, pivots, losses)
+        return original(self, factors, pivots, losses, rows)
 
     monkeypatch.setattr(Sweep, "_absorb", absorb)
     return calls

@@ -103,7 +103,7 @@ def test_parts_of_a_sweep_give_the_same_bound(vj, monkeypatch):
 
 
 def test_error_bound_is_infinite_where_nothing_is_known(vj):
-    jacobians = helpers.rotated_jordan_chain(np.random.default_rng(3), 8, 2000)
+    jacobians = helpers.rotated_jordan_chain(np.random.default_rng(3), 8, 4000)
     assert np.isinf(spectrum(vj, jacobians).error_bound).any()
 
 

@@ -52,7 +52,7 @@ def sizes_of(
     """
     with np.errstate(all="ignore"):
         squares = JT * JT
-        rows = squares.sum(axis=1)
+        rows = np.matmul(np.ones((1, JT.shape[1])), squares)[:, 0]  # faster than a sum
         columns = np.matmul(squares, (1 / rows)[:, :, None])[:, :, 0]
         plain = np.all((rows > 1e-240) & (rows < 1e240) & (columns > 1e-200), axis=1)
         rows, exponents = np.sqrt(rows), np.frexp(columns)[1].astype(np.int64) >> 1

@@ -34,10 +34,10 @@ from .._progress import progress
 from .._streams import Direction, partition
 from . import _lapack as la
 from . import _moduli
-from ._balance import ZERO, pow2
+from ._balance import ZERO
 from ._decoupled import sweep_blocks
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
-from ._sweep import EPS, SAFETY, Factor, Piece, Product, Sweep, start_basis
+from ._sweep import EPS, SAFETY, Factor, Product, Sweep, start_basis
 
 # Of the error of the finish.
 FLOOR = 1e-13
@@ -235,34 +235,3 @@ def error_bounds(
     bounds[r:] = 0.0 if np.isfinite(found.product.loss) else np.inf
     bounds[np.isnan(bounds) | (len(logs) > _MOST)] = np.inf
     return bounds
-
-
-def amplified_loss(product: Product, pieces: list[Piece]) -> float:
-    """Return what the losses of a sweep have become at its end, for the value hit hardest.
-
-    The root of the sum over `pieces` of (loss ||a_i(t)|| ||b_i(t)||)^2, in units of eps, for
-    log |R_ii|, whose vectors are triangular for any start: a coarse first-order estimate that costs
-    a few products a chunk. The losses themselves, which the tolerance bounds, do not know how the
-    steps after them amplify an error: in a product of repeated defective matrices without limit.
-    What was lost before the first piece counts as lost there.
-    """
-    r = int(np.sum(product.exponent != ZERO))
-    if r == 0 or not pieces:
-        return float(np.sqrt(product.loss))
-    S: np.ndarray = np.asarray(np.linalg.qr(product.basis, mode="r"))[:r, :r]
-    X, total = np.linalg.inv(S), np.zeros(r)
-    with np.errstate(all="ignore"):
-        before = max(product.loss - sum(piece.loss for piece in pieces), 0.0)
-        start = Piece(np.zeros(r, np.int64), np.eye(r), before)
-        for piece in [*reversed(pieces), start]:
-            X = X / np.max(np.abs(X), axis=0)
-            X = np.asfortranarray(X / np.linalg.norm(X, axis=0))
-            Y = la.blas.dtrsm(1.0, X, np.eye(r), lower=0)
-            total += piece.loss * np.sum(Y**2, axis=1)
-            # R^-1 X, R = diag(2^e) W: columns scaled by the pivots keep it in range.
-            X, e = X * np.diagonal(piece.W)[:r], piece.exponent[:r]
-            if e.any():
-                X = np.triu(X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000)))
-            X = la.blas.dtrsm(1.0, piece.W[:r, :r], np.asfortranarray(X), lower=0)
-        worst = float(np.sqrt(np.max(total)))
-    return np.inf if np.isnan(worst) else worst

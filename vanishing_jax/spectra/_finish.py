@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ._balance import ZERO
-from ._sweep import Product, absorb
+from ._sweep import Product
 from ._thin_sweep import ThinProduct
+from ._triangular import absorb
 
 _LN2 = np.log(2.0)
 

@@ -31,7 +31,9 @@ from jaxtyping import Float, Int
 
 from .._streams import Feed, NonFiniteStep
 from . import _lapack as la
+from ._amplification import Piece, amplified_loss, merged, piece_of
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
+from ._triangular import absorb, products_of
 
 EPS = 2.0**-53
 
@@ -44,12 +46,9 @@ _SHORTEST_CHUNK, _LONGEST_CHUNK = 16, 256
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
 
-# Sizes for which stacked matrix products beat BLAS calls one by one.
-_SMALL = 48
-
 # Factorizations whose triangular factors are one piece of the history at first; where there are
 # more than so many pieces neighbors are merged, and later ones are longer.
-_PIECE, _PIECES = 8, 64
+_PIECE, _PIECES = 16, 32
 
 # Steps at the end, at least, over which amplification is looked at where W is not kept.
 _WATCHED = 64
@@ -57,13 +56,15 @@ _WATCHED = 64
 SAFETY = 8.0
 """Standard deviations of an error, eps sqrt(sum of squares of losses), that count as its bound."""
 
-# What sharing factorizations may lose by that measure, as a share of the tolerance: the measure
-# does not see how the steps that follow amplify an error.
-_BUDGET = 1 / 8
+# Share of the tolerance that sharing factorizations may use up; by how much losses are taken to be
+# amplified before that is known, and the steps after which it is looked at first, then after four
+# times as many each time.
+_SHARE, _UNKNOWN, _FIRST_LOOK, _LATER_LOOKS = 1 / 2, 30.0, 32, 4
 
 # What `Sweep.state` holds.
-_STATE = "t level loss shared piece_length schedule exponent W dead lu permutation".split()
-_PIECE_STATE = ("pieces.exponent", "pieces.W", "pieces.loss")
+_STATE = "t level loss shared amplification look_at piece_length".split()
+_STATE += "schedule exponent W dead lu permutation".split()
+_PIECE_STATE = tuple(f"pieces.{name}" for name in Piece._fields)
 
 
 class Product(NamedTuple):
@@ -72,7 +73,7 @@ class Product(NamedTuple):
     - `lu`, `permutation`: L in the lower triangle of `lu`; row `permutation[i]` of Q is row i of L.
     - `exponent`: of the rows of W, `ZERO` for a row that is exactly zero.
     - `W`: upper triangular, rows in [1, 2); its diagonal alone where no more was asked for.
-    - `loss`: sum of squares of the losses of all factorizations, in units of eps.
+    - `loss`: sum of squares of the largest loss of each factorization, in units of eps.
     """
 
     lu: Float[np.ndarray, "state state"]
@@ -85,14 +86,6 @@ class Product(NamedTuple):
     def basis(self) -> Float[np.ndarray, "state state"]:
         """Q, unpacked."""
         return unpacked(self.lu, self.permutation)
-
-
-class Piece(NamedTuple):
-    """The triangular factor diag(2^exponent) W over some steps, and the loss there."""
-
-    exponent: Int[np.ndarray, "state"]
-    W: Float[np.ndarray, "state state"]
-    loss: float
 
 
 class Factor(NamedTuple):
@@ -153,8 +146,10 @@ class Sweep:
         self._watched_from = 0 if triangular else num_steps if tolerance is None else unwatched
         self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
-        share = 0.0 if tolerance is None else (_BUDGET * tolerance / (SAFETY * EPS)) ** 2
-        self.allowed = share / max(num_steps, 1) if schedule is None else np.inf
+        share = 0.0 if tolerance is None else (_SHARE * tolerance / (SAFETY * EPS)) ** 2
+        self._allowed = share / max(num_steps, 1) if schedule is None else np.inf
+        self.amplification = _UNKNOWN
+        self.look_at = _FIRST_LOOK if 0 < self._allowed < np.inf else num_steps + 1
         self._followed = None if schedule is None else np.asarray(schedule).tolist()
         self.schedule: list[tuple[int, int]] = []
         self.kept: list[Factor] | None = None
@@ -169,12 +164,25 @@ class Sweep:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = factored(Q)
         self.dead = ~np.any(Q, axis=1)[self.permutation]
-        self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None)
+        self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None, None)
 
     @property
     def product(self) -> Product:
         """The product so far."""
         return Product(self.lu, self.permutation, self.exponent, self.W, self.loss)
+
+    @property
+    def estimated_error(self) -> float:
+        """What the losses have become by now, in nats, of the value hit hardest."""
+        return SAFETY * EPS * float(np.sqrt(self.loss)) * self._amplification_seen()
+
+    def _amplification_seen(self) -> float:
+        """Return by how much losses have been amplified, as far as they were watched."""
+        worst = sum(piece.worst for piece in self.pieces)
+        if not np.isfinite(worst):
+            return np.inf
+        rank = int(np.sum(self.exponent != ZERO))
+        return amplified_loss(self.pieces, rank) / np.sqrt(worst) if worst else 1.0
 
     def copy(self) -> "Sweep":
         """Return a sweep that goes on from here on its own, and keeps nothing."""
@@ -232,9 +240,21 @@ class Sweep:
                 return there.product
             self._advance(balanced(JT, rows, own, following))
             self.t = b
+            self._look()
             if b < end:
                 after_chunk(self)
         return self.product
+
+    def _look(self):
+        """Take losses to be amplified from now on as they have been."""
+        if self.t < min(self.look_at, self.num_steps):
+            return
+        self.amplification = max(self._amplification_seen(), 1.0)
+        self.look_at *= _LATER_LOOKS
+        if not self.triangular:
+            self.look_at = self.num_steps + 1
+            if self.t < self._watched_from:
+                self.pieces = []
 
     def _next_chunk(self):
         if self._followed is None:
@@ -281,19 +301,21 @@ class Sweep:
         pivots = np.abs(np.einsum("tii->ti", factors))
         last = np.take_along_axis(block.rows[np.array(ends) - 1], permutations, axis=1)
         dead, losses = _losses(self.dead, last, pivots)
-        squares, fourth = float(np.sum(losses)), float(np.sum(losses**2))
+        worst = losses.max(axis=1)
+        squares, fourth = float(np.sum(worst)), float(np.sum(worst**2))
         # What earlier steps left of their shares may be used.
-        if level > 0 and not self.shared + squares <= self.allowed * (self.t + m):
+        allowed = self._allowed / self.amplification**2
+        if level > 0 and not self.shared + squares <= allowed * (self.t + m):
             return False
         # Two such steps in one lose about the square: is there room for that?
         self.schedule.append((m, level))
         self.shared += squares if level else 0.0
-        room = self._followed is None and fourth < self.allowed * m / 16
+        room = self._followed is None and fourth < allowed * m / 16
         if level == self.level < _HIGHEST and m >= 4 << level and room:
             self.level += 1
         self.lu, self.permutation = factors[-1].T.copy(order="F"), permutations[-1]
         self.dead, self.loss = dead, self.loss + (np.inf if block.lost else squares)
-        self._absorb(factors, pivots, losses)
+        self._absorb(factors, pivots, losses, last)
         self.exponent = np.where(self.exponent == ZERO, ZERO, self.exponent + block.exponent)
         if self.kept is not None:
             parts = [levels[0][a:b] for a, b in zip(begins, ends, strict=True)]
@@ -301,27 +323,29 @@ class Sweep:
             self.kept += map(Factor, parts, lus, permutations)
         return True
 
-    def _absorb(self, factors, pivots, losses):
+    def _absorb(self, factors, pivots, losses, rows):
         """Multiply (e, W) by the triangular factors, in parts that the range of floats holds."""
+        watched = losses is not None and (self.t < self.look_at or self.t >= self._watched_from)
         if not self.triangular:
             self._absorb_diagonal(pivots)
-            if losses is None or self.t < self._watched_from:
+            if not watched:
                 return
         bits = np.log2(np.where(pivots > 0, pivots, 1)).cumsum(axis=0)
         a, before, count = 0, 0, len(pivots)
         while a < count:
             beyond = np.abs(bits[a + 1 :] - before).max(axis=1, initial=0) > _RANGE
             b = a + 1 + int(beyond.argmax()) if beyond.any() else count
-            parts, R = _products_of(factors[a:b], self.piece_length)
+            parts, R = products_of(factors[a:b], self.piece_length)
             if self.triangular:
                 self.exponent, self.W = absorb(R, self.exponent, self.W)
-            if losses is not None:
-                lost = np.add.reduceat(losses[a:b], np.arange(0, b - a, self.piece_length))
-                none = np.zeros(self.n, np.int64)
-                self.pieces += [Piece(none, *x) for x in zip(parts, lost, strict=True)]
+            if watched:
+                for part, i in zip(parts, range(a, b, self.piece_length), strict=True):
+                    j = min(i + self.piece_length, b)
+                    piece = piece_of(part, losses[i:j], rows[i:j], factors[j - 1].T)
+                    self.pieces.append(piece)
             a, before = b, bits[b - 1]
         if len(self.pieces) > _PIECES:
-            self.pieces = _merged(self.pieces)
+            self.pieces = merged(self.pieces)
             self.piece_length = min(2 * self.piece_length, _LONGEST_CHUNK)
 
     def _absorb_diagonal(self, pivots):
@@ -364,72 +388,14 @@ def _schedule(levels, level):
 
 
 def _losses(dead, rows, pivots):
-    """Return which rows are exactly zero by now, and the square of each factorization's loss.
+    """Return which rows are exactly zero by now, and the squares of what each pivot has lost.
 
-    A pivot is worth its size relative to its row of the last Jacobian: what was lost is the spread
-    of these sizes over the pivots.
+    A pivot is worth its size relative to its row of the last Jacobian: what was lost of it is how
+    much larger the largest of these sizes is.
     """
     all_dead = np.vstack([dead, (rows == 0) & (pivots == 0)])
     all_dead = np.logical_or.accumulate(all_dead, axis=0)[1:]
     with np.errstate(all="ignore"):
         sizes = pivots / rows
-        largest = np.max(np.where(all_dead, 0, sizes), axis=1)
-        loss = largest / np.min(np.where(all_dead, np.inf, sizes), axis=1)
-        return all_dead[-1], np.where(all_dead.all(axis=1), 0.0, loss**2)
-
-
-def _products_of(factors, length):
-    """Return the products of `length` neighboring triangular factors each, and of all of them.
-
-    `factors` are transposed, with L in the other half; `length` is a power of two.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if factors.shape[-1] < _SMALL:
-            parts = np.tril(factors)
-            while len(parts) > 1 and length > 1:
-                parts, length = _in_pairs(parts), length // 2
-            whole = parts
-            while len(whole) > 1:
-                whole = _in_pairs(whole)
-            return parts.swapaxes(-1, -2), whole[0].T
-        parts = []
-        for a in range(0, len(factors), length):
-            R = np.triu(factors[a].T)
-            for lu in factors[a + 1 : a + length]:
-                R = la.blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
-            parts.append(R)
-        whole = parts[0]
-        for R in parts[1:]:
-            whole = la.blas.dtrmm(1.0, R, whole)
-        return parts, whole
-
-
-def _in_pairs(factors):
-    """Return transposed products of neighbors, the last of an odd number as it is."""
-    odd = factors[len(factors) // 2 * 2 :]
-    return np.concatenate([np.matmul(factors[:-1:2], factors[1::2]), odd])
-
-
-def absorb(R, exponent, W=None):
-    """Return (e', W') with diag(2^e') W' = R diag(2^e) W, rows of W' in [1, 2), scaled exactly."""
-    reach = np.where(R != 0, np.frexp(R)[1] + exponent, ZERO)
-    largest = reach.max(axis=1)
-    shift = np.clip(exponent - largest[:, None], -5000, 5000)
-    C = np.ldexp(np.where(exponent == ZERO, 0.0, R), shift.astype(np.int32))
-    W = C if W is None else C @ W
-    size = np.abs(W).max(axis=1)
-    zero = (size == 0) | (largest < ZERO // 2)
-    k = np.frexp(size)[1] - 1
-    W = np.where(zero[:, None], 0.0, np.ldexp(W, -k[:, None]))
-    return np.where(zero, ZERO, largest + k), W
-
-
-def _merged(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces, neighbors multiplied."""
-    merged = []
-    for first, second in zip(pieces[::2], pieces[1::2], strict=False):
-        exponent, W = absorb(second.W, first.exponent, first.W)
-        zero = (exponent == ZERO) | (second.exponent == ZERO)
-        exponent = np.where(zero, ZERO, exponent + second.exponent)
-        merged.append(Piece(exponent, W, first.loss + second.loss))
-    return merged + pieces[len(pieces) // 2 * 2 :]
+        largest = np.max(np.where(all_dead, 0, sizes), axis=1, keepdims=True)
+        return all_dead[-1], np.where(all_dead, 0.0, (largest / sizes) ** 2)

@@ -25,9 +25,8 @@ from .._streams import (
 from . import _moduli
 from ._checkpoint import Checkpoint, describe_sweep
 from ._decoupled import sweep_blocks
-from ._error_bound import amplified_loss
 from ._finish import log_r_diagonal, log_singular_values_of
-from ._sweep import EPS, SAFETY, Sweep
+from ._sweep import Sweep
 from ._sweep_batch import is_worth_a_scan, sweep_together
 
 Quantity = Literal["singular values", "log R"]
@@ -172,9 +171,8 @@ class _Run(NamedTuple):
             tolerance=self.tolerance, triangular=self.quantity == "singular values",
         )  # fmt: skip
         rows = self._rows_of(sweep, name, finish)
-        estimate = SAFETY * EPS * amplified_loss(sweep.product, sweep.pieces)
         schedule = np.array(sweep.schedule, int).reshape(-1, 2)
-        return _OfSequence(np.stack(rows), np.asarray(estimate), schedule)
+        return _OfSequence(np.stack(rows), np.asarray(sweep.estimated_error), schedule)
 
     def _rows_of(self, sweep: Sweep, name: str, finish) -> list[Float[np.ndarray, "state"]]:
         """Take the sweep to every lag, from where an interrupted one was; return what is there."""

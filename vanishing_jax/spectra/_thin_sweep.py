@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._streams import NonFiniteStep, Push
-from ._sweep import EPS, SAFETY, absorb, factored, unpacked
+from ._sweep import EPS, SAFETY, factored, unpacked
+from ._triangular import absorb
 
 # Steps that may share a factorization.
 _MOST_STEPS = 32

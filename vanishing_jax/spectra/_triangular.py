@@ -1,0 +1,55 @@
+"""Products of triangular factors, rows scaled by integer powers of two so that any size is held."""
+
+import numpy as np
+
+from . import _lapack as la
+from ._balance import ZERO
+
+# Sizes for which stacked matrix products beat BLAS calls one by one.
+_SMALL = 48
+
+
+def absorb(R, exponent, W=None):
+    """Return (e', W') with diag(2^e') W' = R diag(2^e) W, rows of W' in [1, 2), scaled exactly."""
+    reach = np.where(R != 0, np.frexp(R)[1] + exponent, ZERO)
+    largest = reach.max(axis=1)
+    shift = np.clip(exponent - largest[:, None], -5000, 5000)
+    C = np.ldexp(np.where(exponent == ZERO, 0.0, R), shift.astype(np.int32))
+    W = C if W is None else C @ W
+    size = np.abs(W).max(axis=1)
+    zero = (size == 0) | (largest < ZERO // 2)
+    k = np.frexp(size)[1] - 1
+    W = np.where(zero[:, None], 0.0, np.ldexp(W, -k[:, None]))
+    return np.where(zero, ZERO, largest + k), W
+
+
+def products_of(factors, length):
+    """Return the products of `length` neighboring triangular factors each, and of all of them.
+
+    `factors` are transposed, with L in the other half; `length` is a power of two.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if factors.shape[-1] < _SMALL:
+            parts = np.tril(factors)
+            while len(parts) > 1 and length > 1:
+                parts, length = _in_pairs(parts), length // 2
+            whole = parts
+            while len(whole) > 1:
+                whole = _in_pairs(whole)
+            return parts.swapaxes(-1, -2), whole[0].T
+        parts = []
+        for a in range(0, len(factors), length):
+            R = np.triu(factors[a].T)
+            for lu in factors[a + 1 : a + length]:
+                R = la.blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+            parts.append(R)
+        whole = parts[0]
+        for R in parts[1:]:
+            whole = la.blas.dtrmm(1.0, R, whole)
+        return parts, whole
+
+
+def _in_pairs(factors):
+    """Return transposed products of neighbors, the last of an odd number as it is."""
+    odd = factors[len(factors) // 2 * 2 :]
+    return np.concatenate([np.matmul(factors[:-1:2], factors[1::2]), odd])
