@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from ._linearization import (
@@ -108,7 +109,7 @@ class JacobianChain(eqx.Module):
             raise IndexError(f"expected an index below {self.batch_size}; got {index}.")
         sizes = {name: stop - start for name, start, stop in self._blocks}
         jacobians, linearization = jax.tree.map(
-            lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf,
+            lambda leaf: _one_of(leaf, index) if eqx.is_array(leaf) else leaf,
             (self._jacobians, self.linearization),
         )
         kept: dict[str, Any] = {"axis": self.axis, "widths": self._widths}
@@ -282,6 +283,13 @@ class JacobianChain(eqx.Module):
         names = ", ".join(f"{name}: {stop - start}" for name, start, stop in self._blocks)
         left = f", without {', '.join(self.left_out)}" if self.left_out else ""
         return f"JacobianChain({batch}{self.num_steps} steps, {names}, {self.dtype}, {kind}{left})"
+
+
+def _one_of(leaf: Array, index: int) -> Array:
+    """Return `leaf[index]`, through NumPy: an operation of JAX takes several times as long."""
+    plain = not isinstance(leaf, Tracer) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    with jax.enable_x64(True):  # whatever has 64 bits keeps them
+        return jnp.asarray(np.asarray(leaf)[index]) if plain else leaf[index]
 
 
 def resolve_window(window: tuple[int, int] | None, num_steps: int) -> tuple[int, int]:

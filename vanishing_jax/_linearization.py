@@ -15,10 +15,10 @@ from ._tree import StateLayout
 from ._types import Array, ArrayLike, PyTree
 from .cells import AbstractCell
 
-# Jacobians computed by one call, in bytes and steps: the same number whatever T is, so that another
-# T is no other program; shorter chains share smaller ones. And by one operation: enough to
-# vectorize, small enough to stay in cache.
-_CHUNK_BYTES, _CHUNKS = 8 * 2**20, (16, 256, 1024)
+# Jacobians computed by one call, in bytes and steps: the longest of these that T fills, so that few
+# of a last, padded call are for nothing, and another T is seldom another program. And by one
+# operation: enough to vectorize, small enough to stay in cache.
+_CHUNK_BYTES, _CHUNKS = 8 * 2**20, (16, 64, 256, 1024)
 _TOGETHER_BYTES = 2 * 2**20
 
 
@@ -113,7 +113,7 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
 
 def chunk_length(layout: StateLayout, num_steps: int) -> int:
     """Return how many Jacobians of this state are computed at once, out of so many."""
-    longest = next((size for size in _CHUNKS if num_steps <= size), _CHUNKS[-1])
+    longest = max((size for size in _CHUNKS if size <= num_steps), default=_CHUNKS[0])
     fitting = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
     return int(2 ** np.floor(np.log2(min(fitting, longest))))
 

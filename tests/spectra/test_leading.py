@@ -400,8 +400,8 @@ def test_a_value_within_its_error_of_the_threshold_is_not_decided(vj, leading):
 @pytest.mark.parametrize("reach", [2000, 30, 4])
 def test_triplets_of_a_graded_product_in_high_precision(n, reach):
     from vanishing_jax.spectra._finish import triplets_of
-    from vanishing_jax.spectra._triangular import absorb
     from vanishing_jax.spectra._thin_sweep import ThinProduct
+    from vanishing_jax.spectra._triangular import absorb
 
     rng = np.random.default_rng(n)
     basis, rows = rng.standard_normal((n + 3, n)), np.triu(rng.standard_normal((n, n)))

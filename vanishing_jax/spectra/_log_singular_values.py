@@ -29,10 +29,9 @@ class Spectrum(eqx.Module):
       its own.
     - `axis`: what a lag counts, `"time"` steps or a `"layer"`.
     - `estimated_error`: what the losses of the factorizations have become at the end, in nats, of
-      the value hit hardest: a coarse first-order estimate that the sweep makes on its way. It may
-      be a thousand times the error. Seldom it is less; but over 10000 random chains and networks no
-      error was above the tolerance where the estimate was not. NaN of large batches of small
-      chains, which are swept by a compiled scan that does not look at it.
+      the value hit hardest: a first-order estimate that the sweep makes on its way, in the median
+      some tens of times the error. NaN of large batches of small chains, which are swept by a
+      compiled scan that does not look at it.
 
     Computed when read, and kept: `error_bound`, `rounding_of_jacobians`.
     """
@@ -160,10 +159,11 @@ def log_singular_values(
       influences); `"backward"` keeps t and gives J_t ... J_{t-lag+1} (what back-propagation from t
       sees).
     - `k`: return the k leading ones only.
-    - `tolerance`: what sharing factorizations may lose, in nats: up to 32 neighboring Jacobians are
-      multiplied first, as far as it allows, which is faster. None factors every Jacobian on its
-      own. What is lost may be amplified by the steps that follow: `Spectrum.meets_tolerance` says
-      if the tolerance was met in the end, the repr if that was not checked.
+    - `tolerance`: how far off, in nats, sharing factorizations may make a value: up to 32
+      neighboring Jacobians are multiplied first, as far as it allows, which is faster. None factors
+      every Jacobian on its own. What is lost is amplified by the steps that follow, by how much
+      the sweep learns from those behind it. `Spectrum.meets_tolerance` says if the tolerance was
+      met in the end, the repr if that was not checked.
     - `checkpoint`: a file (safetensors) that keeps the sweep every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.

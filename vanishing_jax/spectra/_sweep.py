@@ -19,10 +19,12 @@ What keeps it short and fast:
   long as the range holds, and integer exponents appear only between such pieces.
 * Levels. With a tolerance 2, 4, ... 32 neighboring Jacobians are multiplied first, and share a
   factorization. What that loses is measured by the pivots: a factorization whose pivots, each in
-  units of its row of the last Jacobian, spread by a factor g is off by about g eps. A chunk that
-  lost more than its share of the tolerance is swept again one level lower.
+  units of its row of the last Jacobian, spread by a factor g is off by about g eps. The steps that
+  follow amplify it, by as much as they have amplified what was lost before (`_amplification`). A
+  chunk that lost more than its share of the tolerance is swept again one level lower.
 """
 
+import functools as ft
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,7 +52,7 @@ _HIGHEST = 5
 # more than so many pieces neighbors are merged, and later ones are longer.
 _PIECE, _PIECES = 16, 32
 
-# Steps at the end, at least, over which amplification is looked at where W is not kept.
+# Steps at the end, at least, over which amplification is watched where W is not kept.
 _WATCHED = 64
 
 SAFETY = 8.0
@@ -96,9 +98,12 @@ class Factor(NamedTuple):
     permutation: Int[np.ndarray, "state"]
 
 
+@ft.lru_cache(maxsize=4)
 def start_basis(n: int) -> Float[np.ndarray, "state state"]:
     """Return the random orthogonal matrix Q_0 with which sweeps start, always the same."""
-    return np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    basis.flags.writeable = False
+    return basis
 
 
 def factored(A):
@@ -143,13 +148,15 @@ class Sweep:
         self.feed, self.n, self.num_steps = feed, n, num_steps
         self.triangular = triangular
         unwatched = num_steps - max(_WATCHED, num_steps // 4)
-        self._watched_from = 0 if triangular else num_steps if tolerance is None else unwatched
+        if schedule is not None or not (triangular or tolerance):
+            unwatched = num_steps
+        self._watched_from = 0 if triangular and schedule is None else unwatched
         self.chunk = int(np.clip(2**19 // n**2, _SHORTEST_CHUNK, _LONGEST_CHUNK))
         # Losses add up like independent errors; each step has its share.
         share = 0.0 if tolerance is None else (_SHARE * tolerance / (SAFETY * EPS)) ** 2
         self._allowed = share / max(num_steps, 1) if schedule is None else np.inf
         self.amplification = _UNKNOWN
-        self.look_at = _FIRST_LOOK if 0 < self._allowed < np.inf else num_steps + 1
+        self.look_at = _FIRST_LOOK if 0 < self._allowed < np.inf else 0
         self._followed = None if schedule is None else np.asarray(schedule).tolist()
         self.schedule: list[tuple[int, int]] = []
         self.kept: list[Factor] | None = None
@@ -164,7 +171,10 @@ class Sweep:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
         self.lu, self.permutation = factored(Q)
         self.dead = ~np.any(Q, axis=1)[self.permutation]
-        self._absorb(self.lu.T[None], np.abs(np.diagonal(self.lu))[None], None, None)
+        if triangular:
+            self.exponent, self.W = absorb(np.triu(self.lu), self.exponent, self.W)
+        else:
+            self._absorb_diagonal(np.abs(np.diagonal(self.lu))[None])
 
     @property
     def product(self) -> Product:
@@ -247,18 +257,18 @@ class Sweep:
 
     def _look(self):
         """Take losses to be amplified from now on as they have been."""
-        if self.t < min(self.look_at, self.num_steps):
+        if not 0 < self.look_at <= self.t < self.num_steps:
             return
         self.amplification = max(self._amplification_seen(), 1.0)
         self.look_at *= _LATER_LOOKS
         if not self.triangular:
-            self.look_at = self.num_steps + 1
+            self.look_at = 0
             if self.t < self._watched_from:
                 self.pieces = []
 
     def _next_chunk(self):
-        if self._followed is None:
-            return self.chunk
+        if self._followed is None:  # short ones at first: what they try may not do
+            return self.chunk if self.t >= _FIRST_LOOK else _SHORTEST_CHUNK
         length, self.level = self._followed[len(self.schedule)]
         return length
 
@@ -325,7 +335,7 @@ class Sweep:
 
     def _absorb(self, factors, pivots, losses, rows):
         """Multiply (e, W) by the triangular factors, in parts that the range of floats holds."""
-        watched = losses is not None and (self.t < self.look_at or self.t >= self._watched_from)
+        watched = self.t < self.look_at or self.t >= self._watched_from
         if not self.triangular:
             self._absorb_diagonal(pivots)
             if not watched:
@@ -339,10 +349,10 @@ class Sweep:
             if self.triangular:
                 self.exponent, self.W = absorb(R, self.exponent, self.W)
             if watched:
-                for part, i in zip(parts, range(a, b, self.piece_length), strict=True):
-                    j = min(i + self.piece_length, b)
-                    piece = piece_of(part, losses[i:j], rows[i:j], factors[j - 1].T)
-                    self.pieces.append(piece)
+                begins = range(a, b, self.piece_length)
+                for part, i, j in zip(parts, begins, [*begins[1:], b], strict=True):
+                    lu = factors[j - 1].T
+                    self.pieces.append(piece_of(part, losses[i:j], rows[i:j], lu))
             a, before = b, bits[b - 1]
         if len(self.pieces) > _PIECES:
             self.pieces = merged(self.pieces)
