@@ -14,9 +14,9 @@ from typing import Any
 import _timing
 import jax
 
-from vanishing_jax.comparison import CAUSES
-from vanishing_jax.comparison._mitigation_grid import rows_of
-from vanishing_jax.comparison._mitigation_table import _measured, _Plan
+from vanishing_jax.studies.table import CAUSES
+from vanishing_jax.studies.table._grid import rows_of
+from vanishing_jax.studies.table._mitigation_table import _measured, _Plan
 
 SIZES = {"task": "adding", "length": 50, "hidden_size": 32, "seeds": 4, "num_sequences": 4}
 QUICK = {**SIZES, "length": 6, "hidden_size": 3, "seeds": 2}

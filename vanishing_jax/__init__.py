@@ -1,7 +1,8 @@
 """vanishing_jax: whether gradients vanish in a recurrent network, how far they reach, and why.
 
 Everything public is here or in one of the namespaces `cells`, `claims`, `spectra`, `diagnostics`,
-`theory`, `tasks`, `mitigations`, `networks`, `training`, `recipes`, `interop`, `plots`, `report`.
+`theory`, `tasks`, `mitigations`, `networks`, `training`, `recipes`, `interop`, `plots`, `report`,
+`studies`.
 Names are loaded when first used (PEP 562), so that `import vanishing_jax` is cheap, changes no
 global state, and the command line answers at once.
 """
@@ -14,7 +15,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import cells as cells
-    from . import claims as claims
     from . import diagnostics as diagnostics
     from . import interop as interop
     from . import mitigations as mitigations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from . import plots as plots
     from . import report as report
     from . import spectra as spectra
+    from . import studies as studies
     from . import tasks as tasks
     from . import theory as theory
     from . import training as training
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from .cells import as_cell as as_cell
     from .comparison import compare as compare
     from .comparison import comparison_table as comparison_table
-    from .comparison import mitigation_table as mitigation_table
     from .comparison import phase_diagram as phase_diagram
     from .comparison import recipes as recipes
     from .comparison import train as train
@@ -54,11 +54,13 @@ if TYPE_CHECKING:
     from .spectra import Spectrum as Spectrum
     from .spectra import log_singular_values as log_singular_values
     from .spectra import lyapunov_exponents as lyapunov_exponents
+    from .studies import claims as claims
+    from .studies import mitigation_table as mitigation_table
 else:
     __getattr__, __dir__, __all__ = lazy(
         __name__,
         namespaces=(
-            "cells claims diagnostics interop mitigations networks plots report spectra tasks "
+            "cells diagnostics interop mitigations networks plots report spectra studies tasks "
             "theory training"
         ),
         _chain="JacobianChain",
@@ -67,11 +69,10 @@ else:
         _linearize="linearize",
         _rollout="Trajectory rollout",
         cells="EquinoxCell FlaxCell FunctionCell HaikuCell KerasCell as_cell",
-        comparison=(
-            "compare comparison_table mitigation_table phase_diagram recipes train trainability_map"
-        ),
+        comparison="compare comparison_table phase_diagram recipes train trainability_map",
         diagnostics=(
             "Diagnosis GradientProfile LayerDiagnosis diagnose diagnose_layers gradient_profile"
         ),
         spectra="LyapunovExponents Spectrum log_singular_values lyapunov_exponents",
+        studies="claims mitigation_table",
     )

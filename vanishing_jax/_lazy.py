@@ -39,3 +39,13 @@ def lazy(
         return sorted({*private, *public})
 
     return __getattr__, __dir__, public
+
+
+def from_above(path: str) -> Any:
+    """Return a public name of the package, such as "plots.plot_diagnosis", for a layer below it.
+
+    Imports run one way, so that a result which draws or writes itself cannot import its drawing: it
+    asks for it by name here, when it is asked itself. tests/test_imports.py allows no other door.
+    """
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(f".{module}", __package__), name)

@@ -166,7 +166,7 @@ def more_units(settings):
 
 
 for quick in (True, False):
-    result = vj.claims.check_claim("M1", vj.claims.Settings(quick=quick))
+    result = vj.claims.check_claim(more_units, vj.claims.Settings(quick=quick))
     print(f"{4 if quick else 40} seeds: {result.verdict}")
     for one in result.findings:
         print(f"    {one.case}: {one.value:.3f} [{one.low:.3f}, {one.high:.3f}], {one.outcome}")

@@ -160,7 +160,8 @@ def test_interrupted_demo_leaves_what_was_finished(small_demo, tmp_path, capsys,
 @pytest.mark.slow
 def test_table_is_written_and_goes_on_from_its_runs(tmp_path, capsys, monkeypatch):
     import vanishing_jax.cli._table as table
-    from vanishing_jax.comparison import Cause, Context, _compare
+    from vanishing_jax.comparison import _compare
+    from vanishing_jax.studies.table import Cause, Context
 
     row = Cause("Activation", "decay", "other", "", "decay", (Context("sigmoid", ("tanh",), ()),))
     monkeypatch.setattr(table, "CAUSES", (row,))

@@ -107,9 +107,9 @@ def test_the_report_in_a_browser(report, browser, width, tmp_path):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_table_of_mitigations_in_a_browser(browser, width, tmp_path):
-    from vanishing_jax.report import mitigation_html
+    from vanishing_jax.studies.table._pages import mitigation_html
 
-    from .test_mitigation_table import fake
+    from ..studies.table.test_pages import fake
 
     path = tmp_path / "table.html"
     path.write_text(mitigation_html(fake()))

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from ..claims import Settings, run_claims
-from ..report import claims_table, write_claims
+from ..studies.claims import Settings, run_claims
+from ..studies.claims._pages import claims_table, write_claims
 
 
 def run_claims_command(out: pathlib.Path, *, quick: bool, seed: int, only: str | None) -> int:

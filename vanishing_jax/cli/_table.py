@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.random as jr
 
-from ..comparison import CAUSES, mitigation_table
-from ..comparison._mitigation_grid import shortened
-from ..report import mitigation_markdown, write_mitigation_table
+from ..studies.table import CAUSES, mitigation_table, write_mitigation_table
+from ..studies.table._grid import shortened
+from ..studies.table._pages import mitigation_markdown
 
 _QUICK: dict[str, Any] = {"length": 20, "hidden_size": 16, "steps": 1000, "seeds": 3}
 

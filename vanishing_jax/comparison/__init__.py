@@ -2,11 +2,6 @@
 
 from . import recipes as recipes
 from ._compare import compare as compare
-from ._mitigation_grid import CAUSES as CAUSES
-from ._mitigation_grid import Cause as Cause
-from ._mitigation_grid import Context as Context
-from ._mitigation_grid import Entry as Entry
-from ._mitigation_table import mitigation_table as mitigation_table
 from ._phase_diagram import phase_diagram as phase_diagram
 from ._table import comparison_table as comparison_table
 from ._train import train as train

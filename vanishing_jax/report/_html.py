@@ -6,6 +6,7 @@ from typing import Any
 
 from .._files import write_atomically
 from ._content import report_content
+from ._figures import drawn_once, save_figures
 
 
 def write_report(
@@ -42,15 +43,28 @@ def write_report(
     return write_atomically(Path(path), html.encode("utf-8"))
 
 
-def load_template(name: str) -> Any:
-    """Return a template of this folder, by its file name."""
-    import importlib.resources
+def save_report(folder: str | Path, diagnoses: Any, *, title: str) -> list[Path]:
+    """Write the figures of `save_figures` and `report.html` into a folder, each figure drawn once.
 
+    **Arguments:**
+
+    - `folder`: made when missing.
+    - `diagnoses`, `title`: as in `write_report`.
+
+    **Returns:** the paths, the report last.
+    """
+    with drawn_once():
+        figures = save_figures(folder, diagnoses)
+        return [*figures, write_report(Path(folder, "report.html"), diagnoses, title=title)]
+
+
+def load_template(name: str, beside: str = __file__) -> Any:
+    """Return a template by its file name, from the folder of a module or else from this one."""
     import jinja2
 
-    folder = importlib.resources.files("vanishing_jax.report")
+    folders = [str(Path(one).parent) for one in (beside, __file__)]
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda file: folder.joinpath(file).read_text("utf-8")),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,  # labels, names and configuration come from users
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,240 @@
+"""C6-C11: activations, weights, the chain rule, and floating point."""
+
+import functools as ft
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from ... import theory
+from ..._linearize import linearize
+from ..._rollout import rollout
+from ..._types import Array
+from ...cells import VanillaCell
+from ._claim import claim
+from ._intervals import all_seeds, over_seeds, spread_ratio
+from ._networks import RATE, Net, Settings, jacobians, measured, rate
+from ._result import Curve, Figure
+from ._what_vanishes import GAINS, tanh_exponent
+
+
+def sigmoid_exponent(gain: float | int, noise: float | int) -> float:
+    """Return the mean-field rate of a sigmoid network."""
+    law = theory.mean_field_exponent(
+        activation="sigmoid", gain=float(gain), input_variance=float(noise)
+    )
+    return float(law)
+
+
+@claim(
+    "C6",
+    "Sigmoid and tanh squash their inputs, and their small derivatives in saturation compound.",
+    where="why unnormalized architectures suffer most: activation function choice",
+    rule="The sigmoid's rate lies below log 1/4, the log of its largest derivative, and stronger "
+    "inputs, which saturate tanh, lower its rate.",
+)
+def squashing(settings: Settings) -> Any:
+    """Measure the rate of the sigmoid, and of tanh under stronger and stronger inputs."""
+    noises = (0.01, 0.1, 1.0, 4.0)
+    rates = {v: rate(settings, Net(noise=v)) for v in noises}
+    sigmoid = rate(settings, Net("sigmoid", noise=0.01, weights="orthogonal"))
+    findings = [
+        over_seeds("sigmoid with orthogonal weights", RATE, sigmoid, below=math.log(0.25),
+                   prediction=sigmoid_exponent(1, 0.01)),
+        over_seeds("tanh as the input variance rises from 0.01 to 4",
+                   "change of rate [nats per step]", rates[4.0] - rates[0.01], below=0.0,
+                   prediction=tanh_exponent(1, 4) - tanh_exponent(1, 0.01)),
+    ]  # fmt: skip
+    fine = np.geomspace(noises[0], noises[-1], 30)
+    curves = (
+        Curve("tanh", noises, tuple(float(np.mean(rates[v])) for v in noises)),
+        Curve("tanh, theory", tuple(fine), tuple(tanh_exponent(1, v) for v in fine), False),
+        Curve("sigmoid, theory", tuple(fine), tuple(sigmoid_exponent(1, v) for v in fine), False),
+    )
+    title = "Rate over the size of the inputs"
+    return findings, Figure(title, "variance of the inputs", RATE, curves, 0.0)
+
+
+@claim(
+    "C7",
+    "Careless initialization makes activations saturate sooner and so makes vanishing worse.",
+    where="why unnormalized architectures suffer most: weight initialization",
+    rule="Tripling the recurrent weights raises the share of saturated states (|h| > 0.9), and "
+    "lowers the rate.",
+)
+def careless_initialization(settings: Settings) -> Any:
+    """Follow saturation and rate as the gain rises: both go up."""
+    nets = {g: Net(gain=g, noise=0.1) for g in GAINS}
+    shares = {g: _saturated(settings, net) for g, net in nets.items()}
+    rates = {g: rate(settings, net) for g, net in nets.items()}
+    change = tanh_exponent(3, 0.1) - tanh_exponent(1, 0.1)
+    findings = [
+        over_seeds("saturation as the gain rises from 1 to 3",
+                   "change of the saturated share", shares[3.0] - shares[1.0], above=0.0),
+        over_seeds("the gradient as the gain rises from 1 to 3", "change of rate [nats per step]",
+                   rates[3.0] - rates[1.0], below=0.0, prediction=change),
+    ]  # fmt: skip
+    curves = (
+        Curve("saturated share", GAINS, tuple(float(np.mean(shares[g])) for g in GAINS)),
+        Curve(RATE, GAINS, tuple(float(np.mean(rates[g])) for g in GAINS)),
+    )
+    title = "Saturation and rate over the gain"
+    return findings, Figure(title, "gain of the recurrent weights", "share, or rate", curves, 0.0)
+
+
+def _saturated(settings: Settings, net: Net) -> np.ndarray:
+    states = measured(settings, net).states[:, settings.steps // 4 :]
+    return np.mean(np.abs(states) > 0.9, axis=(1, 2))
+
+
+@claim(
+    "C8",
+    "Without batch or layer normalization the instability of gradients is amplified.",
+    where="why unnormalized architectures suffer most: absence of normalization",
+    rule="Layer normalization lowers the dependence of the rate on the size of the weights (gains "
+    "0.5 to 3), and the scatter of the rate over seeds.",
+)
+def instability(settings: Settings) -> Any:
+    """Compare how much the rate depends on the size of the weights and on the seed."""
+    plain, normed = (
+        {g: rate(settings, Net(gain=g, noise=0.1, norm=norm)) for g in GAINS}
+        for norm in ("", "layer-separate")
+    )
+    many = 60 if settings.quick else 200
+    nets = Net(noise=0.1), Net(noise=0.1, norm="layer-separate")
+    scattered = [rate(settings, net, seeds=many) for net in nets]
+    reach = [np.ptp(list(by_gain.values()), axis=0) for by_gain in (plain, normed)]
+    findings = [
+        over_seeds("the size of the weights", "range of rates that normalization takes away "
+                   "[nats per step]", reach[0] - reach[1], above=0.0),
+        spread_ratio(f"the scatter over {many} seeds at gain 1", "scatter without over that with "
+                     "normalization [decades]", *scattered, above=0.0),
+    ]  # fmt: skip
+    curves = (
+        Curve("plain", GAINS, tuple(float(np.mean(plain[g])) for g in GAINS)),
+        Curve("layer norm (separate)", GAINS, tuple(float(np.mean(normed[g])) for g in GAINS)),
+    )
+    title = "Rate over the gain, with and without normalization"
+    return findings, Figure(title, "gain of the recurrent weights", RATE, curves, 0.0)
+
+
+@claim(
+    "C9",
+    "The gradient at a step is that of the next step times the derivative of the next state.",
+    where="training dynamics and mathematical basis",
+    rule="dL/ds_t = J_{t+1}^T dL/ds_{t+1} to 0.1 %, for every loss.",
+    note="With a loss at each step, the step's own derivative has to be added.",
+)
+def chain_rule(settings: Settings) -> Any:
+    """Hold the formula against automatic differentiation, for two losses."""
+    errors = {name: [] for name in ("last", "every")}
+    for seed in range(settings.seeds):
+        key_cell, key_inputs = jr.split(jr.fold_in(jr.key(settings.seed), seed))
+        cell = VanillaCell(3, 12, dtype=jnp.float32, key=key_cell)
+        inputs = jr.normal(key_inputs, (20, 3), jnp.float32)
+        chain = linearize(cell, rollout(cell, cell.initial_state(), inputs))
+        for name in errors:
+            direct = np.asarray(_state_gradients(cell, inputs, name == "every"))
+            J = np.asarray(chain.jacobians)
+            error = direct[:-1] - np.einsum("tij,ti->tj", J[1:], direct[1:])
+            sizes = np.linalg.norm(direct[:-1], axis=1)
+            errors[name].append(np.max(np.linalg.norm(error, axis=1) / sizes))
+    quantity = "largest relative error"
+    return [
+        all_seeds("a loss of the last step", quantity, errors["last"], below=1e-3, prediction=0.0),
+        all_seeds("a loss of every step", quantity, errors["every"], below=1e-3),
+    ]
+
+
+@ft.partial(eqx.filter_jit)
+def _state_gradients(cell: VanillaCell, inputs: Array, every: bool) -> Array:
+    """Return dL/ds_t, t = 1..T, as gradients with respect to noughts added to the states."""
+
+    def loss(added: Array) -> Array:
+        def step(state, pair):
+            new = cell(state, pair[0]) + pair[1]
+            return new, new
+
+        states = jax.lax.scan(step, cell.initial_state(), (inputs, added))[1]
+        return jnp.sum(jnp.square(states if every else states[-1]))
+
+    return jax.grad(loss)(jnp.zeros((len(inputs), cell.hidden_size), jnp.float32))
+
+
+@claim(
+    "C10",
+    "With each step the gradient is multiplied by a term less than 1.",
+    where="training dynamics and mathematical basis",
+    rule="The gradient shrinks in every step; so does every direction (all singular values of J_t "
+    "are below 1); at gain 2, too.",
+    note="The term is a matrix: it shrinks some directions and stretches others.",
+)
+def less_than_one(settings: Settings) -> Any:
+    """Look at the gradient's norm, the singular values of single steps, and a larger gain."""
+    net = Net()
+    steps = np.diff(measured(settings, net).log_norm[:, settings.steps // 4 : -5], axis=1)
+    singular = np.array([_singular_values(settings, net, seed) for seed in range(settings.seeds)])
+    chaotic = rate(settings, Net(gain=2, noise=0.01))
+    findings = [
+        all_seeds("the norm of the gradient at gain 1, input variance 1",
+                  "largest factor of one step", np.exp(np.max(-steps, axis=1)), below=1.0),
+        all_seeds("each direction there", "largest singular value of one step",
+                  np.max(singular, axis=(1, 2)), below=1.0),
+        over_seeds("the gradient at gain 2, input variance 0.01", RATE, chaotic, below=0.0,
+                   prediction=tanh_exponent(2, 0.01)),
+    ]  # fmt: skip
+    mean = np.mean(singular, axis=(0, 1))
+    curve = Curve("singular values of J_t", tuple(range(1, len(mean) + 1)), tuple(mean.tolist()))
+    title = "Singular values of one step"
+    return findings, Figure(title, "index", "singular value", (curve,), 1.0)
+
+
+def _singular_values(settings: Settings, net: Net, seed: int) -> np.ndarray:
+    return np.linalg.svd(jacobians(settings, net, seed, steps=3), compute_uv=False)
+
+
+@claim(
+    "C11",
+    "After enough steps gradients cannot be told from zero.",
+    where="training dynamics and mathematical basis",
+    rule="Plain float32 back-propagation gives exactly 0 within 300 steps, within 15 % of the "
+    "number of steps that the rate predicts.",
+)
+def underflow(settings: Settings) -> Any:
+    """Count the steps until plain float32 back-propagation gives exact zeros."""
+    findings = []
+    nets = {
+        "sigmoid with orthogonal weights": Net("sigmoid", noise=0.01, weights="orthogonal"),
+        "tanh at gain 1, input variance 1": Net(),
+    }
+    for name, net in nets.items():
+        exponent = (sigmoid_exponent if net.kind == "sigmoid" else tanh_exponent)(1, net.noise)
+        law = math.log(np.finfo(np.float32).tiny) / exponent
+        counts = [_steps_to_zero(settings, net, seed) for seed in range(settings.seeds)]
+        findings += [
+            all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=law),
+            over_seeds(f"the prediction for {name}", "steps counted over steps predicted",
+                       np.array(counts) / law, above=0.85, below=1.15, prediction=1.0),
+        ]  # fmt: skip
+    return findings
+
+
+def _steps_to_zero(settings: Settings, net: Net, seed: int) -> float:
+    """Return after how many steps back a float32 gradient is 0; infinite if it never is."""
+    found = measured(settings, net)
+    states = found.states[seed][settings.steps // 4 :]
+    slopes = states * (1 - states) if net.kind == "sigmoid" else 1 - np.square(states)
+    vector = np.random.default_rng(seed).normal(size=settings.units).astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    tiny, W = np.finfo(np.float32).tiny, found.weights[seed]
+    for count in range(1, 400):
+        # The states of a stationary network, over again when they run out.
+        vector = W.T @ (slopes[-(count % len(slopes)) - 1] * vector)
+        vector[np.abs(vector) < tiny] = 0  # as XLA does: no subnormal numbers
+        if not vector.any():
+            return float(count)
+    return math.inf

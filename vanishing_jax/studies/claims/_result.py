@@ -1,0 +1,201 @@
+"""What became of a claim: findings with intervals, and the verdict that follows from them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .._verdicts import decide
+
+RULE = (
+    "A claim is cut into findings: one number each, with a 95 % interval over seeds, and the range "
+    "in which it lies if the claim is true there. The claim holds in a finding whose interval lies "
+    "inside the range, fails in one whose interval lies outside, and is open where the interval "
+    "crosses the edge. Confirmed: it holds in all. Refuted: it fails in all. Confirmed under a "
+    "condition: none is open, it holds in some and fails in others. Not testable: there is no "
+    "finding, or an open one on which the verdict depends."
+)
+
+
+class Finding(NamedTuple):
+    """One number on which a claim stands or falls.
+
+    - `case`: where it was measured, in words that end a sentence: "tanh at gain 1".
+    - `quantity`: what the number is, with its unit in brackets.
+    - `value`, `low`, `high`: the number with its 95 % interval; an exact one is its own interval.
+    - `above`, `below`: the range, open at both ends, in which it lies if the claim is true here.
+    - `prediction`: what theory says, or None.
+    """
+
+    case: str
+    quantity: str
+    value: float
+    low: float
+    high: float
+    above: float = -math.inf
+    below: float = math.inf
+    prediction: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Whether the claim "holds" here, "fails", or is "open"."""
+        if math.isnan(self.value) or math.isnan(self.low) or math.isnan(self.high):
+            return "open"
+        if self.above < self.low and self.high < self.below:
+            return "holds"
+        return "fails" if self.high <= self.above or self.low >= self.below else "open"
+
+    @property
+    def required(self) -> str:
+        """The range in words."""
+        if math.isinf(self.above) and math.isinf(self.below):
+            return "any value"
+        if math.isinf(self.above):
+            return f"below {number(self.below)}"
+        if math.isinf(self.below):
+            return f"above {number(self.above)}"
+        if self.above == -self.below:
+            return f"within {number(self.below)} of 0"
+        return f"between {number(self.above)} and {number(self.below)}"
+
+
+class Curve(NamedTuple):
+    """One line of a claim's figure; `measured` ones are drawn with markers, others as theory."""
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    measured: bool = True
+
+
+class Figure(NamedTuple):
+    """The data of a claim's figure; without curves the findings themselves are drawn."""
+
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+    curves: tuple[Curve, ...] = ()
+    neutral: float | None = None  # a reference line, where neutral matters
+
+
+class ClaimResult(NamedTuple):
+    """A claim of the article, put to the test; made by `vj.claims.check_claim`.
+
+    - `id`, `statement`, `where`: the claim in our words, and where the article makes it.
+    - `findings`: what was measured; the first is the headline.
+    - `figure`: data for `vj.plots.plot_claim`.
+    - `note`: what a reader must know about the experiment, or why there is none.
+    """
+
+    id: str
+    statement: str
+    where: str
+    findings: tuple[Finding, ...]
+    figure: Figure = Figure()
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`, by the rule `RULE` from the findings alone."""
+        return decide(finding.outcome for finding in self.findings)
+
+    @property
+    def why(self) -> str:
+        """One sentence with the numbers that made the verdict."""
+        return explain(self.findings, self.verdict) or self.note
+
+    @property
+    def headline(self) -> Finding | None:
+        """The first finding, with its quantity, value, interval and prediction, if there is one."""
+        return self.findings[0] if self.findings else None
+
+    def __repr__(self) -> str:
+        return f"ClaimResult({self.id}: {self.verdict}. {self.why})"
+
+
+def explain(findings: Sequence[Finding], verdict: str) -> str:
+    """Return the sentence: where the claim holds, where not, each with its number."""
+    parts = {
+        outcome: [_clause(one) for one in findings if one.outcome == outcome]
+        for outcome in ("holds", "fails", "open")
+    }
+    words = {"holds": "it holds for ", "fails": "it fails for ", "open": "seeds leave open "}
+    order = ("fails", "holds", "open") if verdict == "refuted" else ("holds", "fails", "open")
+    clauses = [words[name] + "; ".join(parts[name]) for name in order if parts[name]]
+    text = ". ".join(clause[:1].upper() + clause[1:] for clause in clauses)
+    return f"{text}." if text else ""
+
+
+def _clause(finding: Finding) -> str:
+    quantity = finding.quantity.split(" [")[0]
+    return f"{finding.case} ({quantity} {number(finding.value)}, needed {finding.required})"
+
+
+def number(value: float) -> str:
+    """Return a number for people: three digits, a real minus sign."""
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e4 or size < 1e-3:
+        digits, exponent = f"{value:.1e}".split("e")
+        return f"{digits}e{int(exponent)}".replace("-", "−")
+    text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def to_json(result: ClaimResult) -> dict[str, Any]:
+    """Return a result as plain data, verdict and sentence included; inverse of `from_json`."""
+    return {
+        "id": result.id,
+        "statement": result.statement,
+        "where": result.where,
+        "verdict": result.verdict,
+        "why": result.why,
+        "note": result.note,
+        "findings": [
+            {**{k: _plain(v) for k, v in one._asdict().items()}, "outcome": one.outcome}
+            for one in result.findings
+        ],
+        "figure": {
+            **result.figure._asdict(),
+            "curves": [
+                {
+                    **curve._asdict(),
+                    "x": [_plain(v) for v in curve.x],
+                    "y": [_plain(v) for v in curve.y],
+                }
+                for curve in result.figure.curves
+            ],
+        },
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> ClaimResult:
+    """Return the result that `to_json` wrote; its verdict is computed anew from the findings."""
+    findings = tuple(
+        Finding(**{name: _number(one[name]) for name in Finding._fields})
+        for one in data["findings"]
+    )
+    drawn = data["figure"]
+    curves = tuple(
+        Curve(
+            one["label"],
+            tuple(float(_number(v)) for v in one["x"]),
+            tuple(float(_number(v)) for v in one["y"]),
+            one["measured"],
+        )
+        for one in drawn["curves"]
+    )
+    figure = Figure(**{**drawn, "curves": curves})
+    texts = {name: data[name] for name in ("id", "statement", "where", "note")}
+    return ClaimResult(findings=findings, figure=figure, **texts)
+
+
+def _plain(value: Any) -> Any:
+    """Return a float that JSON has no word for as text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf", "nan") else value

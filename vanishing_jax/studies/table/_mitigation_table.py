@@ -1,0 +1,309 @@
+"""The table of causes and mitigations, executed: every claim measured."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.random as jr
+import numpy as np
+
+from ... import __version__, tasks
+from ..._files import write_atomically
+from ..._types import Array, Key
+from ...comparison import compare
+from ...comparison._result import versions
+from ...comparison._settings import describe_key, describe_precision, describe_task
+from ...comparison._train import built
+from ...comparison.recipes import parse
+from ...tasks import AbstractTask, Padded
+from ...training._train import check_counts
+from ._grid import CAUSES, EFFECTS, Cause, Row, placed, rows_of
+from ._initial import QUANTITIES, measure_initial
+from ._verdicts import LEFT_BASELINE, Verdict, of_effect, of_mitigation, outcome, rules
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_INPUTS = 2**32 - 2  # folded into the key for the measured sequences; `compare` has 2**32 - 1
+_STATISTICS = 256  # sequences from which batch normalization gets its population statistics
+_RECORDS = 50  # records of each seed, at most
+_TRAINED = ("steps_to_solve", "best_loss", "test_loss", "test_metric", "nonfinite_step")
+
+
+def mitigation_table(
+    causes: Sequence[Cause] = CAUSES,
+    *,
+    task: str = "adding",
+    length: int = 50,
+    hidden_size: int = 32,
+    steps: int = 2500,
+    seeds: int = 4,
+    batch_size: int = 32,
+    num_sequences: int = 4,
+    solved_below: float = 0.1,
+    out: str | Path | None = None,
+    progress: bool = True,
+    key: Key,
+) -> "xr.Dataset":
+    """Return the table of causes of vanishing gradients and mitigations, with every claim measured.
+
+    Each network is measured as it is initialized and then trained, all seeds of it, on a task that
+    needs memory. Whether a claim holds follows by the rules in the attributes from the numbers
+    alone. Seed k is the network and the data of seed k of `vj.compare` with the same key.
+
+    At initialization, on `num_sequences` sequences of the task: the largest exponent (a random
+    direction aligns over the first half of a sequence, its growth over the second half counts); the
+    gain, which is the largest singular value of ds_T/ds_1; and the condition number of ds_50/ds_0,
+    both from exact float64 Jacobians. Batch normalization is measured by population statistics,
+    which it gets from one pass over 256 sequences, and trained by those of its batches.
+
+    **Arguments:**
+
+    - `causes`: rows of the table; `vanishing_jax.studies.table.CAUSES` by default. A further row is
+      `CAUSES + (Cause(...),)`.
+    - `task`: name of a task that takes a length, as in `vj.tasks.named`.
+    - `length`: time steps T; an entry of the table may stretch it.
+    - `hidden_size`, `steps`, `seeds`, `batch_size`: as in `vj.compare`, with each recipe's own
+      learning rate.
+    - `num_sequences`: measured at initialization, for each seed.
+    - `solved_below`: a seed has solved the task when the loss of a record (1/50 of all updates)
+      is below this share of the memoryless baseline.
+    - `out`: folder for the finished runs, which the same call finds again.
+    - `progress`: show a bar for each length of sequences.
+    - `key`: the only source of randomness.
+
+    **Returns:** an `xarray.Dataset` with dimensions row and seed. Coordinates of a row are `cause`,
+    `effect` (the claim), `context` (the uncured network), `role` ("uncured", "unnormalized",
+    "normalized"), `normalized`, `recipe` and `length`.
+
+    - `exponent`, `log10_gain`, `log10_condition`, `saturated` (row, seed): at initialization; NaN
+      where states overflow.
+    - `steps_to_solve`, `best_loss`, `test_loss`, `test_metric`, `nonfinite_step`: of training.
+    - `outcome` (row, seed): "solved", "no" (it left the baseline), "baseline", "dead" (a NaN).
+    - `verdict` (row): "confirmed", "half", "refuted", for an effect "open"; `gradient` and
+      `training` (row): "better", "same" or "worse" than uncured.
+
+    **Raises:** as `vj.compare`; `ValueError` for a cause with an unknown rule and for a task with
+    padded sequences; `KeyboardInterrupt` when it is interrupted: with `out`, the same call goes on.
+
+    **Cost:** the default takes about 10 minutes on one core (AMD EPYC), half of them for
+    compilation and what is measured at initialization.
+
+    **Example:** a table of one's own, which is not run here, for it compiles for long:
+
+    ```python
+    from vanishing_jax.studies.table import Cause, Context, write_mitigation_table
+    saturation = Context("sigmoid", unnormalized=("tanh", "irnn"), normalized=("tanh+layernorm",))
+    row = Cause("Sigmoid", "gradients decay", "tanh", "layer norm", "decay", (saturation,))
+    table = vj.mitigation_table([row], length=30, seeds=3, key=jax.random.key(0))
+    write_mitigation_table("runs/sigmoid", table)
+    ```
+    """
+    check_counts(
+        length=length, hidden_size=hidden_size, steps=steps, seeds=seeds, batch_size=batch_size,
+        num_sequences=num_sequences,
+    )  # fmt: skip
+    causes = tuple(causes)
+    rows = rows_of(causes, length)
+    networks = [(row.recipe, row.length) for row in rows]
+    networks += [placed(cause.reference, length) for cause in causes if cause.reference]
+    plan = _Plan(task, hidden_size, steps, seeds, batch_size, num_sequences, solved_below, key)
+    folder = None if out is None else Path(out)
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for each in sorted({length for _, length in networks}):
+        recipes = list(dict.fromkeys(name for name, length in networks if length == each))
+        measured = _measured(plan, recipes, each, folder, progress)
+        trained = _trained(plan, recipes, each, folder, progress)
+        found |= {(name, each): {**measured[name], **trained[name]} for name in recipes}
+    return _dataset(rows, found, length, plan)
+
+
+class _Plan(NamedTuple):
+    task: str
+    hidden_size: int
+    steps: int
+    seeds: int
+    batch_size: int
+    num_sequences: int
+    solved_below: float
+    key: Key
+
+    def settings(self, task: AbstractTask) -> dict[str, Any]:
+        """Return what a measurement at initialization depends on."""
+        return {
+            **describe_task(task),
+            "hidden_size": self.hidden_size,
+            "seeds": self.seeds,
+            "num_sequences": self.num_sequences,
+            "key": describe_key(self.key),
+            "precision": describe_precision(),
+            "version": __version__,
+        }
+
+    def folder(self, out: Path | None, length: int) -> Path | None:
+        """Return where the finished runs at one length are."""
+        return None if out is None else out / f"T{length}"
+
+    def at(self, length: int) -> AbstractTask:
+        """Return the task at one length."""
+        return tasks.named(self.task, length=length)
+
+
+def _measured(
+    plan: _Plan, recipes: list[str], length: int, out: Path | None, progress: bool
+) -> dict[str, dict[str, list[float]]]:
+    """Return what is measured at initialization, by recipe, quantity and seed."""
+    from tqdm import tqdm
+
+    task, folder = plan.at(length), plan.folder(out, length)
+    key_inputs, key_statistics = jr.split(jr.fold_in(plan.key, _INPUTS))
+    inputs = _inputs(task, key_inputs, plan.num_sequences)
+    statistics_of = _inputs(task, key_statistics, _STATISTICS)
+
+    def measure(name: str) -> dict[str, list[float]]:
+        each = []
+        for seed in range(plan.seeds):
+            key = jr.fold_in(plan.key, seed)
+            model, *_ = built(parse(name), task, plan.hidden_size, None, key)
+            each.append(measure_initial(model.cell, inputs, statistics_of))
+        return {quantity: [one[quantity] for one in each] for quantity in QUANTITIES}
+
+    result = {}
+    for name in tqdm(recipes, f"initial Jacobians, T = {length}", disable=not progress):
+        path = None if folder is None else folder / name / "initial.json"
+        result[name] = _found_or_made(path, plan.settings(task), lambda: measure(name))  # noqa: B023
+    return result
+
+
+def _found_or_made(
+    path: Path | None, settings: dict[str, Any], make: Callable[[], Any]
+) -> dict[str, list[float]]:
+    """Return what the file holds if it was made with the same settings, else make and write it."""
+    try:
+        there = {} if path is None else json.loads(path.read_text())
+    except (OSError, ValueError):
+        there = {}
+    if there.get("settings") == settings:
+        return there["measured"]
+    measured = make()
+    if path is not None:
+        text = json.dumps({"settings": settings, "measured": measured}, indent=1)
+        write_atomically(path, f"{text}\n".encode())
+    return measured
+
+
+def _inputs(task: AbstractTask, key: Key, number: int) -> Array:
+    inputs, _ = task.sample(key, number)
+    if isinstance(inputs, Padded):
+        raise ValueError(
+            f"expected a task whose sequences have one length; those of {task.name!r} are padded."
+        )
+    return inputs
+
+
+def _trained(
+    plan: _Plan, recipes: list[str], length: int, out: Path | None, progress: bool
+) -> dict[str, dict[str, list[Any]]]:
+    """Return what became of training, by recipe, quantity and seed."""
+    task = plan.at(length)
+    ds = compare(
+        recipes,
+        task,
+        steps=plan.steps,
+        seeds=plan.seeds,
+        batch_size=plan.batch_size,
+        hidden_size=plan.hidden_size,
+        record_every=-(-plan.steps // _RECORDS),
+        target=f"loss < {plan.solved_below * task.baseline!r}",
+        out=plan.folder(out, length),
+        progress=progress,
+        key=plan.key,
+    )
+    if ds.attrs.get("interrupted"):
+        raise KeyboardInterrupt
+    ds = ds.rename(steps_to_target="steps_to_solve").assign(best_loss=ds.loss.min("record"))
+    result: dict[str, dict[str, list[Any]]] = {}
+    for name in recipes:
+        numbers = {one: ds[one].sel(recipe=name).values.tolist() for one in _TRAINED}
+        numbers["outcome"] = [
+            outcome(steps, loss, nonfinite, task.baseline)
+            for steps, loss, nonfinite in zip(
+                numbers["steps_to_solve"],
+                numbers["best_loss"],
+                numbers["nonfinite_step"],
+                strict=True,
+            )
+        ]
+        result[name] = numbers
+    return result
+
+
+def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Dataset":
+    import xarray as xr
+
+    numbers = [found[row.recipe, row.length] for row in rows]
+    verdicts = [_verdict(row, rows, found, length) for row in rows]
+    data: dict[str, Any] = {
+        name: (("row", "seed"), np.array([one[name] for one in numbers]))
+        for name in (*QUANTITIES, *_TRAINED, "outcome")
+    }
+    data |= {
+        name: ("row", [getattr(verdict, name) for verdict in verdicts]) for name in Verdict._fields
+    }
+    coords: dict[str, Any] = {
+        "cause": ("row", [row.cause.name for row in rows]),
+        "effect": ("row", [row.cause.effect for row in rows]),
+        "rule": ("row", [row.cause.rule for row in rows]),
+        "claim": ("row", [_claim(row) for row in rows]),
+        "context": ("row", [row.context for row in rows]),
+        "role": ("row", [row.role for row in rows]),
+        "normalized": ("row", [row.role == "normalized" for row in rows]),
+        "recipe": ("row", [row.recipe for row in rows]),
+        "length": ("row", [row.length for row in rows]),
+        "seed": np.arange(plan.seeds),
+    }
+    ds = xr.Dataset(data, coords, _attributes(plan, length))
+    for name, meaning in QUANTITIES.items():
+        ds[name].attrs["long_name"] = meaning
+    return ds
+
+
+def _claim(row: Row) -> str:
+    """Return the table's words in the place of the row."""
+    return row.cause.effect if row.role == "uncured" else getattr(row.cause, row.role)
+
+
+def _verdict(row: Row, rows: list[Row], found: Any, length: int) -> Verdict:
+    mine = found[row.recipe, row.length]
+    if row.role == "uncured":
+        reference = row.cause.reference
+        other = None if reference is None else found[placed(reference, length)]
+        return of_effect(row.cause.rule, mine, other)
+    start = next(
+        one
+        for one in rows
+        if (one.cause, one.context, one.role) == (row.cause, row.context, "uncured")
+    )
+    return of_mitigation(mine, found[start.recipe, start.length])
+
+
+def _attributes(plan: _Plan, length: int) -> dict[str, Any]:
+    task = plan.at(length)
+    settings = {
+        "hidden_size": plan.hidden_size,
+        "steps": plan.steps,
+        "batch_size": plan.batch_size,
+        "num_sequences": plan.num_sequences,
+        "solved_below": plan.solved_below,
+        "left_baseline": LEFT_BASELINE,
+    }
+    return {
+        "task": task.name,
+        "length": length,
+        "baseline": task.baseline,
+        **settings,
+        "rules": json.dumps(rules(plan.seeds)),
+        "effects": json.dumps(EFFECTS),
+        "versions": json.dumps(versions()),
+    }

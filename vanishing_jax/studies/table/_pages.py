@@ -1,0 +1,127 @@
+"""The table of causes and mitigations, written as Markdown, HTML and netCDF."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._files import write_atomically
+from ...report._html import load_template
+from ._content import ROLES, table_content
+from ._strip import strip
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_HEADS = (
+    "network", "column", "exponent", "gain", "condition", "solved, updates", "gradient", "training",
+    "claim",
+)  # fmt: skip
+
+
+def mitigation_markdown(table: "xr.Dataset", *, compact: bool = False) -> str:
+    """Return a table of causes and mitigations as Markdown, with its rules as a caption.
+
+    **Arguments:**
+
+    - `table`: what `vj.mitigation_table` returns.
+    - `compact`: one line per uncured network, as in the article's summary table, each mitigation
+      with its verdict and how many seeds solved the task.
+
+    **Returns:** Markdown.
+    """
+    content = table_content(table)
+    notes, legend = content["notes"], [f"{k}: {v}" for k, v in content["legend"].items()]
+    if compact:
+        rules = " ".join(notes[name] for name in ("effect", "mitigation", "better"))
+        marks = ", ".join(content["legend"])
+        below = [f"{marks}; m/n: seeds that solved the task; 10^(...): gain. {rules}"]
+        lines = [f"{content['setting']} {content['score']}", "", *_compact(content), "", *below]
+    else:
+        below = [*legend, *(f"{name}: {text}" for name, text in notes.items())]
+        title = [f"# {content['title']}", "", f"{content['setting']} {content['score']}", ""]
+        lines = [*title, *_full(content), "", *(f"- {text}" for text in below)]
+    return "\n".join(lines) + "\n"
+
+
+def mitigation_html(table: "xr.Dataset") -> str:
+    """Return a table of causes and mitigations as one self-contained HTML page.
+
+    **Arguments:**
+
+    - `table`: what `vj.mitigation_table` returns.
+
+    **Returns:** HTML without scripts, that loads nothing.
+    """
+    content = table_content(table)
+    for row in _rows(content):
+        row["strip"] = strip(row["gains"], row["name"])
+    return load_template("mitigation_table.html.j2", __file__).render(roles=ROLES, **content)
+
+
+def write_mitigation_table(folder: str | Path, table: "xr.Dataset") -> list[Path]:
+    """Write a table of causes and mitigations as table.nc, table.md and table.html.
+
+    **Arguments:**
+
+    - `folder`: made when missing; earlier files are replaced, each at once or not at all.
+    - `table`: what `vj.mitigation_table` returns.
+
+    **Returns:** the paths.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "table.nc")
+        table.to_netcdf(path, engine="h5netcdf")
+        contents = {
+            "table.nc": path.read_bytes(),
+            "table.md": mitigation_markdown(table).encode(),
+            "table.html": mitigation_html(table).encode(),
+        }
+    return [write_atomically(Path(folder, name), text) for name, text in contents.items()]
+
+
+def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:
+    contexts = [context for cause in content["causes"] for context in cause["contexts"]]
+    return [
+        row
+        for context in contexts
+        for row in [context["uncured"], *(r for role in ROLES for r in context[role])]
+    ]
+
+
+def _full(content: dict[str, Any]) -> list[str]:
+    lines = []
+    for cause in content["causes"]:
+        lines += [f"## {cause['name']}", ""]
+        lines += [f"Effect: {cause['effect']}. Confirmed if in every seed {cause['rule']}.", ""]
+        for context in cause["contexts"]:
+            lines += [_line(_HEADS), _line(["---"] * len(_HEADS))]
+            lines += [_line(_cells(context["uncured"], "the cause itself"))]
+            for role, column in ROLES.items():
+                lines += [_line(_cells(row, column)) for row in context[role]]
+            lines.append("")
+    return lines[:-1]
+
+
+def _cells(row: dict[str, Any], column: str) -> list[str]:
+    claim = f"{row['symbol']} {row['verdict']}"
+    numbers = [row[name] for name in ("exponent", "gain", "condition", "outcome")]
+    return [f"`{row['name']}`", column, *numbers, row["gradient"], row["training"], claim]
+
+
+def _compact(content: dict[str, Any]) -> list[str]:
+    heads = ["cause", "effect", *ROLES.values()]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for cause in content["causes"]:
+        for context in cause["contexts"]:
+            row = context["uncured"]
+            effect = f"{row['symbol']} {cause['effect']}: 10^({row['gain']})"
+            cells = [f"{cause['name']}: `{row['name']}` {row['solved']}", effect]
+            for role in ROLES:
+                listed = [f"{r['symbol']} `{r['short']}` {r['solved']}" for r in context[role]]
+                cells.append(", ".join(listed))
+            lines.append(_line(cells))
+    return lines
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"

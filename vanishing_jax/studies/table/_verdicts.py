@@ -1,0 +1,104 @@
+"""Whether a table's claims hold, by rules on the seeds' numbers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._grid import EFFECTS
+
+# Left the baseline: a record's loss below this share of it.
+LEFT_BASELINE = 0.9
+
+# What is worse than to solve the task however late, in this order.
+_BEHIND = {"no": 1e12, "baseline": 1e13, "dead": 1e14}
+
+Numbers = Mapping[str, Any]  # by quantity, one per seed
+
+
+class Verdict(NamedTuple):
+    """What became of one claim; the halves are "" for an effect.
+
+    - `verdict`: "confirmed", "half", "refuted"; for an effect "open" instead of "half".
+    - `gradient`, `training`: "better", "worse" or "same" than uncured.
+    """
+
+    verdict: str
+    gradient: str = ""
+    training: str = ""
+
+
+def rules(num_seeds: int) -> dict[str, str]:
+    """Return the rules in words."""
+    chance = math.comb(2 * num_seeds, num_seeds)
+    return {
+        "effect": (
+            "An effect is confirmed if in every seed it is so, refuted if in none, else open."
+        ),
+        "mitigation": (
+            "A mitigation is confirmed if it makes both better than in the uncured network, the "
+            "gradient and the training; half, if one of them; refuted, if neither."
+        ),
+        "better": (
+            "Better means: every seed is better than every uncured seed, by chance one case in "
+            f"{chance}. Of gradients, the one whose gain, the largest singular value of "
+            "ds_T/ds_1, is fewer decades from 1; of trainings, the one that solved the task in "
+            "fewer updates, or left the baseline where the other did not."
+        ),
+    }
+
+
+def compared(mine: Any, theirs: Any) -> str:
+    """Return "better" if all of mine are below all of theirs, "worse" if above, else "same"."""
+    own, other = (np.nan_to_num(np.asarray(x, float), nan=np.inf) for x in (mine, theirs))
+    if own.max() < other.min():
+        return "better"
+    return "worse" if own.min() > other.max() else "same"
+
+
+def of_mitigation(mine: Numbers, uncured: Numbers) -> Verdict:
+    """Return whether a mitigation helps, by the numbers of its seeds and of the uncured ones."""
+    gradient = compared(decades(mine), decades(uncured))
+    training = compared(_places(mine), _places(uncured))
+    better = [gradient, training].count("better")
+    return Verdict(("refuted", "half", "confirmed")[better], gradient, training)
+
+
+def of_effect(rule: str, mine: Numbers, reference: Numbers | None) -> Verdict:
+    """Return whether the effect that `rule` names is there."""
+    lost = -np.asarray(mine["log10_gain"], float)
+    if rule == "decay":
+        seen = np.asarray(mine["exponent"], float) < 0
+    elif rule == "saturate or die":
+        seen = (np.asarray(mine["saturated"], float) > 0.5) | (lost > 3)
+    elif rule == "uncontrolled":
+        seen = decades(mine) > 3
+    elif rule == "longer chain" and reference is not None:
+        seen = decades(mine) > decades(reference).max()
+    else:
+        raise ValueError(
+            f"expected a rule out of {', '.join(map(repr, EFFECTS))}, 'longer chain' with a "
+            f"reference; got {rule!r}."
+        )
+    return Verdict("confirmed" if seen.all() else "open" if seen.any() else "refuted")
+
+
+def decades(numbers: Numbers) -> np.ndarray:
+    """Return by how many decades gradients vanish or explode; infinite where states overflow."""
+    return np.nan_to_num(np.abs(np.asarray(numbers["log10_gain"], float)), nan=np.inf)
+
+
+def _places(numbers: Numbers) -> np.ndarray:
+    """Return for each seed how late it solved the task; behind all others if it never did."""
+    pairs = zip(numbers["outcome"], numbers["steps_to_solve"], strict=True)
+    return np.array([steps if fate == "solved" else _BEHIND[fate] for fate, steps in pairs])
+
+
+def outcome(steps_to_solve: float, best_loss: float, nonfinite_step: float, baseline: float) -> str:
+    """Return "solved", "dead" (a NaN), "no", or "baseline" if it never left that."""
+    if math.isfinite(nonfinite_step):
+        return "dead"
+    if math.isfinite(steps_to_solve):
+        return "solved"
+    return "no" if best_loss < LEFT_BASELINE * baseline else "baseline"
