@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._cache import NoCache
+from ._exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_INTERRUPTED = 130
 _QUIET_SECONDS = "30"  # between two lines of progress in a file
 
 
@@ -142,7 +142,7 @@ def _write(command: Compare, comparison: "xr.Dataset", table: str) -> list[pathl
 
 def _to_resume(command: Compare) -> int:
     print(f"to go on: {command.command_line()}", file=sys.stderr)
-    return _INTERRUPTED
+    return INTERRUPTED
 
 
 def _listed(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from ..diagnostics import Diagnosis, diagnose
 from ..report import save_figures, write_report
 from ..report._figures import drawn_once
 from ..training import SequenceModel, readout_loss, train
+from ._exit_codes import INTERRUPTED
 
 _HIDDEN = 32
 _BATCH = 64
@@ -58,7 +59,7 @@ def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
             _report(rows, out, steps, seed)
     except KeyboardInterrupt:
         print(f"\ninterrupted; {len(rows)} of {2 * len(_NETWORKS)} diagnoses finished")
-        code = 130
+        code = INTERRUPTED
     if rows:
         _summarize(rows, out)
         print(f"\nreport: {out / 'report.html'}   ({time.monotonic() - begin:.0f} s)")

@@ -13,6 +13,7 @@ from ..cells import AbstractCell, BidirectionalCell, load_cell
 from ..diagnostics import diagnose
 from ..interop._loaders import LOADERS
 from ..networks import RecurrentNetwork
+from ._exit_codes import EXIT_CODES
 
 if TYPE_CHECKING:
     from ._main import Diagnose, Inspect
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 def run_diagnose(command: "Diagnose") -> int:
     """Diagnose what is saved, print, write what was asked for; return the verdict's exit code."""
-    from ._main import EXIT_CODES
-
     cell = load(command)
     lengths = None if command.lengths is None else _read_array(command.lengths)
     inputs = _read_inputs(command.inputs, cell, may_be_padded=lengths is not None)

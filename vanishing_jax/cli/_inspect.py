@@ -22,6 +22,7 @@ from ..cells import (
 from ..cells._wrapper import AbstractWrapper
 from ..networks import RecurrentNetwork
 from ._diagnose import load
+from ._exit_codes import FAILED
 
 if TYPE_CHECKING:
     from ._main import Inspect
@@ -43,8 +44,6 @@ _HEADINGS = ("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min"
 
 def run_inspect(command: "Inspect") -> int:
     """Print what the file holds; return 0, or 1 when there are NaN or infinite values in it."""
-    from ._main import FAILED
-
     found = inspect_file(command)
     if command.json is None or command.json != "-":
         print(_text(found))

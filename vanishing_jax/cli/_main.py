@@ -13,13 +13,7 @@ import tyro
 from .. import __version__
 from ._cache import NoCache, set_up
 from ._compare import Compare, print_names_after_help
-
-# What a shell sees: one code per verdict, so that a script can branch on it.
-EXIT_CODES = {"healthy": 0, "vanishing": 3, "exploding": 4, "inconclusive": 5}
-USAGE = 2
-FAILED = 1
-INTERRUPTED = 130
-
+from ._exit_codes import INTERRUPTED, USAGE
 
 Framework: TypeAlias = Literal[
     "auto", "vanishing_jax", "torch", "keras", "flax", "haiku", "equinox", "onnx"

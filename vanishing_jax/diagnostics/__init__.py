@@ -7,7 +7,7 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     from ._activation_history import ActivationHistory as ActivationHistory
     from ._activation_history import activation_history as activation_history
-    from ._diagnose import diagnose as diagnose
+    from ._diagnose_any import diagnose as diagnose
     from ._diagnose_layers import diagnose_layers as diagnose_layers
     from ._diagnosis import Diagnosis as Diagnosis
     from ._diagnosis import Effect as Effect
@@ -27,7 +27,7 @@ else:
     __getattr__, __dir__, __all__ = lazy(
         __name__,
         _activation_history="ActivationHistory activation_history",
-        _diagnose="diagnose",
+        _diagnose_any="diagnose",
         _diagnose_layers="diagnose_layers",
         _diagnosis="Diagnosis Effect",
         _eigenvalues="StepEigenvalues step_eigenvalues",

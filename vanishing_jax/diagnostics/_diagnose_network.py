@@ -19,7 +19,7 @@ from ._diagnose import (
     PROBES,
     OfOne,
     check_inputs,
-    diagnose,
+    diagnose_cell,
     has_batch,
 )
 from ._lengths import check_lengths
@@ -78,7 +78,7 @@ def diagnose_network(
     for part, trajectory, state in with_progress(rows, "parts"):
         own = jax.tree.map(lambda leaf: leaf[:, :steps], _on_host(trajectory.inputs))
         options = {"state0": state, "batched": True, "lengths": ends, "memory_limit": memory_limit}
-        parts[part.name] = diagnose(part.cell, own, loss=asked.get(part.name), **options)
+        parts[part.name] = diagnose_cell(part.cell, own, loss=asked.get(part.name), **options)
     deciding = worst(reaches)
     where = f"into the {deciding.toward} " if len(reaches) > 1 else ""
     return NetworkDiagnosis(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._files import write_atomically
+from .._lazy import from_above
 from ..spectra import LyapunovExponents, Spectrum
 from ..theory import Prediction
 from ._activation_history import ActivationHistory
@@ -186,9 +187,7 @@ class Diagnosis:
 
     def plot(self) -> "Figure":
         """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
-        from ..plots import plot_diagnosis
-
-        return plot_diagnosis(self)
+        return from_above("plots.plot_diagnosis")(self)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Write `diagnosis.json`, `report.html` and the figures as PNG into `folder`; return it.
@@ -196,15 +195,10 @@ class Diagnosis:
         Each file is written beside its place and then moved there, so a failure leaves earlier
         results whole.
         """
-        from ..report import save_figures, write_report
-        from ..report._figures import drawn_once
-
         folder = pathlib.Path(folder)
         text = json.dumps(self.to_dict(), indent=1)
         write_atomically(folder / "diagnosis.json", text.encode())
-        with drawn_once():
-            save_figures(folder, self)
-            write_report(folder / "report.html", self, title="Gradient diagnosis")
+        from_above("report.save_report")(folder, self, title="Gradient diagnosis")
         return folder
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._files import write_atomically
+from .._lazy import from_above
 from ..spectra import Spectrum
 from ._diagnosis import Effect, Verdict, _plain
 from ._gradient_profile import GradientProfile
@@ -123,9 +124,7 @@ class LayerDiagnosis:
 
     def plot(self) -> "Figure":
         """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
-        from ..plots import plot_diagnosis
-
-        return plot_diagnosis(self)
+        return from_above("plots.plot_diagnosis")(self)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Write `diagnosis.json`, `diagnosis.txt` and `diagnosis.png` into `folder`; return it."""

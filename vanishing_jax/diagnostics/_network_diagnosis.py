@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._files import write_atomically
+from .._lazy import from_above
 from ._diagnosis import Diagnosis, Verdict, _plain
 from ._layer_gradients import LayerGradients
 
@@ -88,9 +89,7 @@ class NetworkDiagnosis:
 
     def plot(self) -> "Figure":
         """Return the one-page figure (`vanishing_jax.plots.plot_network`)."""
-        from ..plots import plot_network
-
-        return plot_network(self)
+        return from_above("plots.plot_network")(self)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Write `diagnosis.json`, `report.html` and the figures as PNG into `folder`; return it.
@@ -98,15 +97,10 @@ class NetworkDiagnosis:
         The figures of each part lie in a folder of its name. Each file is written beside its place
         and then moved there, so a failure leaves earlier results whole.
         """
-        from ..report import save_figures, write_report
-        from ..report._figures import drawn_once
-
         folder = pathlib.Path(folder)
         text = json.dumps(self.to_dict(), indent=1)
         write_atomically(folder / "diagnosis.json", text.encode())
-        with drawn_once():
-            save_figures(folder, self)
-            write_report(folder / "report.html", self, title="Gradient diagnosis of a network")
+        from_above("report.save_report")(folder, self, title="Gradient diagnosis of a network")
         return folder
 
 

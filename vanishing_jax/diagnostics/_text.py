@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._widths import layers_text
 from ..theory import Prediction
-from ._diagnosis import Diagnosis, Effect
 from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
+
+if TYPE_CHECKING:
+    from ._diagnosis import Diagnosis, Effect
 
 # Causes and recommendations printed; all of them are in the result.
 _MOST = 5
 
 
-def diagnosis_text(d: Diagnosis) -> str:
+def diagnosis_text(d: "Diagnosis") -> str:
     """Return the diagnosis as a few labelled lines of at most about 100 characters."""
     rows = [*_measured(d), *_directions(d.kept.printed), *_layers(d), *_activations(d), *_why(d)]
     rows += [("note" if i == 0 else "", note) for i, note in enumerate(d.notes)]
@@ -120,7 +122,7 @@ def _why(d, steps: str = "steps") -> Iterator[tuple[str, str]]:
         yield label, text
 
 
-def _labelled(label: str, effects: list[Effect]) -> list[tuple[str, Effect | None]]:
+def _labelled(label: str, effects: "list[Effect]") -> "list[tuple[str, Effect | None]]":
     if not effects:
         return [(label, None)]
     return [(label if i == 0 else "", effect) for i, effect in enumerate(effects[:_MOST])]
