@@ -8,7 +8,7 @@ from _evidence import Evidence
 
 from vanishing_jax import theory
 
-_CLAIMS, _TABLE = "[claims](claims.md)", "table"
+_CLAIMS, _TABLE = "[claims](../findings/claims.md)", "table"
 
 
 def _clipping(e: Evidence) -> Failure:

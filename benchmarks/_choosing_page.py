@@ -22,8 +22,8 @@ Measure, choose, check by training:
 | Which one trains? | `vj.compare(["tanh+clip", "gru+clip"], "adding", steps=2000, key=key)` |
 
 Find the verdict of `vj.diagnose` below, and the cause that it names first. Every number is read
-from the committed [results](../benchmarks/results) by the script that writes this page; it refuses
-to write a line that they do not support."""
+from the committed [results](../../benchmarks/results) by the script that writes this page; it
+refuses to write a line that they do not support."""
 
 RANKED = """## The remedies, ranked
 
@@ -38,9 +38,9 @@ METHOD = """## Where the numbers are from
 """
 
 
-def page(results, readme: str) -> str:
+def page(results, measured: str) -> str:
     """Return the page; raise ValueError where the results do not support what it says."""
-    e = Evidence(results, readme)
+    e = Evidence(results, measured)
     steps = [make(e) for make in STEPS]
     failures = [make(e) for make in FAILURES]
     for line in (*steps, *failures):
@@ -94,7 +94,7 @@ def _ranked(e: Evidence) -> str:
         f"within {NEAR:g} decades, {sum(solved[n] > 0 for n in near)} solved the task in some "
         f"seed; of the {len(far)} others, {sum(solved[n] > 0 for n in far)}. Rank correlation of "
         f"decades and seeds that solved it: {minus(f'{found:+.2f}')}. Of "
-        f"{len(marks)} mitigations in the [README's table](../README.md), {marks.count('✔')} made "
+        f"{len(marks)} mitigations in the [table](../findings/table.md), {marks.count('✔')} made "
         f"gradient and training better, {marks.count('◐')} one of the two, {marks.count('✘')} "
         "neither. So: diagnose again after some training, and compare by training."
     )
@@ -109,17 +109,17 @@ def _size(e: Evidence, name: str) -> float:
 
 COMMANDS = {
     "initial": "the networks of the table, as initialized",
-    "remedies": "[remedies](../benchmarks/remedies.md)",
-    "claims": "[claims](claims.md)",
-    "mean_field": "[mean field](../benchmarks/mean_field.md)",
-    "depth": "[depth](../benchmarks/depth.md)",
-    "training": "[speed of training](../benchmarks/README.md)",
+    "remedies": "[remedies](../../benchmarks/remedies.md)",
+    "claims": "[claims](../findings/claims.md)",
+    "mean_field": "[mean field](../../benchmarks/mean_field.md)",
+    "depth": "[depth](../../benchmarks/depth.md)",
+    "training": "[speed of training](../../benchmarks/README.md)",
 }
 
 
 def _sources(e: Evidence) -> str:
     sizes = "{hidden_size} units, T = {length}, {seeds} seeds".format(**e.table)
-    rows = [["[table](../README.md): training", "`vanishing-jax table`", sizes]]
+    rows = [["[table](../findings/table.md): training", "`vanishing-jax table`", sizes]]
     for name, link in COMMANDS.items():
         result = e.results[name]
         command = result.get("command") or "vanishing-jax claims" + (

@@ -12,8 +12,8 @@ HEAD = """<!-- Written by benchmarks/make_readme.py. Edit _depth_page.py, not th
 # Gradients through depth
 
 What depth does to the gradient in plain, normalized and residual networks at initialization, layer
-by layer, by `vj.diagnostics.layer_gradient_profile`; [docs/depth.md](../docs/depth.md) explains how
-to measure one's own network."""
+by layer, by `vj.diagnostics.layer_gradient_profile`; the guide on
+[depth](../docs/guides/depth.md) explains how to measure one's own network."""
 
 TOY = "**Toy sizes (`--quick`): nothing on this page says anything.**"
 

@@ -10,7 +10,7 @@ import numpy as np
 from vanishing_jax import recipes
 
 SOURCES = ("initial", "remedies", "claims", "mean_field", "depth", "training")
-README = pathlib.Path(__file__).parent.parent / "README.md"
+TABLE = pathlib.Path(__file__).parent.parent / "docs" / "findings" / "table.md"
 
 
 class Share(NamedTuple):
@@ -30,19 +30,19 @@ class Share(NamedTuple):
 
 
 class Mitigation(NamedTuple):
-    """An entry of the README's table: ✔ gradient and training better, ◐ one of them, ✘ neither."""
+    """An entry of the table: ✔ gradient and training better, ◐ one of them, ✘ neither."""
 
     recipe: str
     symbol: str
     solved: Share
 
 
-def trained_networks(readme: str) -> tuple[dict[str, Share], list[Mitigation], int]:
-    """Return what `vanishing-jax table` trained, as its table in the README says.
+def trained_networks(text: str) -> tuple[dict[str, Share], list[Mitigation], int]:
+    """Return what `vanishing-jax table` trained, as docs/findings/table.md says.
 
     Seeds that solved the task, by network of the usual length; all mitigations; most updates.
     """
-    _, _, after = readme.partition("| cause | effect |")
+    _, _, after = text.partition("| cause | effect |")
     lines, _, caption = after.partition("\n\n")
     solved: dict[str, Share] = {}
     mitigations = []
@@ -62,15 +62,15 @@ def trained_networks(readme: str) -> tuple[dict[str, Share], list[Mitigation], i
 
 
 class Evidence:
-    """All results that the page draws on, by the names of their files, and the README's table."""
+    """All results that the page draws on, by the names of their files, and the table."""
 
-    def __init__(self, results: dict[str, dict[str, Any]], readme: str):
+    def __init__(self, results: dict[str, dict[str, Any]], measured: str):
         self.results = results
         self.claims = {one["id"]: one for one in results["claims"]["claims"]}
         self.table = results["initial"]["settings"]
         rows = [r for r in results["initial"]["rows"] if r["length"] == self.table["length"]]
         self.networks = {row["recipe"]: row for row in rows}
-        self._solved, self.mitigations, self.updates = trained_networks(readme)
+        self._solved, self.mitigations, self.updates = trained_networks(measured)
 
     # --- the table of causes and mitigations ---
 

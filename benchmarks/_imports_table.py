@@ -1,10 +1,10 @@
-"""The measured table of docs/interop.md, from what bench_imports.py wrote."""
+"""The measured table of docs/guides/interop.md, from what bench_imports.py wrote."""
 
 import pathlib
 
 from _sections import short, table
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "interop.md"
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "guides" / "interop.md"
 _BEGIN = "<!-- From here to the next mark written by benchmarks/make_readme.py. -->"
 _END = "<!-- The end of what is written. -->"
 _PACKAGES = {

@@ -15,7 +15,7 @@ HEAD = """# Measured exponents of wide random networks beside their predictions
 
 Written by `python benchmarks/bench_mean_field.py --page` from `results/mean_field.json`; measured
 by the same command without `--page` in {minutes} CPU minutes on one core, in float32. What the
-theory is, and where it fails: [docs/theory.md](../docs/theory.md).
+theory is, and where it fails: [docs/guides/theory.md](../docs/guides/theory.md).
 
 Measured is the growth of one vector, (1/T) log ‖J_T … J_1 v‖, after a burn-in of {burn} steps,
 T = {steps}; the mean over {seeds} networks (weights, inputs, start and v all new) ± its standard

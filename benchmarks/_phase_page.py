@@ -1,4 +1,4 @@
-"""The section of docs/theory.md on phase diagrams, and its figures, from what the JSON holds."""
+"""The section of docs/guides/theory.md on phase diagrams, and its figures, from the JSON."""
 
 import pathlib
 

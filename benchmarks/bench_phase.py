@@ -1,6 +1,6 @@
 """Phase diagram and trainability maps of random tanh networks, measured beside predicted.
 
-Writes the JSON; from it the section of docs/theory.md between its marks, and the two figures.
+Writes the JSON; from it the section of docs/guides/theory.md between its marks, and two figures.
 
     python benchmarks/bench_phase.py [--quick] [--only phase] [--page]
 """
@@ -50,7 +50,7 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="toy sizes")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results" / "phase.json")
-    parser.add_argument("--docs", type=pathlib.Path, default=HERE.parent / "docs")
+    parser.add_argument("--docs", type=pathlib.Path, default=HERE.parent / "docs" / "guides")
     parser.add_argument("--only", choices=list(FULL), nargs="*", default=list(FULL))
     parser.add_argument("--page", action="store_true", help="only write the page from the JSON")
     options = parser.parse_args(arguments)

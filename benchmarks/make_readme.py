@@ -1,6 +1,7 @@
-"""Write README.md, remedies.md, depth.md, docs/choosing.md, figures and a table of docs/interop.md.
+"""Write README.md, remedies.md, depth.md, figures, and what docs/guides has of results.
 
-All come from the JSON files under results/ and the notes.
+That is docs/guides/choosing.md and a table of docs/guides/interop.md. All come from the JSON files
+under results/ and the notes.
 
 python benchmarks/make_readme.py
 """
@@ -16,7 +17,7 @@ from _choosing_figure import draw as draw_choosing
 from _choosing_page import page as choosing_page
 from _depth_page import draw as draw_depth
 from _depth_page import page as depth_page
-from _evidence import README, SOURCES
+from _evidence import SOURCES, TABLE
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _first_answer_section import first_answer, imports
 from _remedies_figures import draw_curves, draw_rates
@@ -105,9 +106,9 @@ def choosing(results: pathlib.Path, folder: pathlib.Path) -> str | None:
     loaded = {name: load(results, name) for name in SOURCES}
     if not all(loaded.values()):
         return None
-    readme = README.read_text()
-    draw_choosing(loaded, readme, folder / "choosing.png")
-    return choosing_page(loaded, readme)
+    measured = TABLE.read_text()
+    draw_choosing(loaded, measured, folder / "choosing.png")
+    return choosing_page(loaded, measured)
 
 
 def _questions(loaded):
@@ -118,11 +119,11 @@ def _questions(loaded):
         rows.append([question, f"`{command}`", _duration(loaded[name])])
     remedies = "[Do the remedies do what is said of them?](remedies.md)"
     rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
-    imports = "[Do imported networks compute the same?](../docs/interop.md)"
+    imports = "[Do imported networks compute the same?](../docs/guides/interop.md)"
     rows.append([imports, "`python benchmarks/bench_imports.py`", "see there"])
     deep = "[How do gradients change with depth?](depth.md)"
     rows.append([deep, "`python benchmarks/bench_depth.py`", "see there"])
-    causes = "[Which remedy, and what does each do to gradients?](../docs/choosing.md)"
+    causes = "[Which remedy, and what does each do to gradients?](../docs/guides/choosing.md)"
     rows.append([causes, "`python benchmarks/bench_initial.py`", "see there"])
     rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
@@ -149,7 +150,7 @@ def main(arguments=None) -> int:
         docs = _imports_table.PAGE
         docs.write_text(_imports_table.with_measured(docs.read_text(), compared))
         print(f"wrote {docs}", file=sys.stderr)
-    docs = HERE.parent / "docs" if options.out.parent == HERE else options.out.parent
+    docs = HERE.parent / "docs" / "guides" if options.out.parent == HERE else options.out.parent
     text = choosing(options.results, docs)
     if text is not None:
         (docs / "choosing.md").write_text(text)

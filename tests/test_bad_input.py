@@ -1,4 +1,4 @@
-"""What a user gets for input that is wrong: one row per mistake, the same table as docs/input.md.
+"""What a user gets for input that is wrong: one row per mistake, as in docs/guides/input.md.
 
 Shapes of one kind of cell are tested with it; files with what reads them.
 """
@@ -20,7 +20,7 @@ import pytest
 from . import helpers
 
 T, N = 12, 3
-PAGE = pathlib.Path(__file__).parent.parent / "docs" / "input.md"
+PAGE = pathlib.Path(__file__).parent.parent / "docs" / "guides" / "input.md"
 
 
 def vj() -> Any:

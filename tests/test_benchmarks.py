@@ -383,7 +383,7 @@ def test_phase_benchmark_makes_its_section_and_figures(load, tmp_path, monkeypat
 
 def test_committed_phase_section_is_made_from_its_results(load):
     result = json.loads((FOLDER / "results" / "phase.json").read_text())
-    page = (FOLDER.parent / "docs" / "theory.md").read_text()
+    page = (FOLDER.parent / "docs" / "guides" / "theory.md").read_text()
     again = "run python benchmarks/bench_phase.py --page"
     assert load("_phase_page").with_section(page, result) == page, again
     assert not result["settings"]["quick"]

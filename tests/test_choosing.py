@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGE, README = (ROOT / name for name in ("docs/choosing.md", "README.md"))
+PAGE, TABLE = (ROOT / "docs" / name for name in ("guides/choosing.md", "findings/table.md"))
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def results(load):
 
 
 def test_committed_page_is_made_from_the_committed_results(load, results):
-    page = load("_choosing_page").page(results, README.read_text())
+    page = load("_choosing_page").page(results, TABLE.read_text())
     assert PAGE.read_text() == page, "run python benchmarks/make_readme.py"
-    assert (ROOT / "docs/choosing.png").stat().st_size > 10_000
+    assert (ROOT / "docs/guides/choosing.png").stat().st_size > 10_000
 
 
 def test_page_refuses_what_the_results_do_not_support(load, results):
@@ -39,14 +39,14 @@ def test_page_refuses_what_the_results_do_not_support(load, results):
         if (row["experiment"], row["recipe"]) == ("adding 100", "gru+clip"):
             row["steps_to_target"] = "nan"
     with pytest.raises(ValueError, match="do not support this line.*gru"):
-        load("_choosing_page").page(others, README.read_text())
-    solved = re.sub(r"(`\+layernorm`) 0/4", r"\1 4/4", README.read_text())
+        load("_choosing_page").page(others, TABLE.read_text())
+    solved = re.sub(r"(`\+layernorm`) 0/4", r"\1 4/4", TABLE.read_text())
     with pytest.raises(ValueError, match="do not support"):
         load("_choosing_page").page(results, solved)
 
 
-def test_table_of_the_readme_is_read_to_the_last_entry(load, results):
-    text = README.read_text()
+def test_table_is_read_to_the_last_entry(load, results):
+    text = TABLE.read_text()
     evidence = load("_evidence").Evidence(results, text)
     ((*counts,),) = re.findall(r"Mitigations: (\d+)\s+confirmed, (\d+) half, (\d+)", text)
     symbols = [one.symbol for one in evidence.mitigations]
@@ -86,7 +86,7 @@ def test_figure_ranks_by_training_and_shows_every_network(load, results):
     from matplotlib.figure import Figure
 
     drawing, figure = load("_choosing_figure"), Figure()
-    evidence = load("_evidence").Evidence(results, README.read_text())
+    evidence = load("_evidence").Evidence(results, TABLE.read_text())
     names = drawing.ranked(evidence)
     assert sorted(names) == sorted(evidence.networks)
     shares = [evidence.solved(name).good for name in names]

@@ -19,6 +19,11 @@ def test_example_prints_what_the_readme_shows():
     assert printed == shown
 
 
+def test_one_screen():
+    """At most 400 words beside the example's output, which has about a hundred."""
+    assert len(re.sub(r"```text\n.*?```", "", README, flags=re.DOTALL).split()) <= 400
+
+
 def test_named_functions_exist():
     import vanishing_jax as vj
 

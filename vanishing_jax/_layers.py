@@ -35,7 +35,7 @@ def linearize_layers(
     memory_limit: int = MEMORY_LIMIT,
     precision: Literal["float64"] | None = None,
 ) -> JacobianChain:
-    r"""Return the exact Jacobians J_l = dx_l/dx_{l-1} of x_l = layers[l-1](x_{l-1}), x_0 = `x`.
+    r"""Return the exact Jacobians J_l = dx_l/dx_{l-1} of `x_l = layers[l-1](x_{l-1})`, x_0 = `x`.
 
     The chain through depth that back-propagation walks in a feed-forward, residual or transformer
     network, for the same spectra and figures as a recurrence's chain through time. The layers are

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # What vanishes?
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/01_what_vanishes.ipynb
+#
 # **What you will learn:** what exactly becomes small when "gradients vanish", on one small
 # network and one page. It is not the gradient of the loss with respect to the weights. It is what
 # *early steps* contribute to it.

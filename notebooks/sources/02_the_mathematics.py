@@ -1,6 +1,10 @@
 # %% [markdown]
 # # The mathematics
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/02_the_mathematics.ipynb
+#
 # **What you will learn:** why gradients vanish, from the chain rule to the spectrum of the
 # product of Jacobians, in eight steps. Each is proved in a few lines and checked by numbers in
 # the cell below it, each time against another computation than the formula itself. (The network

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Initialization and the critical line
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/03_initialization.ipynb
+#
 # **What you will learn:** what the usual ways to draw recurrent weights (Glorot, He, orthogonal,
 # identity) do to a gradient, and why the answer depends on the *input*; where the critical line
 # runs that separates vanishing from exploding, predicted and measured; whether networks near it

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Gates: how an LSTM and a GRU keep a gradient
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/04_gates.ipynb
+#
 # **What you will learn:** through which part of an LSTM or GRU the gradient survives, how the
 # bias of one gate sets how long, how well the textbook formula for that predicts a measurement on
 # the whole state, and what a spread of biases (chrono) does differently.

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Normalization: which placements help and which do not
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/05_normalization.ipynb
+#
 # **What you will learn:** that "normalization keeps gradients from vanishing" is neither true nor
 # false before one has said *what* is normalized; which single number decides; where layer or batch
 # normalization makes things worse; what its gain does, and what it cannot mend.
@@ -406,7 +410,7 @@ for kind in kinds:
 #
 # In a deep feed-forward network no input joins after the first layer: the share is 1, and the rate
 # is $c$, which is not negative. There batch normalization makes gradients **explode**; see
-# [page 14](14_deep_residual_net.ipynb) and [depth.md](../docs/depth.md).
+# [page 14](14_deep_residual_net.ipynb) and [depth.md](../docs/guides/depth.md).
 
 # %%
 relu = theory.batch_norm_exponent(activation="relu", placement="joint", gain=1.0)

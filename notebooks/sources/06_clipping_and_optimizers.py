@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Clipping, optimizers, and what they cannot do
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/06_clipping_and_optimizers.ipynb
+#
 # **What you will learn:** clipping and adaptive optimizers act on the *sum* of what all steps
 # contribute to the gradient of the weights. They can scale that sum, or bend it, but not give
 # back the part of it that has vanished. And where an optimizer stops rescaling.

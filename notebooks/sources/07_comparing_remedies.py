@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Comparing remedies by training
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/07_comparing_remedies.ipynb
+#
 # **What you will learn:** how to find out which remedy helps on a task: several recipes, several
 # seeds of each, a learning rate for each that it has earned on *other* seeds, and every seed shown.
 # And what the gradient at initialization, which the other pages measure, says about training and
@@ -232,7 +236,7 @@ folder.cleanup()
 # - Twenty seeds of the two best: `seeds=20` with the same `out=` trains the missing ones only.
 # - The protocol of this page at a larger size is in
 #   [benchmarks/remedies.md](../benchmarks/remedies.md); what each number means, in
-#   [comparing.md](../docs/comparing.md).
+#   [comparing.md](../docs/guides/comparing.md).
 #
 # ## References
 #

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Case study: a network that fails on handwritten digits
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/08_case_study_digits.ipynb
+#
 # **What you will learn:** how to go from "it does not learn" to a network that does, one measured
 # step at a time: diagnose, change what the diagnosis blames, measure again, train again, and
 # notice when vanishing gradients are *no longer* the problem.

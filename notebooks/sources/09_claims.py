@@ -1,6 +1,10 @@
 # %% [markdown]
 # # The claims of an article, tested
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/09_claims.ipynb
+#
 # **What you will learn:** how a sentence about vanishing gradients becomes a measurement, how a
 # verdict follows from intervals by one rule, what came of all claims of an article and of its
 # summary table, and how to put a claim of your own to the same test.
@@ -97,7 +101,7 @@ for one in committed["claims"]:
         print(textwrap.indent("\n".join(textwrap.wrap(one["why"], 90)), "    "))
 
 # %% [markdown]
-# The page with every number and figure is [docs/claims.md](../docs/claims.md).
+# The page with every number and figure is [claims.md](../docs/findings/claims.md).
 #
 # ## The article's table
 #
@@ -120,8 +124,8 @@ for one in rows:
 # input: with inputs of variance 1 (rows 1 and 3) it *lowers* the rate of a tanh network, since it
 # shares one unit of variance between memory and input; with variance 0.1 (row 4) it helps.
 #
-# All of this is before training. What the same entries do *in* training is in the table that the
-# [README](../README.md) shows, made by `vanishing-jax table`.
+# All of this is before training. What the same entries do *in* training is in the
+# [table](../docs/findings/table.md) made by `vanishing-jax table`.
 #
 # ## A claim of your own
 #

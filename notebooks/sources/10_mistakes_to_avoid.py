@@ -1,6 +1,10 @@
 # %% [markdown]
 # # Six mistakes to avoid
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/10_mistakes_to_avoid.ipynb
+#
 # **What you will learn:** six ways to measure vanishing gradients that look right, run without
 # any error, and give a wrong answer. Each is shown wrong and right, with numbers. All of them can
 # be found in published code or forum answers.
@@ -174,5 +178,5 @@ for until in (100, 200, 400, 1000):
 #   Analysis and Applications 13(4), 1992. Small singular values to full relative accuracy.
 # - S. Hochreiter, J. Schmidhuber: *Long short-term memory*. Neural Computation 9(8), 1997. Why
 #   the cell state is there.
-# - [How the spectra are computed](../docs/spectra.md) in this package, and what each error bound
-#   means.
+# - [How the spectra are computed](../docs/guides/spectra.md) in this package, and what each error
+#   bound means.

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # A PyTorch LSTM that does not learn
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/11_pytorch_lstm.ipynb
+#
 # **What you will learn:** how to take an LSTM that was trained in PyTorch, find out from its
 # weights whether gradients reach the inputs that matter, change the one thing that stops them,
 # and check by training that the change was worth it. PyTorch itself is not needed here.

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # A live Flax GRU on handwritten digits
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/12_flax_gru.ipynb
+#
 # **What you will learn:** how to diagnose a Flax module as it stands in your program, without
 # exporting anything; how to change its update gate; and how to watch what *training* does to the
 # reach of the gradients, which need not be what the start suggests.

@@ -1,6 +1,10 @@
 # %% [markdown]
 # # A recurrence of your own
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/13_own_function.ipynb
+#
 # **What you will learn:** how to analyze a recurrence that no library knows, written as a plain
 # function: run it, take its exact Jacobians, read the spectrum of their product and the Lyapunov
 # exponents, and let `diagnose` say what limits it. At the end the model gets a second variable,

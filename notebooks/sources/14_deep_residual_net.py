@@ -1,6 +1,10 @@
 # %% [markdown]
 # # A deep network, with and without skips
 #
+# [Open in Colab][colab] (there, first `%pip install vanishing-jax[notebooks]`)
+#
+# [colab]: https://colab.research.google.com/github/vanishing-jax/vanishing_jax/blob/main/notebooks/14_deep_residual_net.ipynb
+#
 # **What you will learn:** how gradients vanish through the depth of a network as they do through
 # time, direction by direction even where their norm looks healthy; how to see it for any list of
 # layers; what a skip connection does to the Jacobian of a layer; and that batch normalization,

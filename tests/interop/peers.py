@@ -8,8 +8,8 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 
-# Of the cases in docs/interop.md those compared here too: outputs and gradients, or outputs only
-# (the gradients of another case of the same cell are compared).
+# Of the cases in docs/guides/interop.md those compared here too: outputs and gradients, or outputs
+# only (the gradients of another case of the same cell are compared).
 GRADIENTS = [
     ("Flax Linen", "GRUCell", {}),
     ("Flax NNX", "GRUCell", {}),

@@ -85,7 +85,7 @@ def diagnose(
     **Raises:** `NonFiniteError` for NaN or infinite inputs, weights or states, with the step;
     `ValueError` for shapes that do not fit, for a cell that gives different results on equal input
     (dropout left on), and where a cell does not know its initial state; `TypeError` for no cell;
-    `MemoryError`, before anything is computed, beyond the limit. docs/input.md lists more.
+    `MemoryError`, before anything is computed, beyond the limit. docs/guides/input.md lists more.
 
     **Cost:** one forward and one backward pass over the batch per intervention (about a dozen, one
     compilation each way, which another length, batch size or values do not repeat: buffers have

@@ -25,7 +25,7 @@ def layer_gradient_profile(
 ) -> GradientProfile:
     r"""Return log ||dL/dx_l|| for every activation x_0, ..., x_L, and of each layer's parameters.
 
-    What back-propagation through depth delivers, x_l = layers[l-1](x_{l-1}): a profile that falls
+    What back-propagation through depth delivers, `x_l = layers[l-1](x_{l-1})`: a profile that falls
     by orders of magnitude from right to left is a network whose first layers do not learn; one that
     rises toward the left explodes. A single steep step is one layer's doing: a saturated
     activation, weights that are too small, a bottleneck. Carried as a vector of moderate size and

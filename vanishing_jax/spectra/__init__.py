@@ -1,4 +1,4 @@
-"""Spectra of products of Jacobians: how they are computed and bounded is in docs/spectra.md."""
+"""Spectra of products of Jacobians: docs/guides/spectra.md says how, and what the bounds mean."""
 
 from typing import TYPE_CHECKING
 

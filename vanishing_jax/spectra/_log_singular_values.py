@@ -167,6 +167,7 @@ def log_singular_values(
     - `checkpoint`: a file (safetensors) that keeps the sweep every few seconds, and when it is
       interrupted. The same call goes on from there, to the same result bit by bit; once finished it
       returns at once. Delete the file to start anew.
+
     **Returns:** a `Spectrum` holding NumPy arrays. Of a rectangular chain there are as many values
     as the narrowest state of the window has components (of several windows: the least narrow; -inf
     beyond a narrower one), all others being zero.

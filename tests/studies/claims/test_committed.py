@@ -1,4 +1,4 @@
-"""docs/claims.md and the README say what the committed results say."""
+"""docs/findings/claims.md and docs/findings/index.md say what the committed results say."""
 
 import json
 import pathlib
@@ -27,18 +27,17 @@ def test_committed_results_are_of_the_claims_as_they_are(committed):
         assert one["verdict"] == from_json(one).verdict and one["why"] == from_json(one).why
 
 
-def test_page_and_readme_are_made_from_the_committed_results(committed):
+def test_pages_are_made_from_the_committed_results(committed):
     settings, found = committed
     results = [from_json(one) for one in found]
-    page = (ROOT / "docs" / "claims.md").read_text()
+    page = (ROOT / "docs" / "findings" / "claims.md").read_text()
     assert page == claims_markdown(results, settings=settings)
-    readme = (ROOT / "README.md").read_text()
-    assert claims_table(results, highlights=HIGHLIGHTS) in readme
-    quick = "vanishing-jax claims --quick" in readme.split("## The article")[1].split("## ")[0]
-    assert quick == settings.quick
+    short = (ROOT / "docs" / "findings" / "index.md").read_text()
+    assert claims_table(results, highlights=HIGHLIGHTS) in short
+    assert ("vanishing-jax claims --quick" in short) == settings.quick
 
 
 def test_figures_of_the_page_are_there(committed):
     for one in committed[1]:
-        figure = ROOT / "docs" / "claims" / f"{one['id']}.png"
+        figure = ROOT / "docs" / "findings" / "claims" / f"{one['id']}.png"
         assert figure.exists() == bool(one["findings"]), figure

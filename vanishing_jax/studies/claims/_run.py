@@ -65,7 +65,7 @@ def run_claims(
 
     **Raises:** `ValueError` for an unknown id.
 
-    **Cost:** minutes; see docs/claims.md.
+    **Cost:** minutes; see docs/findings/claims.md.
     """
     from tqdm import tqdm
 
