@@ -12,9 +12,9 @@ NEAR = 3.0  # decades that count as kept
 REACH = 14.0  # decades shown; what is beyond is an arrow with its number
 
 
-def draw(results, measured: str, path) -> None:
+def draw(results, path) -> None:
     """Draw one row per network: decades of the gradient, and seeds that solved the task."""
-    e = Evidence(results, measured)
+    e = Evidence(results)
     names = ranked(e)
     figure = Figure(figsize=(9.4, 1.1 + 0.23 * len(names)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.4, 1])

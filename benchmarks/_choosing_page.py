@@ -38,9 +38,9 @@ METHOD = """## Where the numbers are from
 """
 
 
-def page(results, measured: str) -> str:
+def page(results) -> str:
     """Return the page; raise ValueError where the results do not support what it says."""
-    e = Evidence(results, measured)
+    e = Evidence(results)
     steps = [make(e) for make in STEPS]
     failures = [make(e) for make in FAILURES]
     for line in (*steps, *failures):
@@ -78,7 +78,6 @@ def _ranked(e: Evidence) -> str:
     size = {name: _size(e, name) for name in e.networks}
     solved = {name: e.solved(name).good for name in e.networks}
     near, far = ([n for n in size if (size[n] <= NEAR) == side] for side in (True, False))
-    marks = [one.symbol for one in e.mitigations]
     found = spearmanr(list(size.values()), list(solved.values())).statistic
     if not (any(solved[n] == 0 for n in near) and any(solved[n] for n in far)):
         raise ValueError("the results do not say any more that the gradient does not decide.")
@@ -94,8 +93,9 @@ def _ranked(e: Evidence) -> str:
         f"within {NEAR:g} decades, {sum(solved[n] > 0 for n in near)} solved the task in some "
         f"seed; of the {len(far)} others, {sum(solved[n] > 0 for n in far)}. Rank correlation of "
         f"decades and seeds that solved it: {minus(f'{found:+.2f}')}. Of "
-        f"{len(marks)} mitigations in the [table](../findings/table.md), {marks.count('✔')} made "
-        f"gradient and training better, {marks.count('◐')} one of the two, {marks.count('✘')} "
+        f"{len(e.mitigations)} mitigations in the [table](../findings/table.md), "
+        f"{e.mitigations.count('confirmed')} made gradient and training better, "
+        f"{e.mitigations.count('half')} one of the two, {e.mitigations.count('refuted')} "
         "neither. So: diagnose again after some training, and compare by training."
     )
     return f"{filled(first)}\n\n{filled(second)}"

@@ -7,6 +7,7 @@ from _choosing_text import Step, power, rate, span, ten
 from _evidence import Evidence
 
 from vanishing_jax import theory
+from vanishing_jax.studies._verdicts import wins
 
 
 def _gates(e: Evidence) -> Step:
@@ -51,18 +52,18 @@ def _plain(e: Evidence) -> Step:
 def _forget(e: Evidence) -> Step:
     chrono, usual = (e.scores("chrono", f"lstm{x}+clip") for x in ("+chrono", ""))
     biases = {bias: e.finding("C15", f"LSTM, forget bias {bias}") for bias in (0, 1, 3)}
-    pairs = int((chrono[:, None] > usual[None, :]).sum())
+    pairs = wins(chrono, usual, best="high")
     update = {bias: e.finding("C15", f"GRU, update bias {bias}") for bias in (0, 3)}
     return Step(
         "**VANISHING**, *forget gate too closed* (LSTM), *update gate too closed* (GRU)",
         "the gate's bias: `lstm+chrono`, `gru+chrono`, or `forget-bias=3`",
         f"LSTM, forget bias 0, 1, 3: {', '.join(map(rate, biases.values()))}; GRU, update bias 0, "
         f"3: {', '.join(map(rate, update.values()))}. Copy memory: symbols right {span(chrono)} "
-        f"with chrono, {span(usual)} without ({pairs} of {chrono.size * usual.size} pairs)",
+        f"with chrono, {span(usual)} without ({pairs} pairs)",
         "nothing: an initialization",
         f"gates as such: GRU with bias 0 has {rate(update[0])}, "
         f"tanh {rate(e.finding('C4', 'tanh at gain 1, input variance 0.1'))}",
-        biases[0] < biases[1] and update[0] < update[3] and pairs == chrono.size * usual.size,
+        biases[0] < biases[1] and update[0] < update[3] and pairs.value == 1,
     )
 
 
@@ -142,15 +143,15 @@ def _deep(e: Evidence) -> Step:
 
 def _healthy(e: Evidence) -> Step:
     tanh, lstm, gru = (e.scores("digits", f"{x}+clip") for x in ("tanh", "lstm", "gru"))
-    pairs = int((lstm[:, None] > tanh[None, :]).sum())
+    pairs = wins(lstm, tanh, best="high")
     return Step(
         "**HEALTHY**",
         "nothing about gradients: learning rate, size, updates",
         f"digits, {e.experiment('digits')['length']} steps: accuracy tanh {span(tanh)}, LSTM "
         f"{span(lstm)}, GRU {span(gru)}",
         "–",
-        f"gates: LSTM above tanh in {pairs} of {tanh.size * lstm.size} pairs of seeds",
-        pairs < 0.75 * tanh.size * lstm.size,
+        f"gates: LSTM above tanh in {pairs} pairs of seeds",
+        pairs.value < 0.75,
     )
 
 

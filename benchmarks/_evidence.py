@@ -1,76 +1,31 @@
 """What the committed results say about one recipe or one claim, as numbers and as text."""
 
 import math
-import pathlib
-import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vanishing_jax import recipes
+from vanishing_jax.studies._verdicts import Share
 
-SOURCES = ("initial", "remedies", "claims", "mean_field", "depth", "training")
-TABLE = pathlib.Path(__file__).parent.parent / "docs" / "findings" / "table.md"
-
-
-class Share(NamedTuple):
-    """m of k seeds."""
-
-    good: int
-    of: int
-
-    @property
-    def value(self) -> float:
-        """The share as a number."""
-        return self.good / self.of
-
-    def __str__(self) -> str:
-        """Return "m of k"."""
-        return f"{self.good} of {self.of}"
-
-
-class Mitigation(NamedTuple):
-    """An entry of the table: ✔ gradient and training better, ◐ one of them, ✘ neither."""
-
-    recipe: str
-    symbol: str
-    solved: Share
-
-
-def trained_networks(text: str) -> tuple[dict[str, Share], list[Mitigation], int]:
-    """Return what `vanishing-jax table` trained, as docs/findings/table.md says.
-
-    Seeds that solved the task, by network of the usual length; all mitigations; most updates.
-    """
-    _, _, after = text.partition("| cause | effect |")
-    lines, _, caption = after.partition("\n\n")
-    solved: dict[str, Share] = {}
-    mitigations = []
-    for line in lines.splitlines()[2:]:
-        cause, _, *columns = line.strip("|").split(" | ")
-        ((start, *share),) = re.findall(r"`([^`]+)` (\d+)/(\d+)", cause)
-        solved[recipes.parse(start).name] = Share(*map(int, share))
-        for entry in re.findall(r"([✔◐✘]) `([^`]+)` (\d+)/(\d+)", " ".join(columns)):
-            symbol, name, *share = entry
-            found = Mitigation(name, symbol, Share(*map(int, share)))
-            mitigations.append(found)
-            if "," not in name:  # a length of its own
-                whole = start + name if name.startswith("+") else name
-                solved[recipes.parse(whole).name] = found.solved
-    (updates,) = re.findall(r"at most (\d+) updates", " ".join(caption.split()))
-    return solved, mitigations, int(updates)
+SOURCES = ("table", "initial", "remedies", "claims", "mean_field", "depth", "training")
 
 
 class Evidence:
-    """All results that the page draws on, by the names of their files, and the table."""
+    """All results that the page draws on, by the names of their files."""
 
-    def __init__(self, results: dict[str, dict[str, Any]], measured: str):
+    def __init__(self, results: dict[str, dict[str, Any]]):
         self.results = results
         self.claims = {one["id"]: one for one in results["claims"]["claims"]}
         self.table = results["initial"]["settings"]
         rows = [r for r in results["initial"]["rows"] if r["length"] == self.table["length"]]
         self.networks = {row["recipe"]: row for row in rows}
-        self._solved, self.mitigations, self.updates = trained_networks(measured)
+        self.updates = results["table"]["settings"]["steps"]
+        # Of `vanishing-jax table`, which trains networks with other lengths, too.
+        trained, of = results["table"]["rows"], results["table"]["settings"]["seeds"]
+        self.mitigations = [row["verdict"] for row in trained if row["role"] != "uncured"]
+        own = [row for row in trained if row["length"] == self.table["length"]]
+        self._solved = {row["recipe"]: Share(row["solved"], of) for row in own}
 
     # --- the table of causes and mitigations ---
 

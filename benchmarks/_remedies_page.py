@@ -6,6 +6,8 @@ from typing import Any
 from _experiments import EXPERIMENTS, Claim, Order
 from _sections import provenance, short, table
 
+from vanishing_jax.studies._verdicts import Share, wins
+
 HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that or remedies_notes.md, not this. -->
 # Do the remedies do what is said of them?"""
 
@@ -70,10 +72,9 @@ def verdict(expected: Claim | Order, name: str, result: dict[str, Any]) -> tuple
     if isinstance(expected, Order):
         return _order(of[expected.better], of[expected.worse])
     values = [float(row[expected.score]) for row in of[expected.recipe]]
-    good = sum(holds(x, expected) for x in values)
-    enough = good >= expected.share * len(values) - 1e-9
-    held = enough != expected.fails
-    return "yes" if held else "no", f"{good} of {len(values)} seeds; {_range(values)}"
+    seeds = Share(sum(holds(x, expected) for x in values), len(values))
+    enough = seeds.value >= expected.share - 1e-9
+    return "yes" if enough != expected.fails else "no", f"{seeds} seeds; {_range(values)}"
 
 
 def holds(value: float, claim: Claim) -> bool:
@@ -83,9 +84,9 @@ def holds(value: float, claim: Claim) -> bool:
 
 def _order(better, worse):
     high, low = ([float(row["test_metric"]) for row in rows] for rows in (better, worse))
-    pairs = sum(h > w for h in high for w in low)
-    text = f"{pairs} of {len(high) * len(low)} pairs; {_range(high)} against {_range(low)}"
-    return "yes" if pairs == len(high) * len(low) else "no", text
+    pairs = wins(high, low, best="high")
+    text = f"{pairs} pairs; {_range(high)} against {_range(low)}"
+    return "yes" if pairs.value == 1 else "no", text
 
 
 def _range(values):

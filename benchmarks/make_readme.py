@@ -17,7 +17,7 @@ from _choosing_figure import draw as draw_choosing
 from _choosing_page import page as choosing_page
 from _depth_page import draw as draw_depth
 from _depth_page import page as depth_page
-from _evidence import SOURCES, TABLE
+from _evidence import SOURCES
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
 from _first_answer_section import first_answer, imports
 from _remedies_figures import draw_curves, draw_rates
@@ -106,9 +106,8 @@ def choosing(results: pathlib.Path, folder: pathlib.Path) -> str | None:
     loaded = {name: load(results, name) for name in SOURCES}
     if not all(loaded.values()):
         return None
-    measured = TABLE.read_text()
-    draw_choosing(loaded, measured, folder / "choosing.png")
-    return choosing_page(loaded, measured)
+    draw_choosing(loaded, folder / "choosing.png")
+    return choosing_page(loaded)
 
 
 def _questions(loaded):

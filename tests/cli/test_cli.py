@@ -169,7 +169,7 @@ def test_table_is_written_and_goes_on_from_its_runs(tmp_path, capsys, monkeypatc
     assert call("table", "--quick", "--out", tmp_path, *sizes) == 0
     printed = capsys.readouterr().out
     assert "| Activation: `sigmoid` 0/2 | \u2714 decay" in printed and "`tanh` 0/2" in printed
-    for name in ("table.nc", "table.md", "table.html"):
+    for name in ("table.nc", "table.json", "table.md", "table.html"):
         assert str(tmp_path / name) in printed and (tmp_path / name).stat().st_size > 1000
     assert "3 units a layer, 2 seeds, at most 2 updates" in (tmp_path / "table.md").read_text()
     monkeypatch.setattr(_compare, "train_seeds", None)

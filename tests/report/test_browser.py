@@ -107,12 +107,13 @@ def test_the_report_in_a_browser(report, browser, width, tmp_path):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_table_of_mitigations_in_a_browser(browser, width, tmp_path):
+    from vanishing_jax.studies.table._data import table_data
     from vanishing_jax.studies.table._pages import mitigation_html
 
     from ..studies.table.test_pages import fake
 
     path = tmp_path / "table.html"
-    path.write_text(mitigation_html(fake()))
+    path.write_text(mitigation_html(table_data(fake())))
     page = browser.new_page(viewport={"width": width, "height": 900})
     requests = []
     page.on("request", lambda request: requests.append(request.url))

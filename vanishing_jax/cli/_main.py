@@ -120,7 +120,7 @@ class Table:
     """
 
     out: pathlib.Path = pathlib.Path("runs/table")
-    """Folder for table.html, table.md, table.nc and the finished runs."""
+    """Folder for table.html, table.md, table.json, table.nc and the finished runs."""
     quick: bool = False
     """A few networks of each row, small and briefly trained."""
     length: int | None = None

@@ -6,6 +6,7 @@ from typing import Any
 import jax.random as jr
 
 from ..studies.table import CAUSES, mitigation_table, write_mitigation_table
+from ..studies.table._data import table_data
 from ..studies.table._grid import shortened
 from ..studies.table._pages import mitigation_markdown
 
@@ -22,7 +23,7 @@ def run_table(out: pathlib.Path, *, quick: bool, seed: int, sizes: dict[str, int
         key=jr.key(seed),
     )
     paths = write_mitigation_table(out, ds)
-    print(mitigation_markdown(ds, compact=True))
+    print(mitigation_markdown(table_data(ds), compact=True))
     for path in paths:
         print(path)
     return 0

@@ -12,7 +12,7 @@ import xarray as xr
 import vanishing_jax as vj
 from vanishing_jax import cells
 from vanishing_jax.comparison import _compare
-from vanishing_jax.studies.table import CAUSES, Cause, Context, Entry, _verdicts
+from vanishing_jax.studies.table import CAUSES, Cause, Context, Entry, _rules
 from vanishing_jax.studies.table import _mitigation_table as module
 from vanishing_jax.studies.table._grid import EFFECTS, rows_of, shortened
 from vanishing_jax.studies.table._initial import largest_exponent, measure_initial
@@ -124,7 +124,7 @@ def numbers(gain, training=("baseline", "baseline")):
     ],
 )
 def test_a_mitigation_helps_if_all_its_seeds_are_better(mine, verdict):
-    assert _verdicts.of_mitigation(mine, numbers([-3, 2])) == verdict
+    assert _rules.of_mitigation(mine, numbers([-3, 2])) == verdict
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,17 @@ def test_a_mitigation_helps_if_all_its_seeds_are_better(mine, verdict):
 def test_an_effect_is_there_if_it_is_in_all_seeds(rule, mine, verdict):
     assert rule in EFFECTS
     mine = {"log10_gain": [0.0, 0.0], **mine}
-    assert _verdicts.of_effect(rule, mine, numbers([-2, 1])).verdict == verdict
+    assert _rules.of_effect(rule, mine, numbers([-2, 1])).verdict == verdict
 
 
 def test_outcomes_and_chances():
     nan = math.nan
     cases = [(5.0, 0.01, nan), (nan, 0.5, nan), (nan, 0.95, nan), (nan, nan, nan), (nan, 0.5, 3.0)]
-    names = [_verdicts.outcome(*case, 1.0) for case in cases]
+    names = [_rules.outcome(*case, 1.0) for case in cases]
     assert names == ["solved", "no", "baseline", "baseline", "dead"]
-    assert "one case in 20." in _verdicts.rules(3)["better"].replace("20. Of", "20.")
+    assert "one case in 20." in _rules.rules(3)["better"].replace("20. Of", "20.")
     with pytest.raises(ValueError, match="'longer chain' with a reference"):
-        _verdicts.of_effect("longer chain", numbers([1]), None)
+        _rules.of_effect("longer chain", numbers([1]), None)
 
 
 GRID = (

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from vanishing_jax.studies.table._content import condition, fate, spread
+from vanishing_jax.studies.table._data import _number, read_table, table_data
 from vanishing_jax.studies.table._grid import CAUSES, EFFECTS, rows_of
 from vanishing_jax.studies.table._mitigation_table import _dataset, _Plan
 from vanishing_jax.studies.table._pages import (
@@ -64,9 +65,9 @@ def table():
 
 def test_cells_say_what_all_seeds_did():
     nan, inf = math.nan, math.inf
-    assert spread(np.array([1.0, 2.0, 3.0]), 1) == "+2.0 ± 0.6"
-    assert spread(np.array([nan, -inf, 3.0]), 1) == "overflow 1/3, -∞ 1/3, else +3.0"
-    assert spread(np.array([-0.5]), 2) == "-0.50 ± nan"
+    assert spread(_number(np.array([1.0, 2.0, 3.0])), 1) == "+2.0 ± 0.6"
+    assert spread(_number(np.array([nan, -inf, 3.0])), 1) == "overflow 1/3, -∞ 1/3, else +3.0"
+    assert spread(_number(np.array([-0.5])), 2) == "-0.50 ± nan"
     assert condition(np.array([1.0, 2.0])) == "1.5"
     assert condition(np.array([inf, inf])) == "∞ (2/2)"
     assert condition(np.array([inf, 4.0])) == "∞ (1/2), else 4.0"
@@ -85,7 +86,7 @@ def test_positions_are_in_order_and_inside():
 
 
 def test_markdown_has_every_network_in_its_place(table):
-    text = mitigation_markdown(table)
+    text = mitigation_markdown(table_data(table))
     lines = text.splitlines()
     networks = [line for line in lines if line.startswith("| `")]
     assert len(networks) == table.sizes["row"]
@@ -105,7 +106,7 @@ def test_markdown_has_every_network_in_its_place(table):
 
 
 def test_compact_markdown_has_one_line_per_uncured_network(table):
-    text = mitigation_markdown(table, compact=True)
+    text = mitigation_markdown(table_data(table), compact=True)
     lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert len(lines) == (table.role.values == "uncured").sum() == 7
     assert sum(len(re.findall("` ./3", line)) for line in lines) == table.sizes["row"]
@@ -113,7 +114,7 @@ def test_compact_markdown_has_one_line_per_uncured_network(table):
 
 
 def test_html_is_complete_and_escaped(table):
-    html = mitigation_html(table)
+    html = mitigation_html(table_data(table))
     assert "<script" not in html and "Deep &lt;script&gt;" in html
     assert not re.search(r"(src|href)=\"(?!data:)", html)
     assert html.count('<svg class="strip"') == table.sizes["row"]
@@ -124,9 +125,25 @@ def test_html_is_complete_and_escaped(table):
 
 def test_files_are_written_whole(table, tmp_path, monkeypatch):
     paths = write_mitigation_table(tmp_path / "deep", table)
-    assert [path.name for path in paths] == ["table.nc", "table.md", "table.html"]
+    assert [path.name for path in paths] == ["table.nc", "table.json", "table.md", "table.html"]
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     again = xr.load_dataset(paths[0], engine="h5netcdf")
     xr.testing.assert_equal(again, table)
-    assert mitigation_markdown(again) == Path(paths[1]).read_text() == mitigation_markdown(table)
-    assert mitigation_html(again) == Path(paths[2]).read_text()
+    for data in (table_data(table), table_data(again), read_table(paths[1])):
+        assert mitigation_markdown(data) == Path(paths[2]).read_text()
+        assert mitigation_html(data) == Path(paths[3]).read_text()
+    assert write_mitigation_table(tmp_path, again)[1].read_text() == paths[1].read_text()
+
+
+def test_data_are_complete_and_plain(table, tmp_path):
+    data = json.loads(write_mitigation_table(tmp_path, table)[1].read_text())
+    assert data["settings"]["seeds"] == table.sizes["seed"]
+    assert len(data["rows"]) == table.sizes["row"]
+    assert {row["rule"] for row in data["rows"]} <= set(data["effects"])
+    numbers = {name for name, one in table.items() if one.dtype.kind == "f"}
+    assert set(data["quantities"]) == numbers
+    for i, row in enumerate(data["rows"]):
+        assert set(row["numbers"]) == numbers
+        gains = np.array(row["numbers"]["log10_gain"]["by_seed"], float)  # reads "nan", too
+        np.testing.assert_array_equal(gains, table.log10_gain.values[i])
+        assert row["solved"] == row["outcome"].count("solved")

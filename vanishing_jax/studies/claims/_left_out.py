@@ -15,9 +15,10 @@ from ..._types import Array
 from ...cells import TruncatedCell
 from ...spectra import log_singular_values
 from ._claim import claim
+from ._curves import law, means, points
 from ._intervals import all_seeds, exact, over_seeds
 from ._networks import RATE, Net, Settings, jacobians, make_cell, measured, rate
-from ._result import Curve, Figure
+from ._result import Figure
 from ._what_vanishes import GAINS, tanh_exponent
 
 _WHERE = "not in the article"
@@ -35,8 +36,8 @@ def explosion(settings: Settings) -> Any:
     rates = {g: rate(settings, Net(gain=g, noise=0.01)) for g in GAINS}
     fine = np.linspace(GAINS[0], GAINS[-1], 26)
     curves = (
-        Curve("measured", GAINS, tuple(float(np.mean(rates[g])) for g in GAINS)),
-        Curve("theory", tuple(fine), tuple(tanh_exponent(g, 0.01) for g in fine), False),
+        means("measured", rates),
+        law("theory", fine, lambda g: tanh_exponent(g, 0.01)),
     )
     finding = over_seeds("tanh at gain 2, input variance 0.01", RATE, rates[2.0], above=0.0,
                          prediction=tanh_exponent(2, 0.01))  # fmt: skip
@@ -66,14 +67,14 @@ def direction(settings: Settings) -> Any:
         over_seeds("all directions", f"log10 of the condition number of {_LAG} steps",
                    decades[:, 0] - decades[:, -1], above=10.0),
     ]  # fmt: skip
-    mean = np.mean(decades, axis=0)
-    index = tuple(range(1, len(mean) + 1))
-    law = theory.mean_field_spectrum(
+    index = range(1, decades.shape[1] + 1)
+    rates = theory.mean_field_spectrum(
         settings.units, activation="tanh", gain=gain, input_variance=0.1
     )
+    predicted = _LAG * np.asarray(rates) / math.log(10)
     curves = (
-        Curve("measured", index, tuple(mean.tolist())),
-        Curve("mean field", index, tuple((_LAG * np.asarray(law) / math.log(10)).tolist()), False),
+        points("measured", index, np.mean(decades, axis=0)),
+        points("mean field", index, predicted, measured=False),
     )
     title = f"Singular values of {_LAG} steps at the critical gain"
     return findings, Figure(title, "index", "log10 sigma", curves, 0.0)
@@ -100,8 +101,8 @@ def non_normality(settings: Settings) -> Any:
               prediction=alpha**9),
     ]  # fmt: skip
     curves = (
-        Curve("largest singular value", lags, tuple(largest)),
-        Curve("1.2^t", lags, tuple(alpha**t for t in lags), False),
+        points("largest singular value", lags, largest),
+        law("1.2^t", lags, lambda t: alpha**t),
     )
     return findings, Figure("Gain of a delay line", "steps t", "sigma_1", curves, 1.0)
 
@@ -119,19 +120,17 @@ def curse_of_memory(settings: Settings) -> Any:
     rng = np.random.default_rng(settings.seed)
     eigenvalues = (0.5, 0.9, 0.97, 0.99)
     found = {x: _sensitivity(x, settings, rng) for x in eigenvalues}
-    law = {x: theory.memory_sensitivity(x, np.ones(1)).sensitivity for x in eigenvalues}
+    known = {x: theory.memory_sensitivity(x, np.ones(1)).sensitivity for x in eigenvalues}
     growth = np.log10(found[0.99] / found[0.9])
     findings = [
         over_seeds("memory of 100 instead of 10 steps", "growth of the sensitivity [decades]",
-                   growth, above=math.log10(500), prediction=math.log10(law[0.99] / law[0.9])),
+                   growth, above=math.log10(500), prediction=math.log10(known[0.99] / known[0.9])),
         over_seeds("the theory at lambda = 0.9", "measured over predicted sensitivity",
-                   found[0.9] / law[0.9], above=0.8, below=1.2, prediction=1.0),
+                   found[0.9] / known[0.9], above=0.8, below=1.2, prediction=1.0),
     ]  # fmt: skip
-    memory = tuple(1 / (1 - x) for x in eigenvalues)
-    curves = (
-        Curve("simulated", memory, tuple(math.log10(np.mean(found[x])) for x in eigenvalues)),
-        Curve("theory", memory, tuple(math.log10(law[x]) for x in eigenvalues), False),
-    )
+    memory = [1 / (1 - x) for x in eigenvalues]
+    logs = [[math.log10(np.mean(one[x])) for x in eigenvalues] for one in (found, known)]
+    curves = points("simulated", memory, logs[0]), points("theory", memory, logs[1], measured=False)
     return findings, Figure(
         "Sensitivity of a memory to its own weight",
         "memory 1 / (1 − lambda) [steps]",

@@ -1,6 +1,5 @@
 """C6-C11: activations, weights, the chain rule, and floating point."""
 
-import functools as ft
 import math
 from typing import Any
 
@@ -10,24 +9,16 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from ... import theory
 from ..._linearize import linearize
 from ..._rollout import rollout
 from ..._types import Array
 from ...cells import VanillaCell
 from ._claim import claim
+from ._curves import law, means, points
 from ._intervals import all_seeds, over_seeds, spread_ratio
 from ._networks import RATE, Net, Settings, jacobians, measured, rate
-from ._result import Curve, Figure
-from ._what_vanishes import GAINS, tanh_exponent
-
-
-def sigmoid_exponent(gain: float | int, noise: float | int) -> float:
-    """Return the mean-field rate of a sigmoid network."""
-    law = theory.mean_field_exponent(
-        activation="sigmoid", gain=float(gain), input_variance=float(noise)
-    )
-    return float(law)
+from ._result import Figure
+from ._what_vanishes import GAINS, exponent, sigmoid_exponent, tanh_exponent
 
 
 @claim(
@@ -51,9 +42,9 @@ def squashing(settings: Settings) -> Any:
     ]  # fmt: skip
     fine = np.geomspace(noises[0], noises[-1], 30)
     curves = (
-        Curve("tanh", noises, tuple(float(np.mean(rates[v])) for v in noises)),
-        Curve("tanh, theory", tuple(fine), tuple(tanh_exponent(1, v) for v in fine), False),
-        Curve("sigmoid, theory", tuple(fine), tuple(sigmoid_exponent(1, v) for v in fine), False),
+        means("tanh", rates),
+        law("tanh, theory", fine, lambda v: tanh_exponent(1, v)),
+        law("sigmoid, theory", fine, lambda v: sigmoid_exponent(1, v)),
     )
     title = "Rate over the size of the inputs"
     return findings, Figure(title, "variance of the inputs", RATE, curves, 0.0)
@@ -78,10 +69,7 @@ def careless_initialization(settings: Settings) -> Any:
         over_seeds("the gradient as the gain rises from 1 to 3", "change of rate [nats per step]",
                    rates[3.0] - rates[1.0], below=0.0, prediction=change),
     ]  # fmt: skip
-    curves = (
-        Curve("saturated share", GAINS, tuple(float(np.mean(shares[g])) for g in GAINS)),
-        Curve(RATE, GAINS, tuple(float(np.mean(rates[g])) for g in GAINS)),
-    )
+    curves = means("saturated share", shares), means(RATE, rates)
     title = "Saturation and rate over the gain"
     return findings, Figure(title, "gain of the recurrent weights", "share, or rate", curves, 0.0)
 
@@ -114,10 +102,7 @@ def instability(settings: Settings) -> Any:
         spread_ratio(f"the scatter over {many} seeds at gain 1", "scatter without over that with "
                      "normalization [decades]", *scattered, above=0.0),
     ]  # fmt: skip
-    curves = (
-        Curve("plain", GAINS, tuple(float(np.mean(plain[g])) for g in GAINS)),
-        Curve("layer norm (separate)", GAINS, tuple(float(np.mean(normed[g])) for g in GAINS)),
-    )
+    curves = means("plain", plain), means("layer norm (separate)", normed)
     title = "Rate over the gain, with and without normalization"
     return findings, Figure(title, "gain of the recurrent weights", RATE, curves, 0.0)
 
@@ -150,7 +135,7 @@ def chain_rule(settings: Settings) -> Any:
     ]
 
 
-@ft.partial(eqx.filter_jit)
+@eqx.filter_jit
 def _state_gradients(cell: VanillaCell, inputs: Array, every: bool) -> Array:
     """Return dL/ds_t, t = 1..T, as gradients with respect to noughts added to the states."""
 
@@ -188,7 +173,7 @@ def less_than_one(settings: Settings) -> Any:
                    prediction=tanh_exponent(2, 0.01)),
     ]  # fmt: skip
     mean = np.mean(singular, axis=(0, 1))
-    curve = Curve("singular values of J_t", tuple(range(1, len(mean) + 1)), tuple(mean.tolist()))
+    curve = points("singular values of J_t", range(1, len(mean) + 1), mean)
     title = "Singular values of one step"
     return findings, Figure(title, "index", "singular value", (curve,), 1.0)
 
@@ -212,13 +197,12 @@ def underflow(settings: Settings) -> Any:
         "tanh at gain 1, input variance 1": Net(),
     }
     for name, net in nets.items():
-        exponent = (sigmoid_exponent if net.kind == "sigmoid" else tanh_exponent)(1, net.noise)
-        law = math.log(np.finfo(np.float32).tiny) / exponent
+        predicted = math.log(np.finfo(np.float32).tiny) / exponent(net.kind, 1, net.noise)
         counts = [_steps_to_zero(settings, net, seed) for seed in range(settings.seeds)]
         findings += [
-            all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=law),
+            all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=predicted),
             over_seeds(f"the prediction for {name}", "steps counted over steps predicted",
-                       np.array(counts) / law, above=0.85, below=1.15, prediction=1.0),
+                       np.array(counts) / predicted, above=0.85, below=1.15, prediction=1.0),
         ]  # fmt: skip
     return findings
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from ... import theory
 from ._claim import claim
+from ._curves import law, means
 from ._intervals import over_seeds
 from ._networks import RATE, Net, Settings, measured, rate
-from ._result import Curve, Figure
+from ._result import Figure
 from ._training import drifted, training_findings
 from ._what_vanishes import layer_norm_rate, tanh_exponent
 
@@ -36,14 +37,13 @@ def layer_normalization(settings: Settings) -> Any:
                    below=0.05, prediction=layer_norm_rate(v))
         for v in (0.1, 1.0)
     ]  # fmt: skip
-    gains = np.linspace(0.1, 3, 20)
-    separate = tuple(layer_norm_rate(0.0, placement="separate", gain=g) for g in gains)
-    measured_gains = (0.5, 1.0, 2.0)
-    found = [rate(settings, Net(norm="layer-separate", norm_gain=g)).mean() for g in measured_gains]
+    net = Net(norm="layer-separate")
+    found = {g: rate(settings, net._replace(norm_gain=g)) for g in (0.5, 1.0, 2.0)}
     curves = (
-        Curve("separate placement, theory", tuple(gains), separate, False),
-        Curve("separate placement, measured", measured_gains, tuple(map(float, found))),
-    )
+        law("separate placement, theory", np.linspace(0.1, 3, 20),
+            lambda g: layer_norm_rate(0.0, placement="separate", gain=g)),
+        means("separate placement, measured", found),
+    )  # fmt: skip
     title = "Rate over the gain of layer normalization"
     return findings, Figure(title, "gain of the normalization", RATE, curves, 0.0)
 
@@ -93,19 +93,19 @@ def batch_normalization_flow(settings: Settings) -> Any:
     findings = []
     for v in (1.0, 0.01):
         net = Net(noise=v, norm="batch", norm_gain=0.1)
-        law = _batch_law(0.1) - tanh_exponent(1, v)
+        predicted = _batch_law(0.1) - tanh_exponent(1, v)
         findings.append(
             over_seeds(f"input variance {v:g}", "rate gained [nats per step]",
                        rate(settings, net) - rate(settings, Net(noise=v)), above=0.0,
-                       prediction=law)
+                       prediction=predicted)
         )  # fmt: skip
-    gains = np.geomspace(0.05, 3, 20)
-    curve = Curve("any inputs, theory", tuple(gains), tuple(map(_batch_law, gains)), False)
-    shown = (0.1, 1.0)
-    rates = [rate(settings, Net(norm="batch", norm_gain=g)).mean() for g in shown]
-    points = Curve("input variance 1, measured", shown, tuple(map(float, rates)))
+    rates = {g: rate(settings, Net(norm="batch", norm_gain=g)) for g in (0.1, 1.0)}
+    curves = (
+        law("any inputs, theory", np.geomspace(0.05, 3, 20), _batch_law),
+        means("input variance 1, measured", rates),
+    )
     title = "Rate over the gain of batch normalization"
-    return findings, Figure(title, "gain of the normalization", RATE, (curve, points), 0.0)
+    return findings, Figure(title, "gain of the normalization", RATE, curves, 0.0)
 
 
 def _batch_law(gain: float) -> float:
@@ -125,12 +125,12 @@ def healthy_derivatives(settings: Settings) -> Any:
     change = drifted(settings, "tanh")["derivative"]
     slopes = {norm: _squared_slopes(settings, Net(norm=norm)) for norm in ("", "layer")}
     q = float(theory.mean_field_variance(activation="tanh", gain=1.0, input_variance=1.0))
-    law = _average(1.0) - _average(q)
+    predicted = _average(1.0) - _average(q)
     rates = {norm: rate(settings, Net(norm=norm)) for norm in ("", "layer")}
     return [
         over_seeds("the derivative in training", "change of the mean of tanh'", change, below=0.0),
         over_seeds("the derivative under layer normalization", "gain in the mean of tanh'^2",
-                   slopes["layer"] - slopes[""], above=0.0, prediction=law),
+                   slopes["layer"] - slopes[""], above=0.0, prediction=predicted),
         over_seeds("the gradient under layer normalization",
                    "rate gained [nats per step]", rates["layer"] - rates[""], above=0.0,
                    prediction=layer_norm_rate(1.0) - tanh_exponent(1, 1)),

@@ -1,5 +1,6 @@
 """C14-C20: gates, identity initialization, clipping and initial weights, before training."""
 
+import functools as ft
 import math
 from typing import Any
 
@@ -15,9 +16,10 @@ from ..._types import Array
 from ...cells import ClippedGradientCell, StackedCell, VanillaCell
 from ...diagnostics import gradient_profile
 from ._claim import claim
+from ._curves import law, means, points
 from ._intervals import all_seeds, over_seeds
 from ._networks import PRESERVED, RATE, Net, Settings, make_cell, measured, rate
-from ._result import Curve, Figure
+from ._result import Figure
 from ._what_vanishes import tanh_exponent
 
 _KEEPS = "keeps a thousandth of the gradient over 50 steps (rate above −0.138)"
@@ -42,7 +44,7 @@ def initial_layers(settings: Settings) -> Any:
         over_seeds("early time steps", quantity, early, below=-1.0),
         over_seeds("the first of three tanh layers", quantity, decades[:, 0], below=-1.0),
     ]
-    curve = Curve("gradient of a layer", (1.0, 2.0, 3.0), tuple(np.mean(decades, 0).tolist()))
+    curve = points("gradient of a layer", (1, 2, 3), np.mean(decades, 0))
     title = "Gradient of each of three layers"
     return findings, Figure(title, "layer", "size next to the last [decades]", (curve,), 0.0)
 
@@ -86,12 +88,11 @@ def gates(settings: Settings) -> Any:
     findings += [
         over_seeds(f"GRU, update bias {b:g}", RATE, gru[b], above=PRESERVED) for b in (0.0, 3.0)
     ]
-    fine = np.linspace(biases[0], biases[-1], 25)
-    law = tuple(theory.gate_log_retention(b, steps=1) for b in fine)
+    at_rest = ft.partial(theory.gate_log_retention, steps=1)
     curves = (
-        Curve("LSTM, measured", biases, tuple(float(np.mean(lstm[b])) for b in biases)),
-        Curve("log of the forget gate at rest", tuple(fine), law, False),
-        Curve("GRU, measured", (0.0, 3.0), tuple(float(np.mean(gru[b])) for b in gru)),
+        means("LSTM, measured", lstm),
+        law("log of the forget gate at rest", np.linspace(biases[0], biases[-1], 25), at_rest),
+        means("GRU, measured", gru),
     )
     title = "Rate over the bias of the gate that keeps"
     return findings, Figure(title, "bias of the gate that keeps", RATE, curves, 0.0)
@@ -226,14 +227,10 @@ def glorot_and_he(settings: Settings) -> Any:
             for v in (0.1, 1.0)
         ]  # fmt: skip
     gains = np.linspace(0.5, 2.5, 25)
-    curves = tuple(
-        Curve(f"input variance {v:g}, theory", tuple(gains),
-              tuple(tanh_exponent(g, v) for g in gains), False)
-        for v in (0.1, 1.0)
-    ) + tuple(
-        Curve(f"input variance {v:g}, measured", (1.0, root),
-              (float(np.mean(glorot[v])), float(np.mean(he[v]))))
-        for v in (0.1, 1.0)
+    curves = (
+        *(law(f"input variance {v:g}, theory", gains, ft.partial(tanh_exponent, noise=v))
+          for v in glorot),
+        *(means(f"input variance {v:g}, measured", {1.0: glorot[v], root: he[v]}) for v in glorot),
     )  # fmt: skip
     title = "Glorot (gain 1) and He (gain 1.41) under input"
     return findings, Figure(title, "gain of the recurrent weights", RATE, curves, 0.0)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .._json import from_plain, to_plain
 from .._verdicts import decide
 
 RULE = (
@@ -146,56 +147,33 @@ def number(value: float) -> str:
 
 def to_json(result: ClaimResult) -> dict[str, Any]:
     """Return a result as plain data, verdict and sentence included; inverse of `from_json`."""
-    return {
-        "id": result.id,
-        "statement": result.statement,
-        "where": result.where,
-        "verdict": result.verdict,
-        "why": result.why,
-        "note": result.note,
-        "findings": [
-            {**{k: _plain(v) for k, v in one._asdict().items()}, "outcome": one.outcome}
-            for one in result.findings
-        ],
-        "figure": {
-            **result.figure._asdict(),
-            "curves": [
-                {
-                    **curve._asdict(),
-                    "x": [_plain(v) for v in curve.x],
-                    "y": [_plain(v) for v in curve.y],
-                }
-                for curve in result.figure.curves
-            ],
-        },
-    }
+    return to_plain(
+        {
+            "id": result.id,
+            "statement": result.statement,
+            "where": result.where,
+            "verdict": result.verdict,
+            "why": result.why,
+            "note": result.note,
+            "findings": [{**one._asdict(), "outcome": one.outcome} for one in result.findings],
+            "figure": {
+                **result.figure._asdict(),
+                "curves": [curve._asdict() for curve in result.figure.curves],
+            },
+        }
+    )
 
 
 def from_json(data: Mapping[str, Any]) -> ClaimResult:
     """Return the result that `to_json` wrote; its verdict is computed anew from the findings."""
+    data = from_plain(data)
     findings = tuple(
-        Finding(**{name: _number(one[name]) for name in Finding._fields})
-        for one in data["findings"]
+        Finding(**{name: one[name] for name in Finding._fields}) for one in data["findings"]
     )
-    drawn = data["figure"]
     curves = tuple(
-        Curve(
-            one["label"],
-            tuple(float(_number(v)) for v in one["x"]),
-            tuple(float(_number(v)) for v in one["y"]),
-            one["measured"],
-        )
-        for one in drawn["curves"]
+        Curve(**{**one, "x": tuple(map(float, one["x"])), "y": tuple(map(float, one["y"]))})
+        for one in data["figure"]["curves"]
     )
-    figure = Figure(**{**drawn, "curves": curves})
+    figure = Figure(**{**data["figure"], "curves": curves})
     texts = {name: data[name] for name in ("id", "statement", "where", "note")}
     return ClaimResult(findings=findings, figure=figure, **texts)
-
-
-def _plain(value: Any) -> Any:
-    """Return a float that JSON has no word for as text."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> Any:
-    return float(value) if value in ("inf", "-inf", "nan") else value

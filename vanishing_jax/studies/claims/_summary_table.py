@@ -7,9 +7,10 @@ import numpy as np
 
 from ... import theory
 from ._claim import claim
+from ._curves import points
 from ._intervals import over_seeds
 from ._networks import PRESERVED, RATE, Net, Settings, measured, rate
-from ._result import Curve, Figure
+from ._result import Figure
 from ._what_vanishes import layer_norm_rate, tanh_exponent
 
 _TABLE = "summary table"
@@ -69,10 +70,7 @@ def longer_chains(settings: Settings) -> Any:
                    above=0.0,
                    prediction=_leaky_law(0.1, 1.0, 1.0) - tanh_exponent(1, 1)),
     ]  # fmt: skip
-    back = np.arange(logs.shape[1])
-    curve = Curve(
-        "tanh, gain 1", tuple(back.tolist()), tuple((np.mean(logs, 0) / math.log(10)).tolist())
-    )
+    curve = points("tanh, gain 1", range(logs.shape[1]), np.mean(logs, 0) / math.log(10))
     title = "Gradient over the number of steps"
     return findings, Figure(title, "steps back in time", "log10 of the gradient", (curve,))
 

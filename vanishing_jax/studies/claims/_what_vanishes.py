@@ -1,5 +1,6 @@
 """C1-C5: what vanishes, in which networks, and how fast."""
 
+import functools as ft
 import math
 from typing import Any
 
@@ -7,19 +8,22 @@ import numpy as np
 
 from ... import theory
 from ._claim import claim
+from ._curves import law, means, points
 from ._intervals import exact, over_seeds
 from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measured, rate
-from ._result import Curve, Figure, Finding
+from ._result import Figure
 
 GAINS = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 
-def tanh_exponent(gain: float | int, noise: float | int) -> float:
-    """Return the mean-field rate of a tanh network."""
-    found = theory.mean_field_exponent(
-        activation="tanh", gain=float(gain), input_variance=float(noise)
-    )
-    return float(found)
+def exponent(activation: str, gain: float | int, noise: float | int) -> float:
+    """Return the mean-field rate of a plain network."""
+    sizes = {"gain": float(gain), "input_variance": float(noise)}
+    return float(theory.mean_field_exponent(activation=activation, **sizes))
+
+
+tanh_exponent = ft.partial(exponent, "tanh")
+sigmoid_exponent = ft.partial(exponent, "sigmoid")
 
 
 def layer_norm_rate(noise: float | int, **options: Any) -> float:
@@ -46,22 +50,19 @@ def unnormalized_networks(settings: Settings) -> Any:
         )
     )  # fmt: skip
     for v, words in ((0.01, "weak inputs (variance 0.01)"), (1.0, "strong inputs (variance 1)")):
-        law = layer_norm_rate(v) - tanh_exponent(1, v)
+        predicted = layer_norm_rate(v) - tanh_exponent(1, v)
         quantity = "rate gained by layer normalization [nats per step]"
-        findings.append(over_seeds(words, quantity, joint[v] - plain[v], above=0.0, prediction=law))
+        change = joint[v] - plain[v]
+        findings.append(over_seeds(words, quantity, change, above=0.0, prediction=predicted))
     fine = np.geomspace(noises[0], noises[-1], 25)
     curves = [
-        _means("plain", noises, plain),
-        Curve("plain, theory", tuple(fine), tuple(tanh_exponent(1, v) for v in fine), False),
-        _means("layer norm", noises, joint),
-        Curve("layer norm, theory", tuple(fine), tuple(layer_norm_rate(v) for v in fine), False),
+        means("plain", plain),
+        law("plain, theory", fine, lambda v: tanh_exponent(1, v)),
+        means("layer norm", joint),
+        law("layer norm, theory", fine, layer_norm_rate),
     ]
     title = "Rate with and without layer normalization"
     return findings, Figure(title, "variance of the inputs", RATE, tuple(curves), 0.0)
-
-
-def _means(label: str, x: Any, by_x: dict[float, np.ndarray]) -> Curve:
-    return Curve(label, tuple(map(float, x)), tuple(float(np.mean(by_x[v])) for v in x))
 
 
 @claim(
@@ -93,11 +94,8 @@ def early_steps(settings: Settings) -> Any:
     ]  # fmt: skip
     lags = np.arange(settings.steps)[::-1]
     mean = np.mean(shares, axis=0)
-    curve = Curve(
-        "contribution of one step", tuple(lags.tolist()), tuple((mean - mean.max()).tolist())
-    )
-    total = float(np.mean(whole))
-    line = Curve("the whole gradient", (0.0, float(lags[0])), (total, total), False)
+    curve = points("contribution of one step", lags, mean - mean.max())
+    line = law("the whole gradient", (0.0, lags[0]), lambda lag: np.mean(whole))
     title = "Contribution of each step to the update"
     return findings, Figure(title, "steps before the end", "size [decades]", (curve, line))
 
@@ -113,10 +111,10 @@ def forgetting(settings: Settings) -> Any:
     """Compare the decay of perturbations forward with that of gradients backward."""
     net = Net(noise=0.1)
     backward, forward = rate(settings, net), forward_rate(settings, net)
-    where, law = "tanh at gain 1, input variance 0.1", tanh_exponent(1, 0.1)
+    where, predicted = "tanh at gain 1, input variance 0.1", tanh_exponent(1, 0.1)
     return [
         over_seeds(
-            f"perturbations of {where}", RATE, forward, below=0.0, prediction=law
+            f"perturbations of {where}", RATE, forward, below=0.0, prediction=predicted
         ),
         over_seeds(
             f"forward and backward in {where}", "difference of rates [nats per step]",
@@ -134,7 +132,7 @@ def forgetting(settings: Settings) -> Any:
 )
 def small_derivatives(settings: Settings) -> Any:
     """Take the derivative's smallness away, and keep it with larger weights."""
-    findings: list[Finding] = [
+    findings = [
         over_seeds("tanh at gain 1, input variance 0.1", RATE,
                    rate(settings, Net(noise=0.1)), below=0.0, prediction=tanh_exponent(1, 0.1)),
         over_seeds("tanh at gain 3, input variance 0.1", RATE,
@@ -147,9 +145,10 @@ def small_derivatives(settings: Settings) -> Any:
     curves, fine = [], np.linspace(GAINS[0], GAINS[-1], 26)
     for v in (0.1, 1.0):
         rates = {g: rate(settings, Net(gain=g, noise=v)) for g in GAINS}
-        curves.append(_means(f"input variance {v:g}", GAINS, rates))
-        law = tuple(tanh_exponent(g, v) for g in fine)
-        curves.append(Curve(f"input variance {v:g}, theory", tuple(fine), law, False))
+        curves.append(means(f"input variance {v:g}", rates))
+        curves.append(
+            law(f"input variance {v:g}, theory", fine, lambda g, v=v: tanh_exponent(g, v))
+        )
     title = "Rate of tanh networks over the gain"
     return findings, Figure(title, "gain of the recurrent weights", RATE, tuple(curves), 0.0)
 
@@ -178,16 +177,15 @@ def exponential_decay(settings: Settings) -> Any:
         exact("wide tanh networks at gain 1 without input", quantity, critical, above=0.0),
     ]
     curves = (
-        Curve("gain 0.9, measured", *_decades(steps, np.mean(contracting, axis=0))),
-        Curve("gain 1 without input, mean field", *_decades(count, growth), False),
+        points("gain 0.9, measured", steps, _decades(np.mean(contracting, axis=0))),
+        points("gain 1 without input, mean field", count, _decades(growth), measured=False),
     )
     title = "Decay away from the critical gain and at it"
     return findings, Figure(title, "steps back in time", "log10 of the gradient", curves, 0.0)
 
 
-def _decades(x: np.ndarray, logs: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    shown = (logs - logs[0]) / math.log(10)
-    return tuple(map(float, x)), tuple(map(float, shown))
+def _decades(logs: np.ndarray) -> np.ndarray:
+    return (logs - logs[0]) / math.log(10)
 
 
 def _advantage(steps: np.ndarray, logs: np.ndarray) -> float:

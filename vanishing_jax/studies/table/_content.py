@@ -1,39 +1,17 @@
-"""A table of causes and mitigations as text, cell by cell: what Markdown and HTML share."""
+"""The table as text, cell by cell: what Markdown and HTML share."""
 
-import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from ._grid import label
 from ._initial import CONDITION_STEPS
 
-if TYPE_CHECKING:
-    import xarray as xr
-
 SYMBOLS = {"confirmed": "✔", "half": "◐", "open": "?", "refuted": "✘"}
 ROLES = {"unnormalized": "without normalization", "normalized": "with normalization"}
 _FATES = ("baseline", "no", "dead")
-
-
-def table_content(ds: "xr.Dataset") -> dict[str, Any]:
-    """Return title, notes and the causes with their contexts and rows, all as text."""
-    causes = [
-        _cause(ds.isel(row=np.flatnonzero(ds.cause.values == name)))
-        for name in dict.fromkeys(ds.cause.values.tolist())
-    ]
-    return {
-        "title": "Causes of vanishing gradients and mitigations, measured",
-        "setting": _setting(ds),
-        "score": _score(ds),
-        "notes": _notes(ds),
-        "legend": {f"{SYMBOLS[word]} {word}": text for word, text in _LEGEND.items()},
-        "causes": causes,
-        "versions": json.loads(ds.attrs["versions"]),
-    }
-
-
 _LEGEND = {
     "confirmed": "in every seed; of a mitigation: gradient and training",
     "half": "of a mitigation: gradient or training",
@@ -42,31 +20,42 @@ _LEGEND = {
 }
 
 
-def _setting(ds: "xr.Dataset") -> str:
-    a = ds.attrs
+def table_content(data: dict[str, Any]) -> dict[str, Any]:
+    """Return title, notes and the causes with their contexts and rows, all as text."""
+    rows = [_row(row, data["settings"]) for row in data["rows"]]
+    return {
+        "title": "Causes of vanishing gradients and mitigations, measured",
+        "setting": _setting(data["settings"]),
+        "score": _score(data["rows"]),
+        "notes": _notes(data),
+        "legend": {f"{SYMBOLS[word]} {word}": text for word, text in _LEGEND.items()},
+        "causes": [_cause(mine, data["effects"]) for mine in _grouped(rows, "cause").values()],
+        "versions": data["versions"],
+    }
+
+
+def _setting(settings: dict[str, Any]) -> str:
     return (
-        f"Task: {a['task']}, T = {a['length']} unless another is given; {a['hidden_size']} units a "
-        f"layer, {ds.sizes['seed']} seeds, at most {a['steps']} updates of {a['batch_size']} "
-        "sequences."
-    )
+        "Task: {task}, T = {length} unless another is given; {hidden_size} units a layer, {seeds} "
+        "seeds, at most {steps} updates of {batch_size} sequences."
+    ).format(**settings)
 
 
-def _score(ds: "xr.Dataset") -> str:
+def _score(rows: list[dict[str, Any]]) -> str:
     """Return how many claims came out how."""
-    verdicts = ds.verdict.values
-    uncured = ds.role.values == "uncured"
 
-    def count(of: np.ndarray, words: tuple[str, ...]) -> str:
-        return ", ".join(f"{(verdicts[of] == word).sum()} {word}" for word in words)
+    def count(uncured: bool, words: tuple[str, ...]) -> str:
+        found = Counter(row["verdict"] for row in rows if (row["role"] == "uncured") == uncured)
+        return ", ".join(f"{found[word]} {word}" for word in words)
 
-    effects = count(uncured, ("confirmed", "open", "refuted"))
-    mitigations = count(~uncured, ("confirmed", "half", "refuted"))
+    effects = count(True, ("confirmed", "open", "refuted"))
+    mitigations = count(False, ("confirmed", "half", "refuted"))
     return f"Effects: {effects}. Mitigations: {mitigations}."
 
 
-def _notes(ds: "xr.Dataset") -> dict[str, str]:
+def _notes(data: dict[str, Any]) -> dict[str, str]:
     """Return what the columns hold and the rules, by name."""
-    a, rules = ds.attrs, json.loads(ds.attrs["rules"])
+    a, rules = data["settings"], data["rules"]
     return {
         "exponent": (
             "largest Lyapunov exponent at initialization, natural log per step, on "
@@ -98,24 +87,26 @@ def _notes(ds: "xr.Dataset") -> dict[str, str]:
     }
 
 
-def _cause(ds: "xr.Dataset") -> dict[str, Any]:
+def _grouped(rows: list[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows by what one of their entries is, in the order in which they come."""
+    keys = dict.fromkeys(row[name] for row in rows)
+    return {key: [row for row in rows if row[name] == key] for key in keys}
+
+
+def _cause(rows: list[dict[str, Any]], effects: dict[str, str]) -> dict[str, Any]:
     """Return one row of the claimed table: an effect, and its networks."""
-    contexts = dict.fromkeys(ds.context.values.tolist())
     return {
-        "name": str(ds.cause.values[0]),
-        "effect": str(ds.effect.values[0]),
-        "rule": json.loads(ds.attrs["effects"])[str(ds.rule.values[0])],
-        "contexts": [
-            _context(ds.isel(row=np.flatnonzero(ds.context.values == name))) for name in contexts
-        ],
+        "name": rows[0]["cause"],
+        "effect": rows[0]["effect"],
+        "rule": effects[rows[0]["rule"]],
+        "contexts": [_context(mine) for mine in _grouped(rows, "context").values()],
     }
 
 
-def _context(ds: "xr.Dataset") -> dict[str, Any]:
+def _context(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one uncured network and its mitigations, by column."""
-    rows = [_row(ds.isel(row=i), int(ds.attrs["length"])) for i in range(ds.sizes["row"])]
-    by_role = {role: [row for row in rows if row["role"] == role] for role in ("uncured", *ROLES)}
-    uncured = by_role["uncured"][0]
+    by_role = {role: [row for row in rows if row["role"] == role] for role in ROLES}
+    (uncured,) = (row for row in rows if row["role"] == "uncured")
     for row in rows:
         row["short"] = _short(row["name"], uncured["name"])
     return {**by_role, "uncured": uncured}
@@ -129,32 +120,34 @@ def _short(name: str, uncured: str) -> str:
     return "".join(f"+{part}" for part in parts if part not in known)
 
 
-def _row(row: "xr.Dataset", usual: int) -> dict[str, Any]:
-    verdict = str(row.verdict.item())
+def _row(row: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its numbers as text; one whose numbers were not kept has fewer of them."""
+    numbers, texts = row["numbers"], {}
+    if "outcome" in row:
+        texts = {
+            "exponent": spread(numbers["exponent"], 3),
+            "condition": condition(np.array(numbers["log10_condition"]["by_seed"])),
+            "saturated": f"{numbers['saturated']['mean']:.0%}",
+            "outcome": fate(row["outcome"], np.array(numbers["steps_to_solve"]["by_seed"])),
+            "gains": numbers["log10_gain"]["by_seed"],
+        }
     return {
-        "name": label(str(row.recipe.item()), int(row.length.item()), usual),
-        "role": str(row.role.item()),
-        "claim": str(row.claim.item()),
-        "verdict": verdict,
-        "symbol": SYMBOLS[verdict],
-        "gradient": str(row.gradient.item()),
-        "training": str(row.training.item()),
-        "exponent": spread(row.exponent.values, 3),
-        "gain": spread(row.log10_gain.values, 1),
-        "condition": condition(row.log10_condition.values),
-        "saturated": f"{np.mean(row.saturated.values):.0%}",
-        "solved": solved(row.outcome.values.tolist()),
-        "outcome": fate(row.outcome.values.tolist(), row.steps_to_solve.values),
-        "gains": row.log10_gain.values.tolist(),
+        **row,
+        "name": label(row["recipe"], row["length"], settings["length"]),
+        "symbol": SYMBOLS[row["verdict"]],
+        "gain": spread(numbers["log10_gain"], 1) if "log10_gain" in numbers else "",
+        "solved": f"{row['solved']}/{settings['seeds']}",
+        **texts,
     }
 
 
-def spread(values: np.ndarray, digits: int) -> str:
+def spread(number: dict[str, Any], digits: int) -> str:
     """Return mean ± standard error over seeds, or in how many seeds there is none."""
+    if math.isfinite(number["mean"]):
+        error = number["standard_error"]
+        return f"{_number(number['mean'], digits)} ± {error:.{digits}f}"
+    values = np.array(number["by_seed"])
     finite = np.isfinite(values)
-    if finite.all():
-        error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return f"{_number(float(np.mean(values)), digits)} ± {error:.{digits}f}"
     parts = [f"overflow {np.isnan(values).sum()}/{len(values)}"] if np.isnan(values).any() else []
     if np.isneginf(values).any():
         parts.append(f"-∞ {np.isneginf(values).sum()}/{len(values)}")
@@ -172,14 +165,9 @@ def condition(logs: np.ndarray) -> str:
     return f"{text}, else {np.mean(logs[known]):.1f}" if known.any() else text
 
 
-def solved(outcomes: list[str]) -> str:
-    """Return how many seeds solved the task, as "3/4"."""
-    return f"{outcomes.count('solved')}/{len(outcomes)}"
-
-
 def fate(outcomes: list[str], steps: np.ndarray) -> str:
     """Return the solved seeds with their updates, and what the others came to."""
-    parts = [solved(outcomes)]
+    parts = [f"{outcomes.count('solved')}/{len(outcomes)}"]
     reached = np.sort(steps[np.isfinite(steps)]).astype(int)
     if len(reached):
         parts[0] += f": {np.median(reached):.0f} [{reached[0]}, {reached[-1]}]"

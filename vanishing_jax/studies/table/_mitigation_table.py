@@ -20,7 +20,7 @@ from ...tasks import AbstractTask, Padded
 from ...training._train import check_counts
 from ._grid import CAUSES, EFFECTS, Cause, Row, placed, rows_of
 from ._initial import QUANTITIES, measure_initial
-from ._verdicts import LEFT_BASELINE, Verdict, of_effect, of_mitigation, outcome, rules
+from ._rules import LEFT_BASELINE, Verdict, of_effect, of_mitigation, outcome, rules
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 _INPUTS = 2**32 - 2  # folded into the key for the measured sequences; `compare` has 2**32 - 1
 _STATISTICS = 256  # sequences from which batch normalization gets its population statistics
 _RECORDS = 50  # records of each seed, at most
-_TRAINED = ("steps_to_solve", "best_loss", "test_loss", "test_metric", "nonfinite_step")
+_TRAINED = {
+    "steps_to_solve": "updates until a record's loss is below the threshold; nan: never",
+    "best_loss": "least mean loss of a record",
+    "test_loss": "loss of the last model on fresh sequences",
+    "test_metric": "metric of the last model on fresh sequences",
+    "nonfinite_step": "update at which the loss became NaN or infinite; nan: never",
+}
 
 
 def mitigation_table(
@@ -264,7 +270,7 @@ def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Datas
         "seed": np.arange(plan.seeds),
     }
     ds = xr.Dataset(data, coords, _attributes(plan, length))
-    for name, meaning in QUANTITIES.items():
+    for name, meaning in (QUANTITIES | _TRAINED).items():
         ds[name].attrs["long_name"] = meaning
     return ds
 

@@ -1,12 +1,15 @@
-"""The table of causes and mitigations, written as Markdown, HTML and netCDF."""
+"""The table of causes and mitigations, written as Markdown, HTML, JSON and netCDF."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._files import write_atomically
 from ...report._html import load_template
+from .._json import to_plain
 from ._content import ROLES, table_content
+from ._data import table_data
 from ._strip import strip
 
 if TYPE_CHECKING:
@@ -18,18 +21,13 @@ _HEADS = (
 )  # fmt: skip
 
 
-def mitigation_markdown(table: "xr.Dataset", *, compact: bool = False) -> str:
-    """Return a table of causes and mitigations as Markdown, with its rules as a caption.
+def mitigation_markdown(data: dict[str, Any], *, compact: bool = False) -> str:
+    """Return a table as Markdown, with its rules as a caption.
 
-    **Arguments:**
-
-    - `table`: what `vj.mitigation_table` returns.
-    - `compact`: one line per uncured network, as in the article's summary table, each mitigation
-      with its verdict and how many seeds solved the task.
-
-    **Returns:** Markdown.
+    Compact it has one line per uncured network, as in the article's summary table, each mitigation
+    with its verdict and how many seeds solved the task.
     """
-    content = table_content(table)
+    content = table_content(data)
     notes, legend = content["notes"], [f"{k}: {v}" for k, v in content["legend"].items()]
     if compact:
         rules = " ".join(notes[name] for name in ("effect", "mitigation", "better"))
@@ -43,23 +41,27 @@ def mitigation_markdown(table: "xr.Dataset", *, compact: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def mitigation_html(table: "xr.Dataset") -> str:
-    """Return a table of causes and mitigations as one self-contained HTML page.
-
-    **Arguments:**
-
-    - `table`: what `vj.mitigation_table` returns.
-
-    **Returns:** HTML without scripts, that loads nothing.
-    """
-    content = table_content(table)
+def mitigation_html(data: dict[str, Any]) -> str:
+    """Return a table as one self-contained HTML page, without scripts, that loads nothing."""
+    content = table_content(data)
     for row in _rows(content):
         row["strip"] = strip(row["gains"], row["name"])
     return load_template("mitigation_table.html.j2", __file__).render(roles=ROLES, **content)
 
 
 def write_mitigation_table(folder: str | Path, table: "xr.Dataset") -> list[Path]:
-    """Write a table of causes and mitigations as table.nc, table.md and table.html.
+    """Write a table of causes and mitigations as table.nc, table.json, table.md and table.html.
+
+    table.json holds cells, verdicts, numbers with their meaning, rules and settings; its keys:
+
+    - `settings`: task, sizes, seeds and thresholds; `versions`: with which it was made.
+    - `rules`: what makes an effect and a mitigation confirmed; `effects`: what each has to be.
+    - `quantities`: what each number is, with its unit.
+    - `rows`, one per network in one place of the table: the claim (`cause`, `effect`, `rule`, which
+      is a key of `effects`, `context`, `role`, `claim`), the network (`recipe`, `length`), what
+      became of it (`verdict`, and of a mitigation `gradient` and `training`; `solved`, a number of
+      seeds, and the `outcome` of each), and `numbers`: of each quantity `by_seed`, `mean` and
+      `standard_error`. NaN and infinities are text: "nan", "inf", "-inf".
 
     **Arguments:**
 
@@ -68,13 +70,15 @@ def write_mitigation_table(folder: str | Path, table: "xr.Dataset") -> list[Path
 
     **Returns:** the paths.
     """
+    data = table_data(table)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "table.nc")
         table.to_netcdf(path, engine="h5netcdf")
         contents = {
             "table.nc": path.read_bytes(),
-            "table.md": mitigation_markdown(table).encode(),
-            "table.html": mitigation_html(table).encode(),
+            "table.json": f"{json.dumps(to_plain(data), indent=1, ensure_ascii=False)}\n".encode(),
+            "table.md": mitigation_markdown(data).encode(),
+            "table.html": mitigation_html(data).encode(),
         }
     return [write_atomically(Path(folder, name), text) for name, text in contents.items()]
 

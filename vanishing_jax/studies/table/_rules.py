@@ -1,4 +1,4 @@
-"""Whether a table's claims hold, by rules on the seeds' numbers."""
+"""When an effect and a mitigation of the table are confirmed, by the numbers of their seeds."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._verdicts import compared, decide, outcomes
 from ._grid import EFFECTS
 
 # Left the baseline: a record's loss below this share of it.
@@ -49,20 +50,12 @@ def rules(num_seeds: int) -> dict[str, str]:
     }
 
 
-def compared(mine: Any, theirs: Any) -> str:
-    """Return "better" if all of mine are below all of theirs, "worse" if above, else "same"."""
-    own, other = (np.nan_to_num(np.asarray(x, float), nan=np.inf) for x in (mine, theirs))
-    if own.max() < other.min():
-        return "better"
-    return "worse" if own.min() > other.max() else "same"
-
-
 def of_mitigation(mine: Numbers, uncured: Numbers) -> Verdict:
     """Return whether a mitigation helps, by the numbers of its seeds and of the uncured ones."""
     gradient = compared(decades(mine), decades(uncured))
     training = compared(_places(mine), _places(uncured))
-    better = [gradient, training].count("better")
-    return Verdict(("refuted", "half", "confirmed")[better], gradient, training)
+    halves = [one == "better" for one in (gradient, training)]
+    return Verdict(decide(outcomes(halves), mixed="half"), gradient, training)
 
 
 def of_effect(rule: str, mine: Numbers, reference: Numbers | None) -> Verdict:
@@ -81,7 +74,7 @@ def of_effect(rule: str, mine: Numbers, reference: Numbers | None) -> Verdict:
             f"expected a rule out of {', '.join(map(repr, EFFECTS))}, 'longer chain' with a "
             f"reference; got {rule!r}."
         )
-    return Verdict("confirmed" if seen.all() else "open" if seen.any() else "refuted")
+    return Verdict(decide(outcomes(seen), mixed="open"))
 
 
 def decades(numbers: Numbers) -> np.ndarray:
