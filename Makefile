@@ -26,7 +26,7 @@ UNOPTIMIZED = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_pa
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/$(VENV)/.jax-cache
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 
-.PHONY: help demo test lint notebooks clean
+.PHONY: help demo test lint docs notebooks clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -34,6 +34,7 @@ help:
 	@echo "make demo    train two networks on handwritten digits, diagnose them, write runs/demo/report.html"
 	@echo "make test    run the test suite with 64-bit types, and again what users have without"
 	@echo "make lint    check style, formatting and types"
+	@echo "make docs    build the documentation into site/, strictly; its links are checked"
 	@echo "make notebooks   execute notebooks/sources and write the pages; only some: PAGES='11 12'"
 	@echo "make clean   delete the environments and caches"
 	@echo "Each makes the environment it needs. Another interpreter: make test PYTHON=python3.13"
@@ -48,13 +49,18 @@ test: $(STAMP)-test
 notebooks: $(STAMP)-notebooks
 	$(BIN)/python notebooks/build.py $(PAGES)
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP)-docs
+	$(BIN)/mkdocs build
+	$(BIN)/python docs/tools/links.py site
+
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf .venv .venv-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache .hypothesis .cache site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The suffix is the extra of pyproject.toml that is installed.
