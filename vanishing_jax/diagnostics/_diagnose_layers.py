@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from .._activations import activation_kinds
 from .._checks import NonFiniteError, as_arrays, check_finite
-from .._layers import Layer, activation_shapes, check_layers
 from .._linearization import dense_bytes, gib
 from .._linearize import MEMORY_LIMIT
+from .._linearize_layers import Layer, activation_shapes, check_layers
 from .._progress import with_progress
 from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout

@@ -11,10 +11,10 @@ from jax.core import Tracer
 from jaxtyping import Float
 
 from .._activations import stable_derivatives
+from .._cell_checks import check_deterministic
 from .._checks import NonFiniteError, check_finite_run, check_loss
+from .._mantissa_exponent import log_scaled, normalized
 from .._rollout import Trajectory, rollout
-from .._scaling import log_scaled, normalized
-from .._suspicions import check_deterministic
 from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from .._chain import JacobianChain
-from .._layers import Layer, linearize_layers
 from .._linearize import linearize
+from .._linearize_layers import Layer, linearize_layers
 from .._rollout import Trajectory
 from .._tree import StateLayout
 from .._types import Array, PyTree

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
 from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
-from .._layers import Layer, activation_shapes, check_activation, check_layers
-from .._scaling import normalized
+from .._linearize_layers import Layer, activation_shapes, check_activation, check_layers
+from .._mantissa_exponent import normalized
 from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree

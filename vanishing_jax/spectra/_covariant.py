@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from .._chain import JacobianChain, resolve_window
 from .._linearization import gib
 from .._linearize import MEMORY_LIMIT
-from .._streams import raise_non_finite, refuse_traced
 from . import _lapack as la
+from ._streams import raise_non_finite, refuse_traced
 from ._sweep import start_basis
 from ._thin_sweep import tall_lu
 
