@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from . import training as training
     from ._chain import JacobianChain as JacobianChain
     from ._checks import NonFiniteError as NonFiniteError
-    from ._layers import linearize_layers as linearize_layers
     from ._linearize import linearize as linearize
+    from ._linearize_layers import linearize_layers as linearize_layers
     from ._rollout import Trajectory as Trajectory
     from ._rollout import rollout as rollout
     from .cells import EquinoxCell as EquinoxCell
@@ -65,7 +65,7 @@ else:
         ),
         _chain="JacobianChain",
         _checks="NonFiniteError",
-        _layers="linearize_layers",
+        _linearize_layers="linearize_layers",
         _linearize="linearize",
         _rollout="Trajectory rollout",
         cells="EquinoxCell FlaxCell FunctionCell HaikuCell KerasCell as_cell",

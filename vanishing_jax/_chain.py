@@ -19,9 +19,9 @@ from ._linearization import (
     jacobians_of_all,
     padded_steps,
 )
-from ._scaling import normalized, unscaled
+from ._mantissa_exponent import normalized, unscaled
+from ._rectangular import layers_text, stacked
 from ._types import Array, ArrayLike
-from ._widths import layers_text, stacked
 
 Axis = Literal["time", "layer"]
 

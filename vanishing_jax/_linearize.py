@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._cell_checks import check_deterministic
 from ._chain import JacobianChain
 from ._checks import check_finite_run, check_step
 from ._linearization import Linearization, dense_bytes, gib, jacobians_of
 from ._rollout import Trajectory
-from ._suspicions import check_deterministic
 from ._tree import first_of, state_layout
 from ._types import PyTree
 from .cells import as_cell

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ._cell_checks import warn_of_suspicious_state
 from ._checks import as_arrays, check_step, num_steps, warn_of_float64
-from ._suspicions import warn_of_suspicious_state
 from ._tree import describe, state_layout
 from ._types import PyTree
 from .cells import as_cell

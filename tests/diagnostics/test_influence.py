@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vanishing_jax import _streams
+from vanishing_jax.spectra import _streams
 
 from .. import helpers
 

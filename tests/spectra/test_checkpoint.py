@@ -167,7 +167,7 @@ def test_another_quantity_cell_function_or_trajectory_is_refused(vj, tmp_path):
 
 
 def test_the_hash_is_that_of_the_whole_array_in_order():
-    from vanishing_jax._fingerprint import digest
+    from vanishing_jax._hashing import digest
 
     array = np.arange(60.0).reshape(3, 4, 5)
     scattered = np.asfortranarray(array)

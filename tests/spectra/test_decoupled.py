@@ -37,8 +37,8 @@ def block_diagonal(rng, sizes, steps):
 
 def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular values"):
     """Return the logs by the general path, whatever the chain."""
-    from vanishing_jax._streams import feed_of
     from vanishing_jax.spectra._finish import log_r_diagonal, log_singular_values_of
+    from vanishing_jax.spectra._streams import feed_of
     from vanishing_jax.spectra._sweep import Sweep
 
     T = chain.num_steps
@@ -49,7 +49,7 @@ def whole(chain, lags, direction: Any = "forward", quantity: Any = "singular val
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_powers_of_the_diagonal(vj, dense, monkeypatch):
-    from vanishing_jax import _streams
+    from vanishing_jax.spectra import _streams
 
     monkeypatch.setattr(_streams, "_LONGEST", 64)  # most stretches without a record
     w, T = np.array([0.5, -0.9, 1.1, 1e-3]), 300
@@ -86,7 +86,7 @@ def test_complex_diagonal_has_each_modulus_twice(vj, dense):
 
 
 def test_blocks_of_several_sizes(vj, monkeypatch):
-    from vanishing_jax import _streams
+    from vanishing_jax.spectra import _streams
 
     monkeypatch.setattr(_streams, "_LONGEST", 8)  # two stretches
     J = block_diagonal(np.random.default_rng(0), [1, 3, 1, 3], 16)
@@ -157,7 +157,7 @@ def test_diagonal_lstm_pairs_its_states(vj):
 
 
 def test_pairs_that_stop_turning(vj, monkeypatch):
-    from vanishing_jax import _streams
+    from vanishing_jax.spectra import _streams
 
     rng = np.random.default_rng(0)
     J = np.zeros((60, 6, 6))
@@ -273,7 +273,7 @@ def test_a_large_state_needs_no_square(vj):
 
 
 def test_coupled_chains_stay_whole(vj):
-    from vanishing_jax._streams import is_whole, partition
+    from vanishing_jax.spectra._streams import is_whole, partition
 
     rng = np.random.default_rng(0)
     chain = vj.JacobianChain(rng.standard_normal((3, 4, 4)))

@@ -288,7 +288,7 @@ def largest_array(closed):
 
 
 def check_large_state(vj, leading, n, steps):
-    from vanishing_jax._streams import pushed
+    from vanishing_jax.spectra._streams import pushed
 
     chain, exact = reflected_chain(vj, n, steps)
     result = leading(chain, 3)

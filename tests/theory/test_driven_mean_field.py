@@ -5,8 +5,13 @@ import mpmath
 import numpy as np
 import pytest
 
-from vanishing_jax.theory import driven_mean_field, mean_field_exponent
-from vanishing_jax.theory._driven_mean_field import averages, quantiles, slope_squares
+from vanishing_jax.theory import mean_field_exponent
+from vanishing_jax.theory._driven_mean_field import (
+    averages,
+    driven_mean_field,
+    quantiles,
+    slope_squares,
+)
 from vanishing_jax.theory._free_spectrum import free_log_growth
 from vanishing_jax.theory._plain_step import host_activation
 

@@ -34,31 +34,6 @@ def _float64():
         yield
 
 
-def test_leaky_and_residual(numbers):
-    W, driven, h, _ = numbers
-    W, u = 1.3 * W[0], driven[0]
-    slope = 1 - np.tanh(W @ h + u) ** 2
-    found = theory.leaky_one_step_moment(slope, gain=1.3, rate=0.4)
-    expected = moment(lambda h: 0.6 * h + 0.4 * jnp.tanh(W @ h + u), h)
-    assert found == pytest.approx(expected, rel=TOLERANCE)
-    found = theory.residual_one_step_moment(slope, gain=1.3, scale=0.5)
-    expected = moment(lambda h: h + 0.5 * jnp.tanh(W @ h + u), h)
-    assert found == pytest.approx(expected, rel=TOLERANCE)
-
-
-def test_minimal_rnn(numbers):
-    W, driven, h, _ = numbers
-    W, x = 2.5 * W[0], np.tanh(driven[1])
-    u = sigmoid(W @ h + driven[0])
-
-    def step(h):
-        u = jax.nn.sigmoid(W @ h + driven[0])
-        return u * h + (1 - u) * x
-
-    found = theory.minimal_rnn_one_step_moment(u, h, x, gain=2.5)
-    assert found == pytest.approx(moment(step, h), rel=TOLERANCE)
-
-
 @pytest.mark.parametrize("after", [True, False])
 def test_gru_with_either_reset(numbers, after):
     W, driven, h, _ = numbers
@@ -127,7 +102,5 @@ BLOCKS = [("hh", 0, 0), ("hc", 0, 1), ("ch", 1, 0), ("cc", 1, 1)]
 
 def test_arrays_of_different_shapes_are_refused():
     half = np.full(3, 0.5)
-    with pytest.raises(ValueError, match="one shape"):
-        theory.minimal_rnn_one_step_moment(half, half, np.ones(2), gain=1.0)
     with pytest.raises(ValueError, match="one shape"):
         theory.gru_one_step_moment(reset=half, update=half, new=half, state=half, inside=np.ones(2))

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import vanishing_jax as vj
-from vanishing_jax.theory import adam_update_size, lag_shares, steps_until_stall
+from vanishing_jax.theory import adam_update_size
 
 
 def test_adam_of_optax_moves_by_the_predicted_size():
@@ -43,28 +43,6 @@ def test_clipping_by_norm_cannot_turn_or_lengthen_and_by_value_can_turn():
     assert cosines[0] == pytest.approx(1) and cosines[-1] < 0.99
 
 
-def test_shares_of_lags_of_a_real_gradient():
-    # h' = w h + 1 - w stays at 1; the gradient of h_T by the weight of each step alone.
-    w, steps = 0.8, 6
-
-    def last(weights):
-        h = 1.0
-        for one in weights:
-            h = one * h + (1 - w)
-        return h
-
-    each = np.array([last(w + 1e-30j * e).imag / 1e-30 for e in np.eye(steps)])[::-1]
-    np.testing.assert_allclose(each / each.sum(), lag_shares(math.log(w), steps), rtol=1e-12)
-    np.testing.assert_allclose(lag_shares(5.0, 400)[-1], 1 - math.exp(-5), rtol=1e-9)
-
-
-def test_stall():
-    at = steps_until_stall(-0.5, log_gradient=1.0, epsilon=1e-3)
-    assert adam_update_size(1.0 - 0.5 * at, epsilon=1e-3) == pytest.approx(0.5)
-    assert steps_until_stall(0.0) == math.inf and steps_until_stall(-1.0, log_gradient=-99.0) == 0
-    with pytest.raises(ValueError, match="positive `epsilon`"):
-        steps_until_stall(-1.0, epsilon=0.0)
+def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="`epsilon` >= 0"):
         adam_update_size(math.nan)
-    with pytest.raises(ValueError, match="`steps` of at least 1"):
-        lag_shares(-1.0, 0)

@@ -10,6 +10,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import theory
 from vanishing_jax.theory import _predict, _redrawn
+from vanishing_jax.theory._driven_mean_field import driven_mean_field
 from vanishing_jax.theory._plain_step import host_activation
 
 from .. import tables
@@ -188,7 +189,7 @@ def test_normalized_inputs_leave_an_ordinary_network():
     )  # fmt: skip
     drives = 0.7 * (inputs @ U.T - mean) / np.sqrt(variance + cell.epsilon)
     gain = theory.weight_law(W).gain
-    paths = [theory.driven_mean_field(d, activation="tanh", gain=gain) for d in drives]
+    paths = [driven_mean_field(d, activation="tanh", gain=gain) for d in drives]
     expected = np.mean([path.log_growth for path in paths])
     assert theory.predict(cell, inputs).top_exponent == pytest.approx(expected, abs=1e-5)
 
@@ -262,7 +263,7 @@ def test_cells_without_a_theory_say_so():
         (cell, "FunctionCell"),
         (vj.cells.LeakyCell(cell, 0.3), "LeakyCell of Fun"),
     ):
-        assert not theory.can_predict(other)
+        assert not _predict.can_predict(other)
         prediction = theory.predict(other, 1.0)
         assert f"none here for {name}" in prediction.reason and prediction.weights is None
 

@@ -2,9 +2,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from vanishing_jax.theory import (
-    ginibre_exponents,
-    ginibre_growth_variance,
+from vanishing_jax.theory import ginibre_exponents, ginibre_growth_variance
+from vanishing_jax.theory._truncated_orthogonal import (
     truncated_orthogonal_exponents,
     truncated_orthogonal_growth_variance,
 )

@@ -11,12 +11,18 @@ import jax.random as jr
 import numpy as np
 from tqdm import tqdm
 
-from .. import cells, theory
+from .. import cells
 from .._chain import JacobianChain
 from .._linearize import linearize
 from .._rollout import rollout
 from ..spectra import log_singular_values, lyapunov_exponents
 from ..theory import ginibre_exponents, ginibre_growth_variance
+from ..theory._maps import baker_map, cat_map, henon_map, logistic_map, lorenz_flow
+from ..theory._masked import masked_ginibre_exponents, masked_ginibre_growth_variance
+from ..theory._truncated_orthogonal import (
+    truncated_orthogonal_exponents,
+    truncated_orthogonal_growth_variance,
+)
 from ._exact import proven_error
 
 # One size for all random chains, so that they share their compilations.
@@ -138,8 +144,8 @@ def _complex_ginibre(rng) -> Iterator[Check]:
     real, imaginary = rng.standard_normal((2, _STEPS, half, half)) / np.sqrt(2 * half)
     chain = JacobianChain(np.block([[real, -imaginary], [imaginary, real]]))
     found = lyapunov_exponents(chain).exponents
-    law = np.repeat(theory.complex_ginibre_exponents(half, variance=1 / half), 2)
-    variance = np.repeat(theory.complex_ginibre_growth_variance(half), 2)
+    law = np.repeat(ginibre_exponents(half, variance=1 / half, beta=2), 2)
+    variance = np.repeat(ginibre_growth_variance(half, beta=2), 2)
     deviation = np.sqrt(variance / _STEPS)
     yield _within_chance("complex Ginibre: each exponent twice", found, law, deviation)
 
@@ -150,8 +156,8 @@ def _truncated_orthogonal(rng) -> Iterator[Check]:
     Q, R = np.linalg.qr(rng.standard_normal((_STEPS, size, size)))
     Q = Q * np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None, :]  # uniform, as QR alone is not
     found = lyapunov_exponents(JacobianChain(Q[:, :_N, :_N])).exponents
-    law = theory.truncated_orthogonal_exponents(_N, removed=removed)
-    variance = theory.truncated_orthogonal_growth_variance(_N, removed=removed)
+    law = truncated_orthogonal_exponents(_N, removed=removed)
+    variance = truncated_orthogonal_growth_variance(_N, removed=removed)
     deviation = np.sqrt(variance / _STEPS)
     yield _within_chance(f"{_N} of {size} rows of orthogonal: exponents", found, law, deviation)
 
@@ -164,8 +170,8 @@ def _masked_relu(rng) -> Iterator[Check]:
         masks[few] = rng.random((few.sum(), _N)) < active
     chain = JacobianChain(masks[:, :, None] * _gaussian(rng, _STEPS))
     found = lyapunov_exponents(chain).exponents[:leading]
-    law = theory.masked_ginibre_exponents(_N, variance=1 / _N, active=active)[:leading]
-    variance = theory.masked_ginibre_growth_variance(_N, active=active)[:leading]
+    law = masked_ginibre_exponents(_N, variance=1 / _N, active=active)[:leading]
+    variance = masked_ginibre_growth_variance(_N, active=active)[:leading]
     deviation = np.sqrt(variance / _STEPS)
     yield _within_chance("ReLU masks on Ginibre: leading exponents", found, law, deviation)
 
@@ -204,7 +210,7 @@ def _follow(system, steps) -> tuple[JacobianChain, np.ndarray]:
 
 
 def _logistic_map(rng) -> Iterator[Check]:
-    chain, states = _follow(theory.logistic_map, _STEPS)
+    chain, states = _follow(logistic_map, _STEPS)
     first, last = states[0, 0], states[-1, 0]
     # Conjugacy to the tent map makes the growth over any finite time exact, up to the two ends.
     ends = np.log(last * (1 - last) / (first * (1 - first))) / 2
@@ -213,12 +219,12 @@ def _logistic_map(rng) -> Iterator[Check]:
 
 
 def _henon_map(rng) -> Iterator[Check]:
-    yield from _published("Henon map", theory.henon_map, 4096, 1.0, 1e-10)
+    yield from _published("Henon map", henon_map, 4096, 1.0, 1e-10)
 
 
 def _lorenz_flow(rng) -> Iterator[Check]:
     # The discretized divergence of the flow is off by 1e-4 on average.
-    yield from _published("Lorenz flow", theory.lorenz_flow, 20_000, 0.01, 5e-4)
+    yield from _published("Lorenz flow", lorenz_flow, 20_000, 0.01, 5e-4)
 
 
 def _published(name, system, steps, time_step, allowed) -> Iterator[Check]:
@@ -233,11 +239,11 @@ def _published(name, system, steps, time_step, allowed) -> Iterator[Check]:
 
 
 def _cat_map(rng) -> Iterator[Check]:
-    yield from _constant("cat map: ± log((3 + sqrt 5) / 2)", theory.cat_map)
+    yield from _constant("cat map: ± log((3 + sqrt 5) / 2)", cat_map)
 
 
 def _baker_map(rng) -> Iterator[Check]:
-    yield from _constant("baker map: ± log 2", theory.baker_map)
+    yield from _constant("baker map: ± log 2", baker_map)
 
 
 def _constant(law, system) -> Iterator[Check]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._fingerprint import fingerprint
+from .._hashing import fingerprint
 from .._types import Key
 from ..tasks import AbstractTask
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import write_atomically
-from .._fingerprint import differences
+from .._hashing import differences
 
 if TYPE_CHECKING:
     import xarray as xr

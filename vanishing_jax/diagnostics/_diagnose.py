@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._activations import stable_derivatives
+from .._cell_checks import check_deterministic, warn_of_suspicious_state
 from .._checks import (
     STATES_EXPLODE,
     NonFiniteError,
@@ -20,7 +21,6 @@ from .._checks import (
 )
 from .._linearization import dense_bytes, gib
 from .._progress import with_progress
-from .._suspicions import check_deterministic, warn_of_suspicious_state
 from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
 from ..cells import AbstractCell, as_cell

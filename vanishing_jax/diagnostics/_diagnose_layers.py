@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from .._activations import activation_kinds
 from .._checks import NonFiniteError, as_arrays, check_finite
-from .._layers import Layer, activation_shapes, check_layers
 from .._linearization import dense_bytes, gib
 from .._linearize import MEMORY_LIMIT
+from .._linearize_layers import Layer, activation_shapes, check_layers
 from .._progress import with_progress
 from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout
@@ -190,7 +190,7 @@ def _samples(activations, data):
     return [jax.tree.map(lambda leaf: on_host(leaf)[0], a) for a in activations]
 
 
-def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch moment"], GradientRate]:
+def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch time_plus_one"], GradientRate]:
     last = np.full(len(log_norm), log_norm.shape[1] - 1)
     log_transport = by_lag(log_norm, last, data.num_probes)
     return log_transport, gradient_rate(log_transport)

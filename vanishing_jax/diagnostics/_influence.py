@@ -6,8 +6,8 @@ from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
-from .._streams import Push, partition, push_of, stretches
 from ..spectra import _moduli
+from ..spectra._streams import Push, partition, push_of, stretches
 
 # Right directions pushed from each time: of what lasts to the end, and of the steps to the next.
 _LASTING, _NEXT = 8, 2

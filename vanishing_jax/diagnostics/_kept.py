@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from .._chain import JacobianChain
-from .._layers import Layer, linearize_layers
 from .._linearize import linearize
+from .._linearize_layers import Layer, linearize_layers
 from .._rollout import Trajectory
 from .._tree import StateLayout
 from .._types import Array, PyTree
@@ -212,8 +212,8 @@ class Kept:
         an LSTM or GRU it says that there is no prediction, and what there is for one step.
         """
         # Where it is used: the laws of theory take a while to load.
-        from ..theory import can_predict, predict
-        from ..theory._predict import one_step_function
+        from ..theory import predict
+        from ..theory._predict import can_predict, one_step_function
 
         if self.reach == 0 or not (can_predict(self.cell) or one_step_function(self.cell)):
             return None

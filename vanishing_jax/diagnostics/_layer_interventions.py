@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .._activations import with_activation_rule
-from .._layers import Layer
+from .._linearize_layers import Layer
 from .._shared_layers import SharedLayer
 from .._tree import same_structure
 from .._types import ArrayLike, PyTree

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
 from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
-from .._layers import Layer, activation_shapes, check_activation, check_layers
-from .._scaling import normalized
+from .._linearize_layers import Layer, activation_shapes, check_activation, check_layers
+from .._mantissa_exponent import normalized
 from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
@@ -109,7 +109,7 @@ def carry_back(
     vectors: Float[ArrayLike, "batch output"],
     *,
     batched: bool,
-) -> tuple[Float[ArrayLike, "batch moment"], Float[ArrayLike, "batch time"]]:
+) -> tuple[Float[ArrayLike, "batch time_plus_one"], Float[ArrayLike, "batch time"]]:
     """Return the log norms of gradients carried back from the output, and of the parameters'.
 
     One row for each vector; a batch of activations has as many samples as there are vectors, a

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
 from .._checks import num_steps
-from .._scaling import normalized
+from .._mantissa_exponent import normalized
 from .._tree import state_layout
 from .._types import Array, PyTree
 from ..cells import BidirectionalCell, MaskedCell, hidden_output
@@ -41,7 +41,7 @@ class PartGradient(NamedTuple):
     - `direct`: the part of dL/ds_t that does not come from the part's own next state.
     """
 
-    log_norm: Float[Array, "moment"]
+    log_norm: Float[Array, "time_plus_one"]
     direct: Scaled
 
 

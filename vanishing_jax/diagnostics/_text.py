@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._widths import layers_text
+from .._rectangular import layers_text
 from ..theory import Prediction
 from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
 

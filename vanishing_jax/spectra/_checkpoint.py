@@ -16,7 +16,7 @@ import numpy as np
 
 from .._chain import JacobianChain
 from .._files import write_atomically
-from .._fingerprint import digest, digest_of_step
+from .._hashing import digest, digest_of_step
 
 _FORMAT = {"format": "vanishing_jax sweep", "version": "3"}
 

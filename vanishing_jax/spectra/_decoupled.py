@@ -22,8 +22,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from .._coupling import blocks_of_chain
-from .._streams import (
+from . import _moduli
+from ._coupling import blocks_of_chain
+from ._streams import (
     Direction,
     Feed,
     Group,
@@ -34,7 +35,6 @@ from .._streams import (
     refuse_traced,
     stretches,
 )
-from . import _moduli
 
 
 def decoupled_blocks(

@@ -31,12 +31,12 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
-from .._streams import Direction, partition
 from . import _lapack as la
 from . import _moduli
 from ._balance import ZERO
 from ._decoupled import sweep_blocks
 from ._finish import log_r_diagonal, log_singular_values_of, with_right_vectors
+from ._streams import Direction, partition
 from ._sweep import EPS, SAFETY, Factor, Product, Sweep, start_basis
 
 # Of the error of the finish.

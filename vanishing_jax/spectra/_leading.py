@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from .._chain import JacobianChain, resolve_window
-from .._streams import NonFiniteStep, push_of, raise_non_finite, refuse_traced
 from .._types import Key
 from ._balance import ZERO
 from ._error_bound import FLOOR
 from ._finish import triplets_of
 from ._partial_spectrum import PartialSpectrum
+from ._streams import NonFiniteStep, push_of, raise_non_finite, refuse_traced
 from ._sweep import SAFETY
 from ._thin_sweep import ThinSweep, amplification
 

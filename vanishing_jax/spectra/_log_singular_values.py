@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
-from .._streams import Direction
 from ._checkpoint import Checkpoint
 from ._error_bound import spectrum_errors
+from ._streams import Direction
 from ._sweep_chain import sweep_chain
 
 DEFAULT_TOLERANCE = 1e-8

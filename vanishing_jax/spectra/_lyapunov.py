@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
-from .._streams import NonFiniteStep, is_whole, partition, push_of, raise_non_finite
 from ._checkpoint import Checkpoint
 from ._decoupled import mean_log_det
 from ._error_bound import log_r_errors
 from ._finish import log_r_diagonal
+from ._streams import NonFiniteStep, is_whole, partition, push_of, raise_non_finite
 from ._sweep import EPS, SAFETY, start_basis
 from ._sweep_chain import Found, sweep_chain
 from ._thin_sweep import ThinSweep, amplification

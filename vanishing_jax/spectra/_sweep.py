@@ -31,10 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._streams import Feed, NonFiniteStep
 from . import _lapack as la
 from ._amplification import Piece, amplified_loss, merged, piece_of
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
+from ._streams import Feed, NonFiniteStep
 from ._triangular import absorb, products_of
 
 EPS = 2.0**-53

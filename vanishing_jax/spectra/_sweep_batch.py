@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, jacobians_of_batch
-from .._streams import Direction, Group, feed_of, is_whole
 from ._balance import ZERO
 from ._scan import ZERO as SCAN_ZERO
 from ._scan import begin_batch, sweep_batch
+from ._streams import Direction, Group, feed_of, is_whole
 from ._sweep import EPS, SAFETY, Sweep
 from ._thin_sweep import ThinProduct
 

@@ -14,7 +14,11 @@ from jaxtyping import Float, Int
 
 from .._chain import JacobianChain
 from .._progress import progress
-from .._streams import (
+from . import _moduli
+from ._checkpoint import Checkpoint, describe_sweep
+from ._decoupled import sweep_blocks
+from ._finish import log_r_diagonal, log_singular_values_of
+from ._streams import (
     Direction,
     Feed,
     NonFiniteStep,
@@ -22,10 +26,6 @@ from .._streams import (
     partition,
     raise_non_finite,
 )
-from . import _moduli
-from ._checkpoint import Checkpoint, describe_sweep
-from ._decoupled import sweep_blocks
-from ._finish import log_r_diagonal, log_singular_values_of
 from ._sweep import Sweep
 from ._sweep_batch import is_worth_a_scan, sweep_together
 

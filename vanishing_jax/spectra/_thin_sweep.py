@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._streams import NonFiniteStep, Push
+from ._streams import NonFiniteStep, Push
 from ._sweep import EPS, SAFETY, factored, unpacked
 from ._triangular import absorb
 

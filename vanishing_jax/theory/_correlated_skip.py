@@ -18,7 +18,7 @@ def correlated_skip_exponent(
     x^2 psi(d) - k x (psi(d + 1) + psi(d - 1)) + k^2 psi(d) = g^2 C(d) psi(d)
 
     has a bounded solution: the exponent is log x. Slopes that never change give log(k + g sqrt(C)),
-    the disk of `skip_exponents`, ones that are renewed at each step (C(d) = 0 for d > 0)
+    the disk of radius g about k, ones that are renewed at each step (C(d) = 0 for d > 0)
     log(k^2 + g^2 C(0)) / 2, and k = 0 the mean-field log(g^2 C(0)) / 2. For leaky units k = 1 - a
     and g = a times the gain of W. The discrete-time form of the ground-state equation of
     Sompolinsky, Crisanti and Sommers.
@@ -42,7 +42,7 @@ def correlated_skip_exponent(
     **Example:**
 
     >>> import numpy as np
-    >>> from vanishing_jax.theory import correlated_skip_exponent
+    >>> from vanishing_jax.theory._correlated_skip import correlated_skip_exponent
     >>> fresh = correlated_skip_exponent(np.array([1.0, 0.0]), keep=0.9, gain=0.3)
     >>> frozen = correlated_skip_exponent(np.array([1.0, 1.0]), keep=0.9, gain=0.3)
     >>> round(fresh, 4), round(frozen, 4)  # log(0.9) / 2 and log(1.2)

@@ -62,7 +62,7 @@ def driven_mean_field(
     **Example:**
 
     >>> import numpy as np
-    >>> from vanishing_jax.theory import driven_mean_field
+    >>> from vanishing_jax.theory._driven_mean_field import driven_mean_field
     >>> d = np.random.default_rng(0).normal(size=(200, 64)) * 0.1**0.5
     >>> theory = driven_mean_field(d, activation="tanh", gain=1.0)
     >>> round(float(theory.log_growth[20:].mean()), 2)  # mean_field_exponent: -0.1864

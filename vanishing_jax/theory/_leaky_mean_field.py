@@ -49,7 +49,7 @@ def leaky_mean_field(
     the discrete analog of the Schrödinger equation of Sompolinsky, Crisanti and Sommers; the
     leading exponent is the largest lambda with a bounded solution. Limits: a = 1 gives
     `mean_field_exponent`, a network at rest at 0 gives $\ln(1 - a + a g |\phi'(0)|)$. Half the log
-    of `leaky_one_step_moment` is far off.
+    of $(1-a)^2 + a^2 g^2\langle\phi'^2\rangle$ is far off.
 
     **Arguments:**
 

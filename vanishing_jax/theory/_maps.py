@@ -82,7 +82,7 @@ def logistic_map() -> KnownSystem:
 
     **Example:**
 
-    >>> from vanishing_jax.theory import logistic_map
+    >>> from vanishing_jax.theory._maps import logistic_map
     >>> logistic_map().exponents.round(6)
     array([0.693147])
 
@@ -105,7 +105,7 @@ def henon_map() -> KnownSystem:
 
     **Example:**
 
-    >>> from vanishing_jax.theory import henon_map
+    >>> from vanishing_jax.theory._maps import henon_map
     >>> henon_map().exponents.round(5)
     array([ 0.41922, -1.62319])
 
@@ -130,7 +130,7 @@ def cat_map() -> KnownSystem:
 
     **Example:**
 
-    >>> from vanishing_jax.theory import cat_map
+    >>> from vanishing_jax.theory._maps import cat_map
     >>> cat_map().exponents.round(6)
     array([ 0.962424, -0.962424])
 
@@ -161,7 +161,7 @@ def baker_map(cut: float = 0.5) -> KnownSystem:
 
     **Example:**
 
-    >>> from vanishing_jax.theory import baker_map
+    >>> from vanishing_jax.theory._maps import baker_map
     >>> baker_map().exponents.round(6)
     array([ 0.693147, -0.693147])
 
@@ -196,7 +196,7 @@ def lorenz_flow(step: float = 0.01) -> KnownSystem:
 
     **Example:**
 
-    >>> from vanishing_jax.theory import lorenz_flow
+    >>> from vanishing_jax.theory._maps import lorenz_flow
     >>> lorenz_flow(0.01).exponents.round(6)
     array([ 0.009056,  0.      , -0.145723])
 

@@ -38,7 +38,7 @@ def masked_ginibre_exponents(
 
     **Example:**
 
-    >>> from vanishing_jax.theory import masked_ginibre_exponents
+    >>> from vanishing_jax.theory._masked import masked_ginibre_exponents
     >>> masked_ginibre_exponents(2, variance=1.0).round(6)  # chi(1) in 2 of 3 cases, else chi(2)
     array([-0.404132, -0.635181])
 
@@ -83,7 +83,7 @@ def masked_ginibre_growth_variance(n: int, *, active: float = 0.5) -> Float64[np
 
     **Example:**
 
-    >>> from vanishing_jax.theory import masked_ginibre_growth_variance
+    >>> from vanishing_jax.theory._masked import masked_ginibre_growth_variance
     >>> masked_ginibre_growth_variance(1, active=0.3).round(6)  # pi^2 / 8: |normal| or dead
     array([1.233701])
     """
@@ -91,35 +91,6 @@ def masked_ginibre_growth_variance(n: int, *, active: float = 0.5) -> Float64[np
     mean = np.sum(weights * psi(freedom / 2), axis=1, keepdims=True)
     spread = np.sum(weights * (psi(freedom / 2) - mean) ** 2, axis=1)
     return (np.sum(weights * polygamma(1, freedom / 2), axis=1) + spread) / 4
-
-
-def masked_ginibre_survival(n: int, *, active: float = 0.5) -> Float64[np.ndarray, " state"]:
-    """Return the probability, per step, that direction i survives: P(Binomial(n, p) >= i).
-
-    Its T-th power is the probability that a product of T steps has rank i or more. The first entry,
-    1 - (1 - p)^n, is that of any fixed vector: a ReLU layer with fresh weights stays silent with
-    probability (1 - p)^n.
-
-    **Arguments:**
-
-    - `n`: number of rows and columns, at least 1.
-    - `active`: p, the probability that a row is active, in (0, 1].
-
-    **Returns:** the n probabilities, descending, float64.
-
-    **Raises:** `ValueError` when `n` < 1 or `active` is outside (0, 1].
-
-    **Cost:** O(n).
-
-    **Example:**
-
-    >>> from vanishing_jax.theory import masked_ginibre_survival
-    >>> masked_ginibre_survival(2).round(6)
-    array([0.75, 0.25])
-    """
-    log_probability = _log_binomial(n, active)
-    # Summed from the small end, so that tiny probabilities keep their digits.
-    return np.minimum(np.cumsum(np.exp(log_probability)[::-1])[::-1][1:], 1.0)
 
 
 def conditional_rows(n: int, active: float):

@@ -1,4 +1,4 @@
-"""Mean squared singular value of one step's Jacobian of gated and leaky cells, from their state."""
+"""Mean squared singular value of one step's Jacobian of gated cells, from their state."""
 
 from typing import NamedTuple
 
@@ -15,104 +15,6 @@ class LSTMOneStepMoments(NamedTuple):
     hc: Float[Array, ""]
     ch: Float[Array, ""]
     cc: Float[Array, ""]
-
-
-def residual_one_step_moment(
-    slope: ArrayLike,
-    *,
-    gain: ArrayLike | float,
-    skip: ArrayLike | float = 1.0,
-    scale: ArrayLike | float = 1.0,
-) -> Array:
-    r"""Return m1 = (1/n) ||J||_F^2 of h' = skip h + scale phi(W h + u), in expectation over W.
-
-    $m_1 = \mathrm{skip}^2 + \mathrm{scale}^2 g^2\,\overline{\phi'^2}$, the mean over units: the
-    factor by which one step multiplies the expected squared norm of a gradient that knows nothing
-    of W. Leaky units of rate a have skip = 1 - a and scale = a (`leaky_one_step_moment`). Over many
-    steps the exponent is not ln(m1)/2: what is carried over keeps its direction, and the slopes of
-    a unit are correlated in time.
-
-    **Arguments:**
-
-    - `slope`: phi'(a) of the units, of any shape (more steps, sequences: all are averaged).
-    - `gain`: g, for weights of variance g^2/n, or g times an orthogonal matrix.
-    - `skip`, `scale`: numbers, 1 by default.
-
-    **Returns:** m1, a scalar; differentiable.
-
-    **Validity:** weights independent of the state but for being what made it (untrained), with a
-    relative error of O(1/n): within 3 % at n = 200 (`tests/theory/test_one_step_moments.py`).
-
-    **Example:**
-
-    >>> import jax.numpy as jnp
-    >>> from vanishing_jax.theory import residual_one_step_moment
-    >>> print(residual_one_step_moment(jnp.array([1.0, 0.5]), gain=1.0, scale=0.5))
-    1.15625
-    """
-    through = jnp.square(jnp.asarray(scale)) * jnp.square(jnp.asarray(gain))
-    return jnp.square(jnp.asarray(skip)) + through * _mean_square(slope)
-
-
-def leaky_one_step_moment(
-    slope: ArrayLike, *, gain: ArrayLike | float, rate: ArrayLike | float
-) -> Array:
-    r"""Return m1 = (1/n) ||J||_F^2 of h' = (1 - a) h + a phi(W h + u), in expectation over W.
-
-    $m_1 = (1 - a)^2 + a^2 g^2\,\overline{\phi'^2}$ with the rate a; else as
-    `residual_one_step_moment`.
-
-    **Returns:** m1, a scalar; differentiable.
-
-    **Example:**
-
-    >>> import jax.numpy as jnp
-    >>> from vanishing_jax.theory import leaky_one_step_moment
-    >>> print(leaky_one_step_moment(jnp.ones(4), gain=1.0, rate=0.5))
-    0.5
-    """
-    return residual_one_step_moment(slope, gain=gain, skip=1 - rate, scale=rate)
-
-
-def minimal_rnn_one_step_moment(
-    update: ArrayLike, state: ArrayLike, new: ArrayLike, *, gain: ArrayLike | float
-) -> Array:
-    r"""Return m1 = (1/n) ||J||_F^2 of the minimalRNN h' = u h + (1 - u) x, in expectation over W.
-
-    With the gate $u = \sigma(W h + V x + b)$, $J = \mathrm{diag}(u) + \mathrm{diag}(u(1-u)(h-x)) W$
-    and $m_1 = \overline{u^2} + g^2\,\overline{(u(1-u))^2 (h - x)^2}$.
-
-    **Arguments:**
-
-    - `update`, `state`, `new`: u, h (before the step) and x, of one shape; all entries are
-      averaged.
-    - `gain`: g of the weights W of the gate.
-
-    **Returns:** m1, a scalar; differentiable.
-
-    **Validity:** as `residual_one_step_moment`.
-
-    **Example:**
-
-    >>> import jax.numpy as jnp
-    >>> from vanishing_jax.theory import minimal_rnn_one_step_moment
-    >>> print(minimal_rnn_one_step_moment(*jnp.array([[0.5], [1.0], [0.0]]), gain=2.0))
-    0.5
-
-    ??? cite "Reference"
-
-        ```bibtex
-        @inproceedings{chen2018dynamical,
-          author    = {Chen, Minmin and Pennington, Jeffrey and Schoenholz, Samuel S.},
-          title     = {Dynamical isometry and a mean field theory of {RNN}s: gating enables signal
-                       propagation in recurrent neural networks},
-          booktitle = {International Conference on Machine Learning},
-          year      = {2018},
-        }
-        ```
-    """
-    u, h, x = _same_shape(update=update, state=state, new=new)
-    return _mean_square(u) + jnp.square(jnp.asarray(gain)) * _mean_square(u * (1 - u) * (h - x))
 
 
 def gru_one_step_moment(
@@ -147,7 +49,10 @@ def gru_one_step_moment(
 
     **Returns:** m1, a scalar; differentiable.
 
-    **Validity:** as `residual_one_step_moment`.
+    **Validity:** weights independent of the state but for being what made it (untrained), with a
+    relative error of O(1/n): within 3 % at n = 200 (`tests/theory/test_one_step_moments.py`). Over
+    many steps the exponent is not half the log of a moment: what is carried over keeps its
+    direction, and the gates of a unit are correlated in time.
 
     **Example:**
 
@@ -198,7 +103,7 @@ def lstm_one_step_moments(
 
     **Returns:** `LSTMOneStepMoments(hh, hc, ch, cc)`; differentiable.
 
-    **Validity:** as `residual_one_step_moment`.
+    **Validity:** as `gru_one_step_moment`.
 
     **Example:**
 

@@ -174,20 +174,7 @@ def predicted(
 
 
 def can_predict(cell: Any) -> bool:
-    """Return whether `predict` knows a theory for this kind of cell, whatever its weights.
-
-    **Arguments:**
-
-    - `cell`: anything `as_cell` takes.
-
-    **Returns:** True for plain cells, bare, leaky, residual, layer- or batch-normalized.
-
-    **Example:**
-
-    >>> import jax, vanishing_jax as vj
-    >>> vj.theory.can_predict(vj.cells.GRUCell(1, 2, key=jax.random.key(0)))
-    False
-    """
+    """Return whether `predict` knows a theory for this kind of cell, whatever its weights."""
     return _plain(as_cell(cell))[0] is not None
 
 

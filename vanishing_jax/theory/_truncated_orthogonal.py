@@ -27,7 +27,7 @@ def truncated_orthogonal_exponents(n: int, *, removed: int) -> Float64[np.ndarra
 
     **Example:**
 
-    >>> from vanishing_jax.theory import truncated_orthogonal_exponents
+    >>> from vanishing_jax.theory._truncated_orthogonal import truncated_orthogonal_exponents
     >>> truncated_orthogonal_exponents(2, removed=2)  # psi(1) - psi(2) = -1
     array([-0.5, -1. ])
 
@@ -75,7 +75,7 @@ def truncated_orthogonal_growth_variance(n: int, *, removed: int) -> Float64[np.
 
     **Example:**
 
-    >>> from vanishing_jax.theory import truncated_orthogonal_growth_variance
+    >>> from vanishing_jax.theory._truncated_orthogonal import truncated_orthogonal_growth_variance
     >>> truncated_orthogonal_growth_variance(2, removed=2)  # psi'(1) - psi'(2) = 1
     array([0.25, 1.  ])
     """

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from .._fingerprint import fingerprint
+from .._hashing import fingerprint
 from .._types import PyTree
 from ._history import Record
 from ._savepoints import Saved, Savepoints, pack_records, unpack_records

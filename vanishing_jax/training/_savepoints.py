@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from .._fingerprint import differences
+from .._hashing import differences
 from .._types import PyTree
 from ._history import Record
 

@@ -16,10 +16,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
-from ._chain import JacobianChain
-from ._checks import NonFiniteError
+from .._chain import JacobianChain
+from .._checks import NonFiniteError
+from .._linearization import StepRule, apply_step, chunk_length, dense_bytes, padded_steps
 from ._coupling import blocks_of_chain
-from ._linearization import StepRule, apply_step, chunk_length, dense_bytes, padded_steps
 
 Direction = Literal["forward", "backward"]
 

@@ -18,10 +18,10 @@ from ._chain import JacobianChain
 from ._checks import as_arrays, check_finite
 from ._linearization import dense_bytes, gib
 from ._linearize import MEMORY_LIMIT, widened
+from ._rectangular import padded
 from ._shared_layers import shared_layers
 from ._tree import StateLayout, describe, state_layout
 from ._types import PyTree
-from ._widths import padded
 
 Layer: TypeAlias = Callable[[PyTree], PyTree]
 Mode: TypeAlias = Literal["fwd", "rev"]
@@ -76,8 +76,9 @@ def linearize_layers(
     numbers for the largest width n.
 
     **Validity:** tested against `jax.jacrev` of the whole composition and singular values in high
-    precision, f32 and f64 (`tests/test_layers.py`). Layers that carry a state of their own beside
-    the activation (running averages) must be given in inference mode, as functions of x alone.
+    precision, f32 and f64 (`tests/test_linearize_layers.py`). Layers that carry a state of their
+    own beside the activation (running averages) must be given in inference mode, as functions of x
+    alone.
 
     **Example:**
 

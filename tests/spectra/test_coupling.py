@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from . import tables
+from .. import tables
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def refines(fine, coarse):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_blocks_of_a_cell(vj, name):
-    from vanishing_jax._coupling import blocks_of_program, blocks_of_values
+    from vanishing_jax.spectra._coupling import blocks_of_program, blocks_of_values
 
     step, state_of, expected = CELLS[name]
     chain = streamed(vj, step, state_of)
@@ -157,7 +157,7 @@ def test_blocks_of_a_cell(vj, name):
 
 
 def test_pullback_of_its_own(vj):
-    from vanishing_jax._coupling import blocks_of_program
+    from vanishing_jax.spectra._coupling import blocks_of_program
 
     chain = streamed(vj, lambda w, h, x: mixes_only_its_pullback(h), jnp.asarray, mode="rev")
     np.testing.assert_array_equal(blocks_of_program(chain.linearization), [0, 1, 1, 0])
@@ -167,8 +167,8 @@ def test_pullback_of_its_own(vj):
 
 @pytest.mark.parametrize("name", tables.CELLS)
 def test_cells_of_the_package_are_one_block_or_diagonal(vj, name):
-    from vanishing_jax._coupling import blocks_of_program
     from vanishing_jax.cells._diagonal import AbstractDiagonalCell
+    from vanishing_jax.spectra._coupling import blocks_of_program
 
     cell, state0, inputs = tables.CELLS[name]()
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), state0)
@@ -182,7 +182,7 @@ def test_cells_of_the_package_are_one_block_or_diagonal(vj, name):
 
 
 def test_one_trace_for_each_structure(vj):
-    from vanishing_jax._coupling import blocks_of_program
+    from vanishing_jax.spectra._coupling import blocks_of_program
 
     traced = []
 
@@ -201,7 +201,7 @@ def test_one_trace_for_each_structure(vj):
 
 
 def test_values_couple_over_all_steps_and_sequences(monkeypatch):
-    from vanishing_jax import _coupling
+    from vanishing_jax.spectra import _coupling
 
     blocks_of_values = _coupling.blocks_of_values
     J = np.stack([np.diag([1.0, 2, 0, 4])] * 9)

@@ -21,7 +21,8 @@ from ._types import PyTree
 # large, and this share of the largest entry must do.
 _SAME_EPS, _SAME = 32, 0.02
 
-# Code that was traced twice already.
+# Code that was traced twice already. A set and no `functools` cache, which would keep the arrays of
+# the cells it was called with.
 _SOUND: set[tuple] = set()
 _MOST_SOUND = 64
 

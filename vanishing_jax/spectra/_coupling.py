@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._chain import JacobianChain
+from .._chain import JacobianChain
+from .._linearization import Linearization, one_step
 from ._dependence import noted_pairs
-from ._linearization import Linearization, one_step
 
 # Jacobians looked at together, in bytes; the first one alone, because it mostly settles the matter.
 _CHUNK_BYTES = 16 * 2**20

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.as_users
     exponent=st.integers(-900, 900),
 )
 def test_normalizing_is_exact(values, power, exponent):
-    from vanishing_jax._scaling import normalized
+    from vanishing_jax._mantissa_exponent import normalized
 
     array = np.ldexp(np.asarray(values, np.float32), power)
     scaled, shifted = normalized(jnp.asarray(array), jnp.asarray(exponent, jnp.int32))
@@ -25,7 +25,7 @@ def test_normalizing_is_exact(values, power, exponent):
 
 
 def test_log_of_zero_nan_and_beyond_the_range():
-    from vanishing_jax._scaling import log_scaled
+    from vanishing_jax._mantissa_exponent import log_scaled
 
     exponent = jnp.asarray(5000, jnp.int32)
     assert log_scaled(jnp.asarray(0.5), exponent) == pytest.approx(4999 * np.log(2), rel=1e-6)

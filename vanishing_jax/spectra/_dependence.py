@@ -19,7 +19,7 @@ import numpy as np
 from jax.extend import core as jex
 from jaxtyping import Int
 
-from ._activations import CUSTOM_CALLS, INLINED_CALLS, called_jaxpr
+from .._activations import CUSTOM_CALLS, INLINED_CALLS, called_jaxpr
 
 NONE = -1
 
