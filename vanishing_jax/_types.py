@@ -3,7 +3,7 @@
 | axis word | what it counts |
 |---|---|
 | `time` | steps t = 1..T of a recurrence |
-| `moment` | the T + 1 states s_0..s_T, written time+1 in prose |
+| `time_plus_one` | the T + 1 states s_0..s_T |
 | `batch` | sequences |
 | `state` | components n of the whole carried state as one real vector (an LSTM's (h, c): n = 2H) |
 | `input` | components of one step's input |
@@ -11,7 +11,7 @@
 | `output` | components of an activation that a layer gives |
 | `direction` | the k directions of a partial spectrum |
 | `vector`, `pair` | k covariant vectors; neighboring two of them |
-| `record` | moments at which something was recorded: lags, windows, training steps |
+| `record` | the times at which something was recorded: lags, windows, training steps |
 """
 
 from typing import Any, TypeAlias

@@ -190,7 +190,7 @@ def _samples(activations, data):
     return [jax.tree.map(lambda leaf: on_host(leaf)[0], a) for a in activations]
 
 
-def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch moment"], GradientRate]:
+def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch time_plus_one"], GradientRate]:
     last = np.full(len(log_norm), log_norm.shape[1] - 1)
     log_transport = by_lag(log_norm, last, data.num_probes)
     return log_transport, gradient_rate(log_transport)

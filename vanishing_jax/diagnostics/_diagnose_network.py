@@ -32,7 +32,7 @@ from ._transport import in_buffers, on_host
 class _LinearLoss(eqx.Module):
     """A loss of states with the given direct gradients: what the layers above ask of a part."""
 
-    weights: Float[ArrayLike, "batch moment state"]
+    weights: Float[ArrayLike, "batch time_plus_one state"]
 
     def __call__(self, states: PyTree) -> Array:
         layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))

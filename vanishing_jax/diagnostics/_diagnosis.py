@@ -105,8 +105,8 @@ class Diagnosis:
     num_sequences: int
     state_size: int
     gradient_source: str
-    lags: Int[np.ndarray, "moment"]
-    log_transport: Float[np.ndarray, "batch moment"]
+    lags: Int[np.ndarray, "time_plus_one"]
+    log_transport: Float[np.ndarray, "batch time_plus_one"]
     causes: list[Effect]
     recommendations: list[Effect]
     effects: list[Effect]

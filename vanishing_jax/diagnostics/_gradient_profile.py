@@ -31,7 +31,7 @@ class GradientProfile(eqx.Module):
     - `axis`: what t counts, `"time"` steps or a `"layer"`, each with parameters of its own.
     """
 
-    log_norm: Float[ArrayLike, "*batch moment"]
+    log_norm: Float[ArrayLike, "*batch time_plus_one"]
     log_parameter_norm: Float[ArrayLike, "*batch time"]
     axis: str = eqx.field(static=True, default="time")
 
@@ -104,7 +104,7 @@ def gradient_profile(
     return profile
 
 
-def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "moment state"]:
+def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "time_plus_one state"]:
     """Return dl/ds_t at fixed other states, one row for each of s_0..s_T."""
     states = trajectory.states
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], states))
@@ -117,7 +117,7 @@ def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "moment state
 def adjoint_profile(
     cell: AbstractCell,
     trajectory: Trajectory,
-    local: Float[Array, "moment state"],
+    local: Float[Array, "time_plus_one state"],
     *,
     transform: Callable[[Any], Any] = stable_derivatives,
     with_parameters: bool = True,

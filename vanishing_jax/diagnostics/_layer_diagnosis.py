@@ -63,8 +63,8 @@ class LayerDiagnosis:
     widths: tuple[int, ...]
     num_samples: int
     gradient_source: str
-    lags: Int[np.ndarray, "moment"]
-    log_transport: Float[np.ndarray, "batch moment"]
+    lags: Int[np.ndarray, "time_plus_one"]
+    log_transport: Float[np.ndarray, "batch time_plus_one"]
     log_growth: Float[np.ndarray, "time"]
     causes: list[Effect]
     recommendations: list[Effect]

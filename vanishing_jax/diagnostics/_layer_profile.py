@@ -109,7 +109,7 @@ def carry_back(
     vectors: Float[ArrayLike, "batch output"],
     *,
     batched: bool,
-) -> tuple[Float[ArrayLike, "batch moment"], Float[ArrayLike, "batch time"]]:
+) -> tuple[Float[ArrayLike, "batch time_plus_one"], Float[ArrayLike, "batch time"]]:
     """Return the log norms of gradients carried back from the output, and of the parameters'.
 
     One row for each vector; a batch of activations has as many samples as there are vectors, a

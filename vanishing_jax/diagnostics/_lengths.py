@@ -49,8 +49,8 @@ def visited(trajectories: Trajectory, lengths: Int[Array, "batch"]) -> Trajector
 
 
 def folded(
-    local: Float[Array, "batch moment state"], lengths: Int[ArrayLike, "batch"]
-) -> Float[Array, "batch moment state"]:
+    local: Float[Array, "batch time_plus_one state"], lengths: Int[ArrayLike, "batch"]
+) -> Float[Array, "batch time_plus_one state"]:
     """Return direct gradients with those of the padding, where s_t = s_length, at the length."""
     moments = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]
     end = lengths[:, None, None]

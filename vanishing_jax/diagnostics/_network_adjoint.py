@@ -41,7 +41,7 @@ class PartGradient(NamedTuple):
     - `direct`: the part of dL/ds_t that does not come from the part's own next state.
     """
 
-    log_norm: Float[Array, "moment"]
+    log_norm: Float[Array, "time_plus_one"]
     direct: Scaled
 
 

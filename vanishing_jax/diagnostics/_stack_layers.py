@@ -44,7 +44,7 @@ def layer_components(cell: AbstractCell, layout: StateLayout) -> dict[str, tuple
 
 def gradients_in_layers(
     names: tuple[str, ...],
-    log_norm: Float[np.ndarray, "row moment layer"],
+    log_norm: Float[np.ndarray, "row time_plus_one layer"],
     last: Int[np.ndarray, "row"],
     num_probes: int,
     longest: int,

@@ -136,7 +136,7 @@ def run(cell: IntervenedCell, batch: Batch) -> Run:
 
 def transport(
     cell: IntervenedCell, batch: Batch, states: PyTree, groups: tuple[tuple[int, ...], ...] = ()
-) -> tuple[Float[np.ndarray, "row moment part"], Int[np.ndarray, "row"]]:
+) -> tuple[Float[np.ndarray, "row time_plus_one part"], Int[np.ndarray, "row"]]:
     """Return log ||gradient at s_t|| carried back from the last step taught, and that step.
 
     Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
@@ -234,7 +234,9 @@ def _last_direct(
     return jnp.pad(vectors, ((0, more), (0, 0))), jnp.pad(last, (0, more))
 
 
-def batch_direct_gradients(loss, trajectories: Trajectory) -> Float[Array, "batch moment state"]:
+def batch_direct_gradients(
+    loss, trajectories: Trajectory
+) -> Float[Array, "batch time_plus_one state"]:
     """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
     # The batch axis takes the place of time and time that of a state axis: one gradient for all.
     states = trajectories.states
@@ -255,7 +257,7 @@ def _backward(
     last: Int[ArrayLike, "row"],
     start: Int[ArrayLike, ""],
     groups: tuple[tuple[int, ...], ...],
-) -> Float[Array, "moment row part"]:
+) -> Float[Array, "time_plus_one row part"]:
     """Return log norms of vectors 2^exponents at the moments `last`, carried back; -inf after them.
 
     They travel as v 2^e. This is the adjoint written out: nothing is differentiated through

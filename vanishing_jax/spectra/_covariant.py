@@ -24,9 +24,9 @@ _UNDETERMINED = 1e-3
 class CovariantVectors(eqx.Module):
     """Covariant Lyapunov vectors v_1..v_k along a trajectory, fastest growing first.
 
-    - `vectors`: shape (moment, state, k): `vectors[j][:, i]` is the unit vector v_{i+1} at the
-      state s_{times[j]}.
-    - `times`: shape (moment,): consecutive; the states at which the vectors live.
+    - `vectors`: shape (time_plus_one, state, k): `vectors[j][:, i]` is the unit vector v_{i+1} at
+      the state s_{times[j]}.
+    - `times`: shape (time_plus_one,): consecutive; the states at which the vectors live.
     - `local_growth`: shape (time, k), one row less than `vectors`: log ||J_{t+1} v_i(t)|| at
       t = times[j], the growth from `vectors[j]` to `vectors[j + 1]`.
     - `exponents`: shape (k,): the mean of `local_growth` over the kept steps, nats per step.
@@ -39,8 +39,8 @@ class CovariantVectors(eqx.Module):
     - `transient`: steps discarded at the beginning and at the end.
     """
 
-    vectors: Float[np.ndarray, "moment state vector"]
-    times: Int[np.ndarray, "moment"]
+    vectors: Float[np.ndarray, "time_plus_one state vector"]
+    times: Int[np.ndarray, "time_plus_one"]
     local_growth: Float[np.ndarray, "time vector"]
     exponents: Float[np.ndarray, "vector"]
     convergence: Float[np.ndarray, "vector"]

@@ -10,7 +10,7 @@ from .._model import readout_loss
 from ._update import Update, trajectories
 
 
-def gradient_profile(update: Update) -> Float[Array, "moment"]:
+def gradient_profile(update: Update) -> Float[Array, "time_plus_one"]:
     """Return log ||dL/ds_t|| for t = 0..T over the whole batch, natural log, without underflow.
 
     As `vj.gradient_profile`: L is the task's loss, the norm that of all sequences' gradients
