@@ -11,21 +11,11 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, ArrayLike, Key, PyTree
 from ._affine import AbstractAffineCell, AffineMap
-from ._weights import (
-    Initializer,
-    check_clip,
-    check_sizes,
-    check_vector,
-    clipped,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-    map_blocks,
-    orthogonal,
-)
+from ._gates import AbstractHiddenCell, gate_weights
+from ._weights import Initializer, check_clip, check_vector, clipped, glorot_normal, orthogonal
 
 
-class GRUCell(AbstractAffineCell):
+class GRUCell(AbstractAffineCell, AbstractHiddenCell):
     r"""The gated recurrent unit, in the form that resets after the recurrent product.
 
     $$r, z = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
@@ -88,15 +78,12 @@ class GRUCell(AbstractAffineCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh = jr.split(key)
-        d, n = input_size, hidden_size
-        self.weight_hh = initialize(recurrent_initializer, 3, n, n, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, 3, n, d, dtype=dtype, key=key_xh)
-        self.bias = jnp.zeros(3 * n, dtype).at[n : 2 * n].set(update_bias)
-        self.bias_n = jnp.zeros(n, dtype)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            "rzn", {"z": update_bias}, sizes, initializers, dtype=dtype, keys=jr.split(key)
+        )
+        self.bias_n = jnp.zeros_like(self.bias[:hidden_size])
+        self.input_size, self.hidden_size = map(int, sizes)
         self.clip = check_clip(clip)
 
     def __call__(self, state: PyTree, input: PyTree) -> Array:
@@ -121,23 +108,10 @@ class GRUCell(AbstractAffineCell):
         reset, update, new_h, new_x = preactivations
         return gated(reset, update, lambda r: new_x + r * new_h, state, clip=self.clip)
 
-    def initial_state(self) -> Array:
-        """Return h = 0."""
-        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
-
     @property
     def gate_names(self) -> tuple[str, ...]:
         """("reset", "update")."""
         return ("reset", "update")
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "GRUCell":
-        """Return this cell with `fn` applied to the recurrent (n, n) block of r, z and n."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
 
 
 def gated(

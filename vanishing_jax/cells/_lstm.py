@@ -11,20 +11,11 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, ArrayLike, Key, PyTree
 from ._affine import AbstractAffineCell, AffineMap
-from ._weights import (
-    Initializer,
-    check_pair,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-    map_blocks,
-    orthogonal,
-)
+from ._gates import AbstractLSTMCell, gate_weights
+from ._weights import Initializer, check_pair, check_vector, glorot_normal, orthogonal
 
 
-class LSTMCell(AbstractAffineCell):
+class LSTMCell(AbstractAffineCell, AbstractLSTMCell):
     r"""The long short-term memory with forget gate, without peepholes.
 
     $$i, f, o = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
@@ -87,14 +78,11 @@ class LSTMCell(AbstractAffineCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh = jr.split(key)
-        d, n = input_size, hidden_size
-        self.weight_hh = initialize(recurrent_initializer, 4, n, n, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, 4, n, d, dtype=dtype, key=key_xh)
-        self.bias = jnp.zeros(4 * n, dtype).at[n : 2 * n].set(forget_bias)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            "ifgo", {"f": forget_bias}, sizes, initializers, dtype=dtype, keys=jr.split(key)
+        )
+        self.input_size, self.hidden_size = map(int, sizes)
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array]:
         """Return the next (h, c)."""
@@ -113,25 +101,6 @@ class LSTMCell(AbstractAffineCell):
         """Return the next (h, c)."""
         _, c = state
         return gated(preactivations, c)
-
-    def initial_state(self) -> tuple[Array, Array]:
-        """Return h = 0, c = 0."""
-        zero = jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-        return zero, zero
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h", "c")."""
-        return ("h", "c")
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output")."""
-        return ("input", "forget", "output")
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "LSTMCell":
-        """Return this cell with `fn` applied to the recurrent (n, n) block of i, f, g and o."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
 
 
 def gated(

@@ -1,6 +1,6 @@
 """The minimal gated unit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,19 +11,11 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, Key, PyTree
 from ._affine import AbstractAffineCell, AffineMap
-from ._weights import (
-    Initializer,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-    map_blocks,
-    orthogonal,
-)
+from ._gates import AbstractHiddenCell, gate_weights
+from ._weights import Initializer, check_vector, glorot_normal, orthogonal
 
 
-class MGUCell(AbstractAffineCell):
+class MGUCell(AbstractAffineCell, AbstractHiddenCell):
     r"""The minimal gated unit: one gate that both resets and keeps.
 
     $$f = \sigma(W_{hf} h + W_{xf} x + b_f), \quad
@@ -81,15 +73,12 @@ class MGUCell(AbstractAffineCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh = jr.split(key)
-        d, n = input_size, hidden_size
-        self.weight_hh = initialize(recurrent_initializer, 2, n, n, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, 2, n, d, dtype=dtype, key=key_xh)
-        self.bias = jnp.zeros(2 * n, dtype).at[:n].set(forget_bias)
-        self.bias_n = jnp.zeros(n, dtype)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            "fn", {"f": forget_bias}, sizes, initializers, dtype=dtype, keys=jr.split(key)
+        )
+        self.bias_n = jnp.zeros_like(self.bias[:hidden_size])
+        self.input_size, self.hidden_size = map(int, sizes)
 
     def __call__(self, state: PyTree, input: PyTree) -> Array:
         """Return the next h."""
@@ -112,20 +101,7 @@ class MGUCell(AbstractAffineCell):
         f = _stable.sigmoid(forget)
         return (1 - f) * _stable.tanh(new_x + f * new_h) + f * state
 
-    def initial_state(self) -> Array:
-        """Return h = 0."""
-        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
-
     @property
     def gate_names(self) -> tuple[str, ...]:
         """("forget",)."""
         return ("forget",)
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "MGUCell":
-        """Return this cell with `fn` applied to the recurrent (n, n) block of f and n."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))

@@ -9,14 +9,8 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, Key, PyTree
 from ._diagonal import AbstractDiagonalCell
-from ._weights import (
-    Initializer,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-)
+from ._gates import input_weights
+from ._weights import Initializer, check_vector, glorot_normal
 
 
 class MinGRUCell(AbstractDiagonalCell):
@@ -79,12 +73,11 @@ class MinGRUCell(AbstractDiagonalCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        d, n = input_size, hidden_size
-        self.weight_xh = initialize(input_initializer, 2, n, d, dtype=dtype, key=key)
-        self.bias = jnp.zeros(2 * n, dtype).at[:n].set(update_bias)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes = input_size, hidden_size
+        self.weight_xh, self.bias = input_weights(
+            "zh", {"z": update_bias}, sizes, input_initializer, dtype=dtype, key=key
+        )
+        self.input_size, self.hidden_size = map(int, sizes)
 
     def affine_step(self, input: PyTree) -> tuple[Array, Array]:
         """Return 1 - z, and z times the candidate."""

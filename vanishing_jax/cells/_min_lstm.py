@@ -10,14 +10,8 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, Key, PyTree
 from ._diagonal import AbstractDiagonalCell
-from ._weights import (
-    Initializer,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-)
+from ._gates import input_weights
+from ._weights import Initializer, check_vector, glorot_normal
 
 
 class MinLSTMCell(AbstractDiagonalCell):
@@ -81,12 +75,11 @@ class MinLSTMCell(AbstractDiagonalCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        d, n = input_size, hidden_size
-        self.weight_xh = initialize(input_initializer, 3, n, d, dtype=dtype, key=key)
-        self.bias = jnp.zeros(3 * n, dtype).at[:n].set(forget_bias)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes = input_size, hidden_size
+        self.weight_xh, self.bias = input_weights(
+            "fih", {"f": forget_bias}, sizes, input_initializer, dtype=dtype, key=key
+        )
+        self.input_size, self.hidden_size = map(int, sizes)
 
     def affine_step(self, input: PyTree) -> tuple[Array, Array]:
         """Return f / (f + i), and i / (f + i) times the candidate."""

@@ -1,6 +1,5 @@
 """The LSTM with peepholes, coupled gates and clipped pre-activations."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,23 +9,19 @@ from jaxtyping import Float
 
 from .. import _stable
 from .._types import Array, ArrayLike, Key, PyTree
-from ._base import AbstractCell
+from ._gates import AbstractLSTMCell, gate_weights
 from ._weights import (
     Initializer,
     check_clip,
     check_pair,
-    check_sizes,
     check_vector,
     clipped,
-    floating_dtype,
     glorot_normal,
-    initialize,
-    map_blocks,
     orthogonal,
 )
 
 
-class PeepholeLSTMCell(AbstractCell):
+class PeepholeLSTMCell(AbstractLSTMCell):
     r"""The LSTM whose gates see the cell state, optionally with coupled gates and with a clip.
 
     $$i, f = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot + p_\cdot \odot c), \quad
@@ -102,18 +97,14 @@ class PeepholeLSTMCell(AbstractCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh = jr.split(key)
-        d, n, gates = input_size, hidden_size, 3 if coupled else 4
-        self.weight_hh = initialize(recurrent_initializer, gates, n, n, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, gates, n, d, dtype=dtype, key=key_xh)
-        zero = jnp.zeros(gates * n, dtype)
-        self.bias = (
-            zero.at[:n].set(-forget_bias) if coupled else zero.at[n : 2 * n].set(forget_bias)
+        rows, biases = ("igo", {"i": -forget_bias}) if coupled else ("ifgo", {"f": forget_bias})
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            rows, biases, sizes, initializers, dtype=dtype, keys=jr.split(key)
         )
-        self.peepholes = jnp.zeros((gates - 1) * n, dtype) if peepholes else None
-        self.input_size, self.hidden_size = int(d), int(n)
+        self.input_size, self.hidden_size = map(int, sizes)
+        holes = self.bias[hidden_size:]  # all rows but those of g
+        self.peepholes = jnp.zeros_like(holes) if peepholes else None
         self.coupled, self.clip = bool(coupled), check_clip(clip)
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array]:
@@ -139,22 +130,3 @@ class PeepholeLSTMCell(AbstractCell):
         c = f * c + i * _stable.tanh(clipped(a["g"], self.clip))
         o = _stable.sigmoid(seen("o", c))
         return o * _stable.tanh(c), c
-
-    def initial_state(self) -> tuple[Array, Array]:
-        """Return h = 0, c = 0."""
-        zero = jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-        return zero, zero
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h", "c")."""
-        return ("h", "c")
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output")."""
-        return ("input", "forget", "output")
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "PeepholeLSTMCell":
-        """Return this cell with `fn` applied to the recurrent (n, n) block of each gate and g."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))

@@ -10,16 +10,9 @@ from jaxtyping import Float
 
 from .._types import Array, Key, PyTree
 from ._base import AbstractCell
+from ._gates import gate_weights
 from ._lstm import gated
-from ._weights import (
-    Initializer,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-    orthogonal,
-)
+from ._weights import Initializer, check_sizes, check_vector, glorot_normal, initialize, orthogonal
 
 
 class ProjectedLSTMCell(AbstractCell):
@@ -82,15 +75,15 @@ class ProjectedLSTMCell(AbstractCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size, projection_size=projection_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh, key_hr = jr.split(key, 3)
-        d, n, p = input_size, hidden_size, projection_size
-        self.weight_hh = initialize(recurrent_initializer, 4, n, p, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, 4, n, d, dtype=dtype, key=key_xh)
-        self.weight_hr = initialize(recurrent_initializer, 1, p, n, dtype=dtype, key=key_hr)
-        self.bias = jnp.zeros(4 * n, dtype).at[n : 2 * n].set(forget_bias)
-        self.input_size, self.hidden_size, self.projection_size = int(d), int(n), int(p)
+        check_sizes(projection_size=projection_size)
+        keys, p = jr.split(key, 3), projection_size
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            "ifgo", {"f": forget_bias}, sizes, initializers, state_size=p, dtype=dtype, keys=keys
+        )
+        dtype, n = self.weight_hh.dtype, hidden_size
+        self.weight_hr = initialize(recurrent_initializer, 1, p, n, dtype=dtype, key=keys[2])
+        self.input_size, self.hidden_size, self.projection_size = *map(int, sizes), int(p)
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array]:
         """Return the next (h, c)."""

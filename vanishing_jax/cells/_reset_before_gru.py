@@ -1,6 +1,5 @@
 """The gated recurrent unit that resets h before the recurrent product."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,22 +8,12 @@ import jax.random as jr
 from jaxtyping import Float
 
 from .._types import Array, Key, PyTree
-from ._base import AbstractCell
+from ._gates import AbstractHiddenCell, gate_weights
 from ._gru import gated
-from ._weights import (
-    Initializer,
-    check_clip,
-    check_sizes,
-    check_vector,
-    floating_dtype,
-    glorot_normal,
-    initialize,
-    map_blocks,
-    orthogonal,
-)
+from ._weights import Initializer, check_clip, check_vector, glorot_normal, orthogonal
 
 
-class ResetBeforeGRUCell(AbstractCell):
+class ResetBeforeGRUCell(AbstractHiddenCell):
     r"""The gated recurrent unit, in the form that resets $h$ before the recurrent product.
 
     $$r, z = \sigma(W_{h\cdot} h + W_{x\cdot} x + b_\cdot), \quad
@@ -86,14 +75,11 @@ class ResetBeforeGRUCell(AbstractCell):
         dtype: Any = None,
         key: Key,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
-        dtype = floating_dtype(dtype)
-        key_hh, key_xh = jr.split(key)
-        d, n = input_size, hidden_size
-        self.weight_hh = initialize(recurrent_initializer, 3, n, n, dtype=dtype, key=key_hh)
-        self.weight_xh = initialize(input_initializer, 3, n, d, dtype=dtype, key=key_xh)
-        self.bias = jnp.zeros(3 * n, dtype).at[n : 2 * n].set(update_bias)
-        self.input_size, self.hidden_size = int(d), int(n)
+        sizes, initializers = (input_size, hidden_size), (recurrent_initializer, input_initializer)
+        self.weight_hh, self.weight_xh, self.bias = gate_weights(
+            "rzn", {"z": update_bias}, sizes, initializers, dtype=dtype, keys=jr.split(key)
+        )
+        self.input_size, self.hidden_size = map(int, sizes)
         self.clip = check_clip(clip)
 
     def __call__(self, state: PyTree, input: PyTree) -> Array:
@@ -112,20 +98,7 @@ class ResetBeforeGRUCell(AbstractCell):
             clip=self.clip,
         )
 
-    def initial_state(self) -> Array:
-        """Return h = 0."""
-        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
-
     @property
     def gate_names(self) -> tuple[str, ...]:
         """("reset", "update")."""
         return ("reset", "update")
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "ResetBeforeGRUCell":
-        """Return this cell with `fn` applied to the recurrent (n, n) block of r, z and n."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .. import _stable
 from .._types import Array, Key, PyTree
 from ._affine import AbstractAffineCell, AffineMap
+from ._gates import AbstractHiddenCell
 from ._weights import (
     Initializer,
     check_sizes,
@@ -19,7 +20,6 @@ from ._weights import (
     floating_dtype,
     glorot_normal,
     initialize,
-    map_blocks,
     zeros,
 )
 
@@ -74,7 +74,7 @@ def identity_initializer(scale: float = 1.0) -> Initializer:
     return initializer
 
 
-class VanillaCell(AbstractAffineCell):
+class VanillaCell(AbstractAffineCell, AbstractHiddenCell):
     r"""The plain recurrent cell $h' = \phi(W_{hh} h + W_{xh} x + b)$.
 
     The state is one array $h$ of shape `(hidden_size,)`. Initially $W_{hh}$ and $W_{xh}$ are Glorot
@@ -157,23 +157,10 @@ class VanillaCell(AbstractAffineCell):
         (preactivation,) = preactivations
         return self.activation(preactivation)
 
-    def initial_state(self) -> Array:
-        """Return h = 0."""
-        return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
-
     @property
     def gate_names(self) -> tuple[str, ...]:
         """(): a plain cell has no gates."""
         return ()
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "VanillaCell":
-        """Return this cell with the recurrent weights `fn(weight_hh)`."""
-        return eqx.tree_at(lambda c: c.weight_hh, self, map_blocks(fn, self.weight_hh))
 
 
 def find_activation(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:

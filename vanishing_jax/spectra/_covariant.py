@@ -24,8 +24,8 @@ _UNDETERMINED = 1e-3
 class CovariantVectors(eqx.Module):
     """Covariant Lyapunov vectors v_1..v_k along a trajectory, fastest growing first.
 
-    - `vectors`: shape (time_plus_one, state, k): `vectors[j][:, i]` is the unit vector v_{i+1} at the
-      state s_{times[j]}.
+    - `vectors`: shape (time_plus_one, state, k): `vectors[j][:, i]` is the unit vector v_{i+1} at
+      the state s_{times[j]}.
     - `times`: shape (time_plus_one,): consecutive; the states at which the vectors live.
     - `local_growth`: shape (time, k), one row less than `vectors`: log ||J_{t+1} v_i(t)|| at
       t = times[j], the growth from `vectors[j]` to `vectors[j + 1]`.
