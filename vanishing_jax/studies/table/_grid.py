@@ -78,64 +78,42 @@ def _uncontrolled(uncured: str) -> Context:
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
-        "Sigmoid/Tanh Activation",
-        "Exponential decay of gradients",
-        "Switch to ReLU/LSTM/GRU",
-        "Layer/Batch Norm, ReLU",
-        "decay",
-        (
+        "Sigmoid/Tanh Activation", "Exponential decay of gradients",
+        "Switch to ReLU/LSTM/GRU", "Layer/Batch Norm, ReLU", "decay",
+        tuple(
             Context(
-                "tanh",
-                _ACTIVATIONS,
-                ("tanh+layernorm", "tanh+batchnorm", "relu+layernorm", "relu+batchnorm"),
-            ),
-            Context(
-                "sigmoid",
-                _ACTIVATIONS,
-                ("sigmoid+layernorm", "sigmoid+batchnorm", "relu+layernorm", "relu+batchnorm"),
-            ),
+                start, _ACTIVATIONS,
+                (f"{start}+layernorm", f"{start}+batchnorm", "relu+layernorm", "relu+batchnorm"),
+            )
+            for start in ("tanh", "sigmoid")
         ),
     ),
     Cause(
-        "Deep Architecture",
-        "Longer chains of multiplication",
-        "Shallow nets, Shorter sequences",
-        "Layer/Batch Norm, Skip Conns",
-        "longer chain",
+        "Deep Architecture", "Longer chains of multiplication",
+        "Shallow nets, Shorter sequences", "Layer/Batch Norm, Skip Conns", "longer chain",
         (
             Context(
-                _DEEP,
-                ("tanh", Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
-                (
-                    f"{_DEEP}+layernorm",
-                    "tanh+skip-layers=3",
-                    f"{_DEEP}+batchnorm",
-                    f"{_DEEP}+leaky",
-                ),
+                _DEEP, ("tanh", Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
+                (f"{_DEEP}+layernorm", "tanh+skip-layers=3",
+                 f"{_DEEP}+batchnorm", f"{_DEEP}+leaky"),
             ),
         ),
         reference=Entry("tanh", _SHORT),
     ),
     Cause(
-        "Poor Weight Init",
-        "Gradients saturate/die early",
-        "He/Glorot init, Identity RNN",
-        "Normalization + Good Init",
-        "saturate or die",
+        "Poor Weight Init", "Gradients saturate/die early",
+        "He/Glorot init, Identity RNN", "Normalization + Good Init", "saturate or die",
         (
             Context("tanh+small", _INITIALIZATIONS, _GOOD_AND_NORMALIZED),
             Context("tanh+large", _INITIALIZATIONS, _GOOD_AND_NORMALIZED),
         ),
     ),
     Cause(
-        "No Gradient Control",
-        "Unchecked vanishing/exploding",
-        "Gradient Clipping/Skip Connections",
-        "Normalization",
-        "uncontrolled",
+        "No Gradient Control", "Unchecked vanishing/exploding",
+        "Gradient Clipping/Skip Connections", "Normalization", "uncontrolled",
         (_uncontrolled("relu+orthogonal=2"), _uncontrolled("tanh+orthogonal=2")),
     ),
-)
+)  # fmt: skip
 """The summary table of the article that this package grew from, word for word, and its tests."""
 
 
@@ -147,6 +125,7 @@ class Row(NamedTuple):
     role: str  # "uncured", "unnormalized", "normalized"
     recipe: str
     length: int
+    start: tuple[str, int]  # recipe and length of the uncured network
 
 
 def label(recipe: str, length: int, usual: int) -> str:
@@ -166,10 +145,9 @@ def rows_of(causes: tuple[Cause, ...], length: int) -> list[Row]:
         for context in cause.contexts:
             start = placed(context.uncured, length)
             name = label(*start, length)
-            rows.append(Row(cause, name, "uncured", *start))
-            for role in ("unnormalized", "normalized"):
-                entries = [placed(entry, length) for entry in getattr(context, role)]
-                rows += [Row(cause, name, role, *entry) for entry in entries]
+            for role in ("uncured", "unnormalized", "normalized"):
+                entries = [context.uncured] if role == "uncured" else getattr(context, role)
+                rows += [Row(cause, name, role, *placed(one, length), start) for one in entries]
     return rows
 
 

@@ -1,13 +1,12 @@
 """The table of causes and mitigations, written as Markdown, HTML, JSON and netCDF."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._files import write_atomically
 from ...report._html import load_template
-from .._json import to_plain
+from .._json import json_bytes
 from ._content import ROLES, table_content
 from ._data import table_data
 from ._strip import strip
@@ -76,7 +75,7 @@ def write_mitigation_table(folder: str | Path, table: "xr.Dataset") -> list[Path
         table.to_netcdf(path, engine="h5netcdf")
         contents = {
             "table.nc": path.read_bytes(),
-            "table.json": f"{json.dumps(to_plain(data), indent=1, ensure_ascii=False)}\n".encode(),
+            "table.json": json_bytes(data),
             "table.md": mitigation_markdown(data).encode(),
             "table.html": mitigation_html(data).encode(),
         }
