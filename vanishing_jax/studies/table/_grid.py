@@ -19,12 +19,12 @@ class Entry(NamedTuple):
 class Context(NamedTuple):
     """A network that has the cause and no remedy, and those with one.
 
-    - `uncured`: what the cause does to it is measured.
+    - `baseline`: what the cause does to it is measured.
     - `unnormalized`, `normalized`: the mitigations in the two columns; a string is an `Entry` of
       the table's own length.
     """
 
-    uncured: Entry | str
+    baseline: Entry | str
     unnormalized: tuple[Entry | str, ...]
     normalized: tuple[Entry | str, ...]
 
@@ -66,13 +66,13 @@ _GOOD_AND_NORMALIZED = (
 _DEEP, _SHORT = "tanh+layers=3", 0.5
 
 
-def _uncontrolled(uncured: str) -> Context:
+def _uncontrolled(baseline: str) -> Context:
     """Return a network without gradient control, and what would be some."""
     unnormalized = ("clip", "leaky", "clip-value")
     return Context(
-        uncured,
-        tuple(f"{uncured}+{part}" for part in unnormalized),
-        tuple(f"{uncured}+{part}" for part in ("layernorm", "batchnorm")),
+        baseline,
+        tuple(f"{baseline}+{part}" for part in unnormalized),
+        tuple(f"{baseline}+{part}" for part in ("layernorm", "batchnorm")),
     )
 
 
@@ -121,11 +121,11 @@ class Row(NamedTuple):
     """One network in one place of the table."""
 
     cause: Cause
-    context: str  # label of the uncured network
-    role: str  # "uncured", "unnormalized", "normalized"
+    context: str  # label of the baseline network
+    role: str  # "baseline", "unnormalized", "normalized"
     recipe: str
     length: int
-    start: tuple[str, int]  # recipe and length of the uncured network
+    start: tuple[str, int]  # recipe and length of the baseline network
 
 
 def label(recipe: str, length: int, usual: int) -> str:
@@ -134,7 +134,7 @@ def label(recipe: str, length: int, usual: int) -> str:
 
 
 def rows_of(causes: tuple[Cause, ...], length: int) -> list[Row]:
-    """Return all rows, the uncured network of each context first."""
+    """Return all rows, the baseline network of each context first."""
     rows = []
     for cause in causes:
         if cause.rule not in EFFECTS:
@@ -143,10 +143,10 @@ def rows_of(causes: tuple[Cause, ...], length: int) -> list[Row]:
                 f"{cause.rule!r}."
             )
         for context in cause.contexts:
-            start = placed(context.uncured, length)
+            start = placed(context.baseline, length)
             name = label(*start, length)
-            for role in ("uncured", "unnormalized", "normalized"):
-                entries = [context.uncured] if role == "uncured" else getattr(context, role)
+            for role in ("baseline", "unnormalized", "normalized"):
+                entries = [context.baseline] if role == "baseline" else getattr(context, role)
                 rows += [Row(cause, name, role, *placed(one, length), start) for one in entries]
     return rows
 

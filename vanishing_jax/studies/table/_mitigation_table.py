@@ -21,7 +21,7 @@ from ...training._train import check_counts
 from .._json import found_or_made
 from ._grid import CAUSES, EFFECTS, Cause, Row, placed, rows_of
 from ._initial import QUANTITIES, measure_initial
-from ._rules import LEFT_BASELINE, Verdict, of_effect, of_mitigation, outcome, rules
+from ._rules import IMPROVED_BELOW, Verdict, of_effect, of_mitigation, outcome, rules
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,15 +81,16 @@ def mitigation_table(
     - `key`: the only source of randomness.
 
     **Returns:** an `xarray.Dataset` with dimensions row and seed. Coordinates of a row are `cause`,
-    `effect` (the claim), `context` (the uncured network), `role` ("uncured", "unnormalized",
+    `effect` (the claim), `context` (the baseline network), `role` ("baseline", "unnormalized",
     "normalized"), `normalized`, `recipe` and `length`.
 
     - `exponent`, `log10_gain`, `log10_condition`, `saturated` (row, seed): at initialization; NaN
       where states overflow.
     - `steps_to_solve`, `best_loss`, `test_loss`, `test_metric`, `nonfinite_step`: of training.
-    - `outcome` (row, seed): "solved", "no" (it left the baseline), "baseline", "dead" (a NaN).
+    - `outcome` (row, seed): "solved", "improved" (on the memoryless baseline), "memoryless",
+      "diverged" (a NaN).
     - `verdict` (row): "confirmed", "half", "refuted", for an effect "open"; `gradient` and
-      `training` (row): "better", "same" or "worse" than uncured.
+      `training` (row): "better", "same" or "worse" than the baseline.
 
     **Raises:** as `vj.compare`; `ValueError` for a cause with an unknown rule and for a task with
     padded sequences; `KeyboardInterrupt` when it is interrupted: with `out`, the same call goes on.
@@ -255,12 +256,12 @@ def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Datas
 
 def _claim(row: Row) -> str:
     """Return the table's words in the place of the row."""
-    return row.cause.effect if row.role == "uncured" else getattr(row.cause, row.role)
+    return row.cause.effect if row.role == "baseline" else getattr(row.cause, row.role)
 
 
 def _verdict(row: Row, found: Any, length: int) -> Verdict:
     mine, start = found[row.recipe, row.length], found[row.start]
-    if row.role != "uncured":
+    if row.role != "baseline":
         return of_mitigation(mine, start)
     reference = row.cause.reference
     return of_effect(row.cause.rule, mine, found[placed(reference, length)] if reference else None)
@@ -274,7 +275,7 @@ def _attributes(plan: _Plan, length: int) -> dict[str, Any]:
         "batch_size": plan.batch_size,
         "num_sequences": plan.num_sequences,
         "solved_below": plan.solved_below,
-        "left_baseline": LEFT_BASELINE,
+        "improved_below": IMPROVED_BELOW,
     }
     return {
         "task": task.name,
