@@ -23,7 +23,7 @@ class Evidence:
         self.updates = results["table"]["settings"]["steps"]
         # Of `vanishing-jax table`, which trains networks with other lengths, too.
         trained, of = results["table"]["rows"], results["table"]["settings"]["seeds"]
-        self.mitigations = [row["verdict"] for row in trained if row["role"] != "uncured"]
+        self.mitigations = [row["verdict"] for row in trained if row["role"] != "baseline"]
         own = [row for row in trained if row["length"] == self.table["length"]]
         self._solved = {row["recipe"]: Share(row["solved"], of) for row in own}
 

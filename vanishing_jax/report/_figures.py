@@ -26,6 +26,7 @@ class FigureSpec(NamedTuple):
     is_available: Callable[[Any], bool] = lambda diagnosis: True
     height: Callable[[Any], float] = lambda data: 3.9
     width: float = 5.6
+    dpi: int = _DPI
 
 
 FIGURES = (
@@ -189,13 +190,13 @@ def _draw_png(spec: FigureSpec, data: Any) -> Picture:
     height = spec.height(data)
     figure = Figure(figsize=(spec.width, height), layout="constrained")
     spec.draw(data, figure.subplots())
-    return _png(figure), round(spec.width * 100), round(height * 100)
+    return _png(figure, spec.dpi), round(spec.width * 100), round(height * 100)
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Any, dpi: int = _DPI) -> bytes:
     buffer = io.BytesIO()
     # Without the software's version the same figure gives the same bytes.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -86,7 +86,7 @@ def test_rows_are_the_claims_word_for_word_and_every_recipe_is_read():
         "Gradients saturate/die early", "Unchecked vanishing/exploding",
     ]  # fmt: skip
     assert {row.length for row in rows} == {25, 50}
-    assert {row.role for row in rows} == {"uncured", "unnormalized", "normalized"}
+    assert {row.role for row in rows} == {"baseline", "unnormalized", "normalized"}
     normalizing = ("layernorm", "batchnorm", "skip", "leaky")  # row 2 counts skips among them
     for row in rows:
         assert row.role != "normalized" or any(part in row.recipe for part in normalizing)
@@ -100,7 +100,7 @@ def test_rows_are_the_claims_word_for_word_and_every_recipe_is_read():
         rows_of((CAUSES[1]._replace(rule="gone"),), 50)
 
 
-def numbers(gain, training=("baseline", "baseline")):
+def numbers(gain, training=("memoryless", "memoryless")):
     """Return gains, and trainings given as the number of updates to the solution or in words."""
     solved = [not isinstance(one, str) for one in training]
     return {
@@ -116,9 +116,9 @@ def numbers(gain, training=("baseline", "baseline")):
         (numbers([1, -1], [90, 80]), ("confirmed", "better", "better")),
         (numbers([1, -1]), ("half", "better", "same")),
         (numbers([-9, -9], [90, 80]), ("half", "worse", "better")),
-        (numbers([2.5, 1], [90, "no"]), ("half", "same", "better")),
-        (numbers([2.5, 1], [90, "baseline"]), ("refuted", "same", "same")),
-        (numbers([1, 1], ["dead", "dead"]), ("half", "better", "worse")),
+        (numbers([2.5, 1], [90, "improved"]), ("half", "same", "better")),
+        (numbers([2.5, 1], [90, "memoryless"]), ("refuted", "same", "same")),
+        (numbers([1, 1], ["diverged", "diverged"]), ("half", "better", "worse")),
         (numbers([math.nan, math.nan]), ("refuted", "worse", "same")),
         (numbers([-math.inf, 0]), ("refuted", "same", "same")),
     ],
@@ -150,7 +150,7 @@ def test_outcomes_and_chances():
     nan = math.nan
     cases = [(5.0, 0.01, nan), (nan, 0.5, nan), (nan, 0.95, nan), (nan, nan, nan), (nan, 0.5, 3.0)]
     names = [_rules.outcome(*case, 1.0) for case in cases]
-    assert names == ["solved", "no", "baseline", "baseline", "dead"]
+    assert names == ["solved", "improved", "memoryless", "memoryless", "diverged"]
     assert "one case in 20." in _rules.rules(3)["better"].replace("20. Of", "20.")
     with pytest.raises(ValueError, match="'longer chain' with a reference"):
         _rules.of_effect("longer chain", numbers([1]), None)
@@ -184,7 +184,7 @@ def table(folder):
 def test_each_place_has_the_numbers_of_its_network(table, folder):
     assert dict(table.sizes) == {"row": 4, "seed": 2}
     assert table.length.values.tolist() == [12, 12, 6, 6]
-    assert table.role.values.tolist() == ["uncured", "unnormalized"] * 2
+    assert table.role.values.tolist() == ["baseline", "unnormalized"] * 2
     assert table.context.values.tolist() == ["tanh+sgd, T = 12"] * 2 + ["tanh+sgd+lr=0.2"] * 2
     run = xr.load_dataset(folder / "T12" / "tanh+sgd" / "seed_1.nc", engine="h5netcdf")
     place = table.isel(row=0, seed=1)

@@ -34,7 +34,7 @@ def fake(causes=CAUSES, seeds=3):
     ):
         gains = rng.normal(size=seeds) * 10 ** rng.uniform(-1, 1.5)
         conditions = rng.uniform(1, 100, seeds)
-        steps, outcomes = np.full(seeds, math.nan), ["baseline"] * seeds
+        steps, outcomes = np.full(seeds, math.nan), ["memoryless"] * seeds
         if i % 5 == 1:
             gains[0] = -math.inf
         if i % 5 == 2:
@@ -42,7 +42,7 @@ def fake(causes=CAUSES, seeds=3):
         if i % 5 == 3:
             steps, outcomes = rng.integers(1, 100, seeds).astype(float), ["solved"] * seeds
         if i % 5 == 4:
-            gains[:], outcomes[0] = math.nan, "dead"
+            gains[:], outcomes[0] = math.nan, "diverged"
         found[network] = {
             "exponent": gains / 50,
             "log10_gain": gains,
@@ -72,10 +72,10 @@ def test_cells_say_what_all_seeds_did():
     assert condition(np.array([inf, inf])) == "∞ (2/2)"
     assert condition(np.array([inf, 4.0])) == "∞ (1/2), else 4.0"
     assert condition(np.array([nan, nan])) == "overflow"
-    outcomes = ["solved", "dead", "solved", "no", "baseline"]
+    outcomes = ["solved", "diverged", "solved", "improved", "memoryless"]
     steps = np.array([30.0, nan, 10.0, nan, nan])
-    assert fate(outcomes, steps) == "2/5: 20 [10, 30], 1 baseline, 1 no, 1 dead"
-    assert fate(["baseline"] * 2, np.full(2, nan)) == "0/2, 2 baseline"
+    assert fate(outcomes, steps) == "2/5: 20 [10, 30], 1 memoryless, 1 improved, 1 diverged"
+    assert fate(["memoryless"] * 2, np.full(2, nan)) == "0/2, 2 memoryless"
 
 
 def test_positions_are_in_order_and_inside():
@@ -101,14 +101,14 @@ def test_markdown_has_every_network_in_its_place(table):
     for rule in [*json.loads(table.attrs["rules"]).values(), *EFFECTS.values()]:
         assert rule in text
     counts = re.search(r"Mitigations: (\d+) confirmed, (\d+) half, (\d+) refuted.", text)
-    assert counts and sum(map(int, counts.groups())) == (table.role.values != "uncured").sum()
+    assert counts and sum(map(int, counts.groups())) == (table.role.values != "baseline").sum()
     assert "one case in 20" in text
 
 
-def test_compact_markdown_has_one_line_per_uncured_network(table):
+def test_compact_markdown_has_one_line_per_baseline_network(table):
     text = mitigation_markdown(table_data(table), compact=True)
     lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
-    assert len(lines) == (table.role.values == "uncured").sum() == 7
+    assert len(lines) == (table.role.values == "baseline").sum() == 7
     assert sum(len(re.findall("` ./3", line)) for line in lines) == table.sizes["row"]
     assert "Exponential decay of gradients" in lines[0] and "`+layernorm`" in lines[0]
 

@@ -1,8 +1,5 @@
 """The claims of the article with their verdicts, as Markdown, HTML, JSON and figures."""
 
-import base64
-import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +7,13 @@ from typing import Any
 
 from ..._files import write_atomically
 from ...comparison._result import versions
+from ...report._content import figure_content
+from ...report._figures import FigureSpec, draw_png, drawn_once
 from ...report._html import load_template
+from .._json import json_bytes
 from ._catalogue import CLAIMS
 from ._networks import Settings
-from ._plot import plot_claim, shown_findings
+from ._plot import height_of, plot_claim, shown_findings
 from ._result import RULE, ClaimResult, Finding, number, to_json
 
 SYMBOLS = {
@@ -24,7 +24,15 @@ SYMBOLS = {
 }
 _CLASSES = dict(zip(SYMBOLS, ("confirmed", "half", "refuted", "untestable"), strict=True))
 _OUTCOMES = {"holds": "✔ holds", "fails": "✘ fails", "open": "? open"}
-_DPI = 110
+_FIGURE = FigureSpec(
+    "claim",
+    "",
+    "",
+    lambda result, ax: plot_claim(result, ax=ax),
+    height=lambda result: 3.4 if result.figure.curves else height_of(shown_findings(result)),
+    width=6.4,
+    dpi=110,
+)
 _TITLE = "The claims of “Gradient Vanishing in Unnormalized RNN Architectures”, tested"
 
 
@@ -41,33 +49,29 @@ def write_claims(
 
     **Returns:** the paths of the three pages.
     """
-    folder = Path(folder)
-    for result in results:
-        if result.findings:
-            write_atomically(folder / "claims" / f"{result.id}.png", _png(result)[0])
     data = {
         "settings": settings._asdict(),
         "versions": versions(),
         "claims": [to_json(result) for result in results],
     }
-    contents = {
-        "claims.md": claims_markdown(results, settings=settings),
-        "claims.html": claims_html(results, settings=settings),
-        "claims.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",
-    }
-    return [write_atomically(folder / name, text.encode()) for name, text in contents.items()]
+    with drawn_once():
+        for result in filter(_is_drawn, results):
+            path = Path(folder, "claims", f"{result.id}.png")
+            write_atomically(path, draw_png(_FIGURE, result)[0])
+        contents = {
+            "claims.md": claims_markdown(results, settings=settings).encode(),
+            "claims.html": claims_html(results, settings=settings).encode(),
+            "claims.json": json_bytes(data),
+        }
+    return [write_atomically(Path(folder, name), text) for name, text in contents.items()]
+
+
+def _is_drawn(result: ClaimResult) -> bool:
+    return bool(result.findings)
 
 
 def claims_table(results: Sequence[ClaimResult], *, highlights: Sequence[str] = ()) -> str:
-    """Return how many claims came out how, and some of them with their numbers, as Markdown.
-
-    **Arguments:**
-
-    - `results`: of `vj.claims.run_claims`.
-    - `highlights`: ids of the claims for a second table.
-
-    **Returns:** one Markdown table, or two.
-    """
+    """Return in Markdown how many claims came out how, and those of some ids with their numbers."""
     count = Counter(result.verdict for result in results)
     lines = ["| verdict | claims | which |", "|---|---|---|"]
     for verdict, symbol in SYMBOLS.items():
@@ -82,19 +86,8 @@ def claims_table(results: Sequence[ClaimResult], *, highlights: Sequence[str] = 
     return "\n".join(lines) + "\n"
 
 
-def claims_markdown(
-    results: Sequence[ClaimResult], *, settings: Settings, figures: str = "claims"
-) -> str:
-    """Return results as a Markdown page, with figures beside it.
-
-    **Arguments:**
-
-    - `results`: of `vj.claims.run_claims`.
-    - `settings`: with which they were made.
-    - `figures`: folder of the figures, relative to the page.
-
-    **Returns:** Markdown.
-    """
+def claims_markdown(results: Sequence[ClaimResult], *, settings: Settings) -> str:
+    """Return results as a Markdown page, whose figures are in a folder `claims` beside it."""
     lines = [f"# {_TITLE}", "", _introduction(settings), "", RULE, "", claims_table(results)]
     for section in _sections(results):
         lines += [f"## {section['id']}: {section['symbol']} {section['verdict']}", ""]
@@ -104,27 +97,15 @@ def claims_markdown(
             lines += [_line(["---"] * len(_HEADS)), *map(_line, section["rows"]), ""]
         lines += [section["note"], ""] if section["note"] != section["why"] else []
         if section["rows"]:
-            lines += [f"![{section['alt']}]({figures}/{section['id']}.png)", ""]
+            lines += [f"![{section['alt']}](claims/{section['id']}.png)", ""]
     return "\n".join([*lines, _made(settings)]).replace("\n\n\n", "\n\n") + "\n"
 
 
 def claims_html(results: Sequence[ClaimResult], *, settings: Settings) -> str:
-    """Return results as one self-contained HTML page.
-
-    **Arguments:**
-
-    - `results`: of `vj.claims.run_claims`.
-    - `settings`: with which they were made.
-
-    **Returns:** HTML without scripts, that loads nothing.
-    """
+    """Return results as one self-contained HTML page, without scripts, that loads nothing."""
     sections = _sections(results)
     for section, result in zip(sections, results, strict=True):
-        section["figure"] = None
-        if result.findings:
-            png, width, height = _png(result)
-            source = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-            section["figure"] = {"source": source, "width": width, "height": height}
+        section["figure"] = figure_content(_FIGURE, result) if _is_drawn(result) else None
     count = Counter(result.verdict for result in results)
     return load_template("claims.html.j2", __file__).render(
         title=_TITLE,
@@ -187,18 +168,3 @@ def _row(finding: Finding) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"
-
-
-def _png(result: ClaimResult) -> tuple[bytes, int, int]:
-    """Return the figure of a claim, and its width and height in CSS pixels."""
-    # Not pyplot: a page written from a thread or a server must not touch its list of figures.
-    from matplotlib.figure import Figure
-
-    rows = len(shown_findings(result))
-    width, height = 6.4, 3.4 if result.figure.curves else max(2.2, 1.3 + 0.55 * rows)
-    figure = Figure(figsize=(width, height), layout="constrained")
-    plot_claim(result, ax=figure.subplots())
-    buffer = io.BytesIO()
-    # Without the software's version the same figure gives the same bytes.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue(), round(width * 100), round(height * 100)

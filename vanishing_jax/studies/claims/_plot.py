@@ -42,14 +42,18 @@ def plot_claim(result: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     if result.figure.curves:
         return _plot_curves(result.figure, new_axes(ax), line_kwargs)
     shown = shown_findings(result)
-    ax = new_axes(ax, (5.6, max(2.2, 1.3 + 0.55 * len(shown))))
-    return _plot_findings(result, shown, ax)
+    return _plot_findings(result, shown, new_axes(ax, (5.6, height_of(shown))))
 
 
 def shown_findings(result: Any) -> list[Any]:
     """Return the findings that share an axis: of the most common quantity, the first of them."""
     counts = Counter(one.quantity for one in result.findings)
     return [one for one in result.findings if one.quantity == counts.most_common(1)[0][0]]
+
+
+def height_of(shown: list[Any]) -> float:
+    """Return how high the figure of some findings is, in inches."""
+    return max(2.2, 1.3 + 0.55 * len(shown))
 
 
 def _plot_curves(figure: Any, ax: Axes, line_kwargs: dict[str, Any]) -> Axes:

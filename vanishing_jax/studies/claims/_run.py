@@ -1,12 +1,12 @@
 """Claims put to the test: one, or many of which the finished ones are kept in files."""
 
-import json
+import functools as ft
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..._files import write_atomically
 from ...comparison._result import versions
+from .._json import found_or_made
 from ._catalogue import CLAIMS, chosen
 from ._claim import Claim
 from ._networks import FULL, Settings
@@ -71,30 +71,20 @@ def run_claims(
 
     wanted = chosen(list(CLAIMS if claims is None else claims))
     ordered = sorted(wanted, key=lambda one: (one.number, one.id))
-    folder = None if out is None else Path(out, "results")
     results = []
     with tqdm(ordered, disable=None if progress else True, leave=False) as bar:
         for one in bar:
             bar.set_description(f"{one.id}: {one.statement[:50]}")
-            results.append(_found_or_made(one, settings, folder))
+            path = None if out is None else Path(out, "results", f"{one.id}.json")
+            made = ft.partial(_checked, one, settings)
+            result = from_json(found_or_made(path, describe(one, settings), made))
+            # A note is no result: it may have been rewritten since.
+            results.append(result._replace(note=one.note))
     return results
 
 
-def _found_or_made(claim: Claim, settings: Settings, folder: Path | None) -> ClaimResult:
-    if folder is None:
-        return check_claim(claim, settings)
-    path, made_with = folder / f"{claim.id}.json", describe(claim, settings)
-    try:
-        there = json.loads(path.read_text())
-        if there["made with"] == made_with:
-            # A note is no result: it may have been rewritten since.
-            return from_json(there["result"])._replace(note=claim.note)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there, or cut off: measured again
-    result = check_claim(claim, settings)
-    text = json.dumps({"made with": made_with, "result": to_json(result)}, indent=1)
-    write_atomically(path, f"{text}\n".encode())
-    return result
+def _checked(claim: Claim, settings: Settings) -> dict[str, Any]:
+    return to_json(check_claim(claim, settings))
 
 
 def describe(claim: Claim, settings: Settings) -> dict[str, Any]:

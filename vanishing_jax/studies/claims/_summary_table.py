@@ -128,10 +128,10 @@ def gradient_control(settings: Settings) -> Any:
     ):
         for gain in (0.5, 3.0):
             plain = np.abs(rate(settings, Net(gain=gain, noise=0.1)))
-            cured = np.abs(rate(settings, net._replace(gain=gain)))
+            remedied = np.abs(rate(settings, net._replace(gain=gain)))
             findings.append(
                 over_seeds(f"{name} at gain {gain:g}", "change of |rate| [nats per step]",
-                           cured - plain, below=0.0)
+                           remedied - plain, below=0.0)
             )  # fmt: skip
     return findings
 

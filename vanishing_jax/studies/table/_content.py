@@ -11,7 +11,7 @@ from ._initial import CONDITION_STEPS
 
 SYMBOLS = {"confirmed": "✔", "half": "◐", "open": "?", "refuted": "✘"}
 ROLES = {"unnormalized": "without normalization", "normalized": "with normalization"}
-_FATES = ("baseline", "no", "dead")
+_FATES = ("memoryless", "improved", "diverged")
 _LEGEND = {
     "confirmed": "in every seed; of a mitigation: gradient and training",
     "half": "of a mitigation: gradient or training",
@@ -44,8 +44,8 @@ def _setting(settings: dict[str, Any]) -> str:
 def _score(rows: list[dict[str, Any]]) -> str:
     """Return how many claims came out how."""
 
-    def count(uncured: bool, words: tuple[str, ...]) -> str:
-        found = Counter(row["verdict"] for row in rows if (row["role"] == "uncured") == uncured)
+    def count(baseline: bool, words: tuple[str, ...]) -> str:
+        found = Counter(row["verdict"] for row in rows if (row["role"] == "baseline") == baseline)
         return ", ".join(f"{found[word]} {word}" for word in words)
 
     effects = count(True, ("confirmed", "open", "refuted"))
@@ -73,8 +73,8 @@ def _notes(data: dict[str, Any]) -> dict[str, str]:
         "training": (
             f"seeds that solved the task (loss below {a['solved_below']:g} times the memoryless "
             f"baseline of {a['baseline']:.4g}) and after how many updates, median [least, most] of "
-            "those; no: some improvement; baseline: never a loss below "
-            f"{a['left_baseline']:g} times the baseline; dead: a NaN"
+            f"those; improved: a loss below {a['improved_below']:g} times that; memoryless: never "
+            "one; diverged: a NaN"
         ),
         "effect": rules["effect"],
         "mitigation": rules["mitigation"],
@@ -104,18 +104,18 @@ def _cause(rows: list[dict[str, Any]], effects: dict[str, str]) -> dict[str, Any
 
 
 def _context(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one uncured network and its mitigations, by column."""
+    """Return one baseline network and its mitigations, by column."""
     by_role = {role: [row for row in rows if row["role"] == role] for role in ROLES}
-    (uncured,) = (row for row in rows if row["role"] == "uncured")
+    (baseline,) = (row for row in rows if row["role"] == "baseline")
     for row in rows:
-        row["short"] = _short(row["name"], uncured["name"])
-    return {**by_role, "uncured": uncured}
+        row["short"] = _short(row["name"], baseline["name"])
+    return {**by_role, "baseline": baseline}
 
 
-def _short(name: str, uncured: str) -> str:
-    """Return only the parts of a recipe that the uncured one does not have, if it has the rest."""
-    parts, known = name.split("+"), uncured.split("+")
-    if name == uncured or not set(known) <= set(parts):
+def _short(name: str, baseline: str) -> str:
+    """Return only the parts of a recipe that the baseline does not have, if it has the rest."""
+    parts, known = name.split("+"), baseline.split("+")
+    if name == baseline or not set(known) <= set(parts):
         return name
     return "".join(f"+{part}" for part in parts if part not in known)
 

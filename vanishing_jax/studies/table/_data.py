@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     "task", "length", "baseline", "hidden_size", "steps", "batch_size", "num_sequences",
-    "solved_below", "left_baseline",
+    "solved_below", "improved_below",
 )  # fmt: skip
 _TEXTS = (
     "cause", "effect", "rule", "context", "role", "claim", "recipe", "length", "verdict",

@@ -19,12 +19,12 @@ class Entry(NamedTuple):
 class Context(NamedTuple):
     """A network that has the cause and no remedy, and those with one.
 
-    - `uncured`: what the cause does to it is measured.
+    - `baseline`: what the cause does to it is measured.
     - `unnormalized`, `normalized`: the mitigations in the two columns; a string is an `Entry` of
       the table's own length.
     """
 
-    uncured: Entry | str
+    baseline: Entry | str
     unnormalized: tuple[Entry | str, ...]
     normalized: tuple[Entry | str, ...]
 
@@ -66,76 +66,54 @@ _GOOD_AND_NORMALIZED = (
 _DEEP, _SHORT = "tanh+layers=3", 0.5
 
 
-def _uncontrolled(uncured: str) -> Context:
+def _uncontrolled(baseline: str) -> Context:
     """Return a network without gradient control, and what would be some."""
     unnormalized = ("clip", "leaky", "clip-value")
     return Context(
-        uncured,
-        tuple(f"{uncured}+{part}" for part in unnormalized),
-        tuple(f"{uncured}+{part}" for part in ("layernorm", "batchnorm")),
+        baseline,
+        tuple(f"{baseline}+{part}" for part in unnormalized),
+        tuple(f"{baseline}+{part}" for part in ("layernorm", "batchnorm")),
     )
 
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
-        "Sigmoid/Tanh Activation",
-        "Exponential decay of gradients",
-        "Switch to ReLU/LSTM/GRU",
-        "Layer/Batch Norm, ReLU",
-        "decay",
-        (
+        "Sigmoid/Tanh Activation", "Exponential decay of gradients",
+        "Switch to ReLU/LSTM/GRU", "Layer/Batch Norm, ReLU", "decay",
+        tuple(
             Context(
-                "tanh",
-                _ACTIVATIONS,
-                ("tanh+layernorm", "tanh+batchnorm", "relu+layernorm", "relu+batchnorm"),
-            ),
-            Context(
-                "sigmoid",
-                _ACTIVATIONS,
-                ("sigmoid+layernorm", "sigmoid+batchnorm", "relu+layernorm", "relu+batchnorm"),
-            ),
+                start, _ACTIVATIONS,
+                (f"{start}+layernorm", f"{start}+batchnorm", "relu+layernorm", "relu+batchnorm"),
+            )
+            for start in ("tanh", "sigmoid")
         ),
     ),
     Cause(
-        "Deep Architecture",
-        "Longer chains of multiplication",
-        "Shallow nets, Shorter sequences",
-        "Layer/Batch Norm, Skip Conns",
-        "longer chain",
+        "Deep Architecture", "Longer chains of multiplication",
+        "Shallow nets, Shorter sequences", "Layer/Batch Norm, Skip Conns", "longer chain",
         (
             Context(
-                _DEEP,
-                ("tanh", Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
-                (
-                    f"{_DEEP}+layernorm",
-                    "tanh+skip-layers=3",
-                    f"{_DEEP}+batchnorm",
-                    f"{_DEEP}+leaky",
-                ),
+                _DEEP, ("tanh", Entry(_DEEP, _SHORT), Entry("tanh", _SHORT)),
+                (f"{_DEEP}+layernorm", "tanh+skip-layers=3",
+                 f"{_DEEP}+batchnorm", f"{_DEEP}+leaky"),
             ),
         ),
         reference=Entry("tanh", _SHORT),
     ),
     Cause(
-        "Poor Weight Init",
-        "Gradients saturate/die early",
-        "He/Glorot init, Identity RNN",
-        "Normalization + Good Init",
-        "saturate or die",
+        "Poor Weight Init", "Gradients saturate/die early",
+        "He/Glorot init, Identity RNN", "Normalization + Good Init", "saturate or die",
         (
             Context("tanh+small", _INITIALIZATIONS, _GOOD_AND_NORMALIZED),
             Context("tanh+large", _INITIALIZATIONS, _GOOD_AND_NORMALIZED),
         ),
     ),
     Cause(
-        "No Gradient Control",
-        "Unchecked vanishing/exploding",
-        "Gradient Clipping/Skip Connections",
-        "Normalization",
-        "uncontrolled",
+        "No Gradient Control", "Unchecked vanishing/exploding",
+        "Gradient Clipping/Skip Connections", "Normalization", "uncontrolled",
         (_uncontrolled("relu+orthogonal=2"), _uncontrolled("tanh+orthogonal=2")),
     ),
-)
+)  # fmt: skip
 """The summary table of the article that this package grew from, word for word, and its tests."""
 
 
@@ -143,10 +121,11 @@ class Row(NamedTuple):
     """One network in one place of the table."""
 
     cause: Cause
-    context: str  # label of the uncured network
-    role: str  # "uncured", "unnormalized", "normalized"
+    context: str  # label of the baseline network
+    role: str  # "baseline", "unnormalized", "normalized"
     recipe: str
     length: int
+    start: tuple[str, int]  # recipe and length of the baseline network
 
 
 def label(recipe: str, length: int, usual: int) -> str:
@@ -155,7 +134,7 @@ def label(recipe: str, length: int, usual: int) -> str:
 
 
 def rows_of(causes: tuple[Cause, ...], length: int) -> list[Row]:
-    """Return all rows, the uncured network of each context first."""
+    """Return all rows, the baseline network of each context first."""
     rows = []
     for cause in causes:
         if cause.rule not in EFFECTS:
@@ -164,12 +143,11 @@ def rows_of(causes: tuple[Cause, ...], length: int) -> list[Row]:
                 f"{cause.rule!r}."
             )
         for context in cause.contexts:
-            start = placed(context.uncured, length)
+            start = placed(context.baseline, length)
             name = label(*start, length)
-            rows.append(Row(cause, name, "uncured", *start))
-            for role in ("unnormalized", "normalized"):
-                entries = [placed(entry, length) for entry in getattr(context, role)]
-                rows += [Row(cause, name, role, *entry) for entry in entries]
+            for role in ("baseline", "unnormalized", "normalized"):
+                entries = [context.baseline] if role == "baseline" else getattr(context, role)
+                rows += [Row(cause, name, role, *placed(one, length), start) for one in entries]
     return rows
 
 

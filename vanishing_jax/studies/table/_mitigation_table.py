@@ -1,7 +1,8 @@
 """The table of causes and mitigations, executed: every claim measured."""
 
+import functools as ft
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,6 @@ import jax.random as jr
 import numpy as np
 
 from ... import __version__, tasks
-from ..._files import write_atomically
 from ..._types import Array, Key
 from ...comparison import compare
 from ...comparison._result import versions
@@ -18,9 +18,10 @@ from ...comparison._train import built
 from ...comparison.recipes import parse
 from ...tasks import AbstractTask, Padded
 from ...training._train import check_counts
+from .._json import found_or_made
 from ._grid import CAUSES, EFFECTS, Cause, Row, placed, rows_of
 from ._initial import QUANTITIES, measure_initial
-from ._rules import LEFT_BASELINE, Verdict, of_effect, of_mitigation, outcome, rules
+from ._rules import IMPROVED_BELOW, Verdict, of_effect, of_mitigation, outcome, rules
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,15 +81,16 @@ def mitigation_table(
     - `key`: the only source of randomness.
 
     **Returns:** an `xarray.Dataset` with dimensions row and seed. Coordinates of a row are `cause`,
-    `effect` (the claim), `context` (the uncured network), `role` ("uncured", "unnormalized",
+    `effect` (the claim), `context` (the baseline network), `role` ("baseline", "unnormalized",
     "normalized"), `normalized`, `recipe` and `length`.
 
     - `exponent`, `log10_gain`, `log10_condition`, `saturated` (row, seed): at initialization; NaN
       where states overflow.
     - `steps_to_solve`, `best_loss`, `test_loss`, `test_metric`, `nonfinite_step`: of training.
-    - `outcome` (row, seed): "solved", "no" (it left the baseline), "baseline", "dead" (a NaN).
+    - `outcome` (row, seed): "solved", "improved" (on the memoryless baseline), "memoryless",
+      "diverged" (a NaN).
     - `verdict` (row): "confirmed", "half", "refuted", for an effect "open"; `gradient` and
-      `training` (row): "better", "same" or "worse" than uncured.
+      `training` (row): "better", "same" or "worse" than the baseline.
 
     **Raises:** as `vj.compare`; `ValueError` for a cause with an unknown rule and for a task with
     padded sequences; `KeyboardInterrupt` when it is interrupted: with `out`, the same call goes on.
@@ -178,25 +180,8 @@ def _measured(
     result = {}
     for name in tqdm(recipes, f"initial Jacobians, T = {length}", disable=not progress):
         path = None if folder is None else folder / name / "initial.json"
-        result[name] = _found_or_made(path, plan.settings(task), lambda: measure(name))  # noqa: B023
+        result[name] = found_or_made(path, plan.settings(task), ft.partial(measure, name))
     return result
-
-
-def _found_or_made(
-    path: Path | None, settings: dict[str, Any], make: Callable[[], Any]
-) -> dict[str, list[float]]:
-    """Return what the file holds if it was made with the same settings, else make and write it."""
-    try:
-        there = {} if path is None else json.loads(path.read_text())
-    except (OSError, ValueError):
-        there = {}
-    if there.get("settings") == settings:
-        return there["measured"]
-    measured = make()
-    if path is not None:
-        text = json.dumps({"settings": settings, "measured": measured}, indent=1)
-        write_atomically(path, f"{text}\n".encode())
-    return measured
 
 
 def _inputs(task: AbstractTask, key: Key, number: int) -> Array:
@@ -232,16 +217,10 @@ def _trained(
     result: dict[str, dict[str, list[Any]]] = {}
     for name in recipes:
         numbers = {one: ds[one].sel(recipe=name).values.tolist() for one in _TRAINED}
-        numbers["outcome"] = [
-            outcome(steps, loss, nonfinite, task.baseline)
-            for steps, loss, nonfinite in zip(
-                numbers["steps_to_solve"],
-                numbers["best_loss"],
-                numbers["nonfinite_step"],
-                strict=True,
-            )
-        ]
-        result[name] = numbers
+        deciding = (numbers[one] for one in ("steps_to_solve", "best_loss", "nonfinite_step"))
+        seeds = zip(*deciding, strict=True)
+        outcomes = [outcome(steps, loss, end, task.baseline) for steps, loss, end in seeds]
+        result[name] = numbers | {"outcome": outcomes}
     return result
 
 
@@ -249,7 +228,7 @@ def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Datas
     import xarray as xr
 
     numbers = [found[row.recipe, row.length] for row in rows]
-    verdicts = [_verdict(row, rows, found, length) for row in rows]
+    verdicts = [_verdict(row, found, length) for row in rows]
     data: dict[str, Any] = {
         name: (("row", "seed"), np.array([one[name] for one in numbers]))
         for name in (*QUANTITIES, *_TRAINED, "outcome")
@@ -277,21 +256,15 @@ def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Datas
 
 def _claim(row: Row) -> str:
     """Return the table's words in the place of the row."""
-    return row.cause.effect if row.role == "uncured" else getattr(row.cause, row.role)
+    return row.cause.effect if row.role == "baseline" else getattr(row.cause, row.role)
 
 
-def _verdict(row: Row, rows: list[Row], found: Any, length: int) -> Verdict:
-    mine = found[row.recipe, row.length]
-    if row.role == "uncured":
-        reference = row.cause.reference
-        other = None if reference is None else found[placed(reference, length)]
-        return of_effect(row.cause.rule, mine, other)
-    start = next(
-        one
-        for one in rows
-        if (one.cause, one.context, one.role) == (row.cause, row.context, "uncured")
-    )
-    return of_mitigation(mine, found[start.recipe, start.length])
+def _verdict(row: Row, found: Any, length: int) -> Verdict:
+    mine, start = found[row.recipe, row.length], found[row.start]
+    if row.role != "baseline":
+        return of_mitigation(mine, start)
+    reference = row.cause.reference
+    return of_effect(row.cause.rule, mine, found[placed(reference, length)] if reference else None)
 
 
 def _attributes(plan: _Plan, length: int) -> dict[str, Any]:
@@ -302,7 +275,7 @@ def _attributes(plan: _Plan, length: int) -> dict[str, Any]:
         "batch_size": plan.batch_size,
         "num_sequences": plan.num_sequences,
         "solved_below": plan.solved_below,
-        "left_baseline": LEFT_BASELINE,
+        "improved_below": IMPROVED_BELOW,
     }
     return {
         "task": task.name,

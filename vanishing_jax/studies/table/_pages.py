@@ -1,13 +1,12 @@
 """The table of causes and mitigations, written as Markdown, HTML, JSON and netCDF."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._files import write_atomically
 from ...report._html import load_template
-from .._json import to_plain
+from .._json import json_bytes
 from ._content import ROLES, table_content
 from ._data import table_data
 from ._strip import strip
@@ -24,7 +23,7 @@ _HEADS = (
 def mitigation_markdown(data: dict[str, Any], *, compact: bool = False) -> str:
     """Return a table as Markdown, with its rules as a caption.
 
-    Compact it has one line per uncured network, as in the article's summary table, each mitigation
+    Compact it has one line per baseline network, as in the article's summary table, each mitigation
     with its verdict and how many seeds solved the task.
     """
     content = table_content(data)
@@ -76,7 +75,7 @@ def write_mitigation_table(folder: str | Path, table: "xr.Dataset") -> list[Path
         table.to_netcdf(path, engine="h5netcdf")
         contents = {
             "table.nc": path.read_bytes(),
-            "table.json": f"{json.dumps(to_plain(data), indent=1, ensure_ascii=False)}\n".encode(),
+            "table.json": json_bytes(data),
             "table.md": mitigation_markdown(data).encode(),
             "table.html": mitigation_html(data).encode(),
         }
@@ -88,7 +87,7 @@ def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         row
         for context in contexts
-        for row in [context["uncured"], *(r for role in ROLES for r in context[role])]
+        for row in [context["baseline"], *(r for role in ROLES for r in context[role])]
     ]
 
 
@@ -99,7 +98,7 @@ def _full(content: dict[str, Any]) -> list[str]:
         lines += [f"Effect: {cause['effect']}. Confirmed if in every seed {cause['rule']}.", ""]
         for context in cause["contexts"]:
             lines += [_line(_HEADS), _line(["---"] * len(_HEADS))]
-            lines += [_line(_cells(context["uncured"], "the cause itself"))]
+            lines += [_line(_cells(context["baseline"], "the cause itself"))]
             for role, column in ROLES.items():
                 lines += [_line(_cells(row, column)) for row in context[role]]
             lines.append("")
@@ -117,7 +116,7 @@ def _compact(content: dict[str, Any]) -> list[str]:
     lines = [_line(heads), _line(["---"] * len(heads))]
     for cause in content["causes"]:
         for context in cause["contexts"]:
-            row = context["uncured"]
+            row = context["baseline"]
             effect = f"{row['symbol']} {cause['effect']}: 10^({row['gain']})"
             cells = [f"{cause['name']}: `{row['name']}` {row['solved']}", effect]
             for role in ROLES:

@@ -9,11 +9,11 @@ import numpy as np
 from .._verdicts import compared, decide, outcomes
 from ._grid import EFFECTS
 
-# Left the baseline: a record's loss below this share of it.
-LEFT_BASELINE = 0.9
+# Improved: a record's loss below this share of that of the best model without memory.
+IMPROVED_BELOW = 0.9
 
 # What is worse than to solve the task however late, in this order.
-_BEHIND = {"no": 1e12, "baseline": 1e13, "dead": 1e14}
+_BEHIND = {"improved": 1e12, "memoryless": 1e13, "diverged": 1e14}
 
 Numbers = Mapping[str, Any]  # by quantity, one per seed
 
@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
     """What became of one claim; the halves are "" for an effect.
 
     - `verdict`: "confirmed", "half", "refuted"; for an effect "open" instead of "half".
-    - `gradient`, `training`: "better", "worse" or "same" than uncured.
+    - `gradient`, `training`: "better", "worse" or "same" than the baseline.
     """
 
     verdict: str
@@ -38,22 +38,22 @@ def rules(num_seeds: int) -> dict[str, str]:
             "An effect is confirmed if in every seed it is so, refuted if in none, else open."
         ),
         "mitigation": (
-            "A mitigation is confirmed if it makes both better than in the uncured network, the "
+            "A mitigation is confirmed if it makes both better than in the baseline network, the "
             "gradient and the training; half, if one of them; refuted, if neither."
         ),
         "better": (
-            "Better means: every seed is better than every uncured seed, by chance one case in "
-            f"{chance}. Of gradients, the one whose gain, the largest singular value of "
+            "Better means: every seed is better than every seed of the baseline, by chance one "
+            f"case in {chance}. Of gradients, the one whose gain, the largest singular value of "
             "ds_T/ds_1, is fewer decades from 1; of trainings, the one that solved the task in "
-            "fewer updates, or left the baseline where the other did not."
+            "fewer updates, or improved on the loss without memory where the other did not."
         ),
     }
 
 
-def of_mitigation(mine: Numbers, uncured: Numbers) -> Verdict:
-    """Return whether a mitigation helps, by the numbers of its seeds and of the uncured ones."""
-    gradient = compared(decades(mine), decades(uncured))
-    training = compared(_places(mine), _places(uncured))
+def of_mitigation(mine: Numbers, baseline: Numbers) -> Verdict:
+    """Return whether a mitigation helps, by the numbers of its seeds and of its baseline."""
+    gradient = compared(decades(mine), decades(baseline))
+    training = compared(_places(mine), _places(baseline))
     halves = [one == "better" for one in (gradient, training)]
     return Verdict(decide(outcomes(halves), mixed="half"), gradient, training)
 
@@ -89,9 +89,9 @@ def _places(numbers: Numbers) -> np.ndarray:
 
 
 def outcome(steps_to_solve: float, best_loss: float, nonfinite_step: float, baseline: float) -> str:
-    """Return "solved", "dead" (a NaN), "no", or "baseline" if it never left that."""
+    """Return "solved", "improved" on the loss without memory, "memoryless" or "diverged"."""
     if math.isfinite(nonfinite_step):
-        return "dead"
+        return "diverged"
     if math.isfinite(steps_to_solve):
         return "solved"
-    return "no" if best_loss < LEFT_BASELINE * baseline else "baseline"
+    return "improved" if best_loss < IMPROVED_BELOW * baseline else "memoryless"
