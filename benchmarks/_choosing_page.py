@@ -21,6 +21,21 @@ Measure, choose, check by training:
 | What would another do, before I build it? | `vj.recipes.predict("tanh+he", 1.0, hidden_size=64)` |
 | Which one trains? | `vj.compare(["tanh+clip", "gru+clip"], "adding", steps=2000, key=key)` |
 
+The second is a matter of seconds:
+
+```python
+import vanishing_jax as vj
+
+for name in ("tanh", "tanh+critical"):
+    predicted = vj.recipes.predict(name, 1.0, hidden_size=64)  # inputs of variance 1
+    print(f"{name}: {predicted.top_exponent:+.2f} nats per step")
+```
+
+```text
+tanh: -0.10 nats per step
+tanh+critical: +0.01 nats per step
+```
+
 Find the verdict of `vj.diagnose` below, and the cause that it names first. Every number is read
 from the committed [results](../../benchmarks/results) by the script that writes this page; it
 refuses to write a line that they do not support."""

@@ -109,7 +109,8 @@ def reference() -> dict[str, tuple[str, str]]:
         found = names(module)
         page = f"{title.replace('.', '_')}.md"
         pages[f"reference/{page}"] = (title, _page(title, module))
-        index.append(f"| [`{title}`]({page}) | {', '.join(f'`{name}`' for name in found)} |")
+        links = ", ".join(f"[`{name}`][{module.__name__}.{name}]" for name in found)
+        index.append(f"| [`{title}`]({page}) | {links} |")
     return {"reference/index.md": ("Overview", "\n".join(index) + "\n"), **pages}
 
 
