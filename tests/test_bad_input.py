@@ -316,7 +316,7 @@ def test_a_state_of_everything_and_a_rule_of_ones_own():
     np.testing.assert_allclose(d.lyapunov.exponents, -np.log(2), atol=1e-5)
     for note in ("custom_vjp: Jacobians are what its own rule sends back", "state is complex",
                  "without a derivative, passed through: count, key."):  # fmt: skip
-        assert any(note in n for n in d.notes) and note in str(d)
+        assert any(note in n for n in d.notes) and note in d.details()
 
     trajectory = vj().rollout(cell, state0, jnp.zeros((3, 1)))
     dense, streamed = (vj().linearize(cell, trajectory, mode="rev", dense=x) for x in (True, False))

@@ -213,10 +213,12 @@ def test_any_framework_and_function(vj):
 
 def test_prints_converts_plots_and_saves(vj, tmp_path):
     d = vj.diagnose(vj.cells.VanillaCell(1, N, key=jr.key(0)), jr.normal(jr.key(1), (5, T, 1)))
-    text = str(d)
-    for word in (d.verdict.upper(), "rate", "horizon", "causes", "tanh", "lag 10"):
+    text, details = str(d), d.details()
+    for word in (d.verdict.upper(), "rate", "horizon", "causes", "try", ".details()"):
         assert word in text
-    assert max(map(len, text.splitlines())) < 130
+    assert len(text.splitlines()) <= 11 and "lag 10" not in text
+    assert "tanh" in details and "lag 10" in details
+    assert max(map(len, (text + details).splitlines())) < 130
     loaded = json.loads(json.dumps(d.to_dict(), allow_nan=False))
     assert loaded["verdict"] == d.verdict and len(loaded["lags"]) == T + 1
     assert len(d.plot().axes) >= 4
@@ -277,7 +279,7 @@ def test_theory_stands_beside_the_rate(vj):
     assert d.prediction.top_exponent == expected.top_exponent
     assert d.prediction.standard_deviation < expected.standard_deviation  # 6 sequences, not 4
     z = d.prediction.z_score(d.rate)
-    assert abs(z) < 4 and f"z = {z:+.1f}; fails: the network is wide (n = 3)" in str(d)
+    assert abs(z) < 4 and f"z = {z:+.1f}; fails: the network is wide (n = 3)" in d.details()
     json.dumps(d.to_dict())
     trained = cell.map_recurrent(lambda w: jnp.eye(N, dtype=w.dtype))
     assert "no prediction: the recurrent weights do not look random" in str(

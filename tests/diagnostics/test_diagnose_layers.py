@@ -58,8 +58,9 @@ def test_rate_horizon_and_remedies_in_closed_form(factor, verdict):
     assert d.surviving_directions == {6: 3.0, 10: kept, 12: kept}
     np.testing.assert_allclose(d.spectrum.log_singular_values[-1], 12 * log, rtol=1e-5)
     assert d.spectrum.axis == d.influence.axis == d.profile.axis == "layer"
-    text = str(d)
-    assert "12 layers, width 3" in text and "nats/layer" in text and "steps" not in text
+    text = d.details()
+    assert "12 layers, width 3" in text and "nats per layer" in text and "steps" not in text
+    assert "nats per layer" in str(d) and len(str(d).splitlines()) <= 11
     assert repr(d).startswith(f"LayerDiagnosis({verdict}: the gradient changes by a factor of")
 
 
@@ -110,7 +111,7 @@ def test_bottleneck_and_wide_activations(monkeypatch, tmp_path):
     assert "the widest activation has 4 components" in d.skipped["spectra"]
     assert "no layer returns what it takes" in d.skipped["skip around each layer"]
     assert d.verdict == "inconclusive" and "travels over 3 layers only" in d.reason
-    assert "3 layers, widths 3-4-2-3" in str(d) and "spectra" in str(d)
+    assert "3 layers, widths 3-4-2-3" in d.details() and "spectra" in d.details()
     folder = d.save(tmp_path / "out")
     saved = json.loads((folder / "diagnosis.json").read_text())
     assert saved["widths"] == [3, 4, 2, 3] and saved["spectrum"] is None

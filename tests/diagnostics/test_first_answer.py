@@ -1,4 +1,4 @@
-"""A diagnosis computes what it prints, compiles little, and nothing again."""
+"""A diagnosis computes nothing to be printed, compiles little, and nothing again."""
 
 import contextlib
 
@@ -105,11 +105,14 @@ def test_nothing_is_computed_before_it_is_read(monkeypatch):
         monkeypatch.setattr(home, name, counted)
     d = vj.diagnose(vj.cells.VanillaCell(D, N, key=jax.random.key(0)), inputs(6, 20), loss=last)
     assert calls == []
-    text = str(d)
+    with compilations() as printing:
+        text = f"{d}{d!r}{d._repr_html_()}"
+    assert calls == [] and len(printing) == 0 and d.verdict.upper() in text
+    details = d.details()
     assert sorted(calls) == [
         "linearize", "log_singular_values", "lyapunov_exponents", "predict"
     ]  # fmt: skip
-    assert str(d) == text and len(calls) == 4
+    assert d.details() == details and len(calls) == 4
     for name in PARTS:
         assert getattr(d, name) is getattr(d, name)
     assert len(calls) == 9 and calls.count("linearize") == 1
@@ -136,7 +139,7 @@ def test_of_a_large_state_the_leading_directions_are_printed(monkeypatch):
     d = vj.diagnose(network(scale=2.0), inputs(6, 20), state0=zero())
     top = d.spectrum.log_singular_values[-1, 0]
     assert d.kept.printed.logs[20][0] == pytest.approx(top, abs=0.1)
-    text = str(d)
+    text = d.details()
     assert "(of the 1 leading only)" in text and "exponents" not in text
     assert np.isnan(d.kept.printed.log10_condition[20])
 

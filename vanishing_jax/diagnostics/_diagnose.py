@@ -27,7 +27,7 @@ from ..cells import AbstractCell, as_cell
 from . import _judgement
 from ._activation_history import activation_names
 from ._diagnosis import Diagnosis, Effect
-from ._gradient_rate import by_lag, gradient_rate
+from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._interventions import IntervenedCell, Subject, interventions, same_states
 from ._kept import Kept
 from ._lengths import check_lengths, first
@@ -84,7 +84,7 @@ def diagnose_cell(
     return Diagnosis(
         verdict=verdict,
         reason=reason,
-        **rate._asdict(),
+        gradient_rate=rate,
         num_steps=longest,
         num_sequences=batch.num_sequences,
         state_size=layout.size,
@@ -295,7 +295,7 @@ def _effects(subject: Subject, batch: Batch, base: Run, groups) -> tuple[list[Ef
     return effects, skipped
 
 
-def effect_of(intervention: Any, rate: Any) -> Effect:
+def effect_of(intervention: Any, rate: GradientRate) -> Effect:
     """Return what an intervention, of a cell or of layers, does to the rate."""
     return Effect(
         name=intervention.name,
@@ -303,5 +303,5 @@ def effect_of(intervention: Any, rate: Any) -> Effect:
         kind=intervention.kind,
         blames=intervention.blames,
         is_bound=intervention.is_bound,
-        **rate._asdict(),
+        gradient_rate=rate,
     )

@@ -119,7 +119,7 @@ def diagnose_layers(
     return LayerDiagnosis(
         verdict=verdict,
         reason=reason,
-        **base._asdict(),
+        gradient_rate=base,
         widths=widths,
         num_samples=data.num_samples,
         gradient_source="random output probe" if loss is None else "loss gradient",

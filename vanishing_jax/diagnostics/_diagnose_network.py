@@ -79,16 +79,12 @@ def diagnose_network(
         own = jax.tree.map(lambda leaf: leaf[:, :steps], _on_host(trajectory.inputs))
         options = {"state0": state, "batched": True, "lengths": ends, "memory_limit": memory_limit}
         parts[part.name] = diagnose_cell(part.cell, own, loss=asked.get(part.name), **options)
-    deciding = worst(reaches)
+    deciding = reaches[worst(reaches)]
     where = f"into the {deciding.toward} " if len(reaches) > 1 else ""
     return NetworkDiagnosis(
         verdict=deciding.verdict,
         reason=where + deciding.reason,
-        rate=deciding.rate,
-        rate_error=deciding.rate_error,
-        horizon=deciding.horizon,
-        horizon_is_extrapolated=deciding.horizon_is_extrapolated,
-        zero_share=deciding.zero_share,
+        gradient_rate=deciding.gradient_rate,
         num_steps=int(ends.max()),
         num_sequences=sequences,
         state_size=sum(part.state_size for part in parts.values()),

@@ -2,48 +2,34 @@
 
 import dataclasses
 import functools as ft
-import json
-import math
-import os
-import pathlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._files import write_atomically
-from .._lazy import from_above
 from ..spectra import LyapunovExponents, Spectrum
 from ..theory import Prediction
 from ._activation_history import ActivationHistory
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
+from ._gradient_rate import GradientRate
 from ._influence import InfluenceMap
 from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of
+from ._result import DiagnosisResult, Rated, Verdict
 from ._stack_layers import StackLayers
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_WHEN_READ = (
-    "profile", "spectrum", "lyapunov", "influence", "eigenvalues", "activations",
-    "surviving_directions", "log10_condition", "layers", "prediction",
-)  # fmt: skip
-
-Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
+from ._text import cell_rows, labelled
 
 
 @dataclasses.dataclass(frozen=True)
-class Effect:
+class Effect(Rated):
     """What one intervention does to the gradient, re-measured on the same sequences.
 
     - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought
       experiment).
     - `blames`: the cause it removes, in words, or None; `is_bound`: whether it is the extreme case
       of that cause, which may overshoot 0.
-    - `rate`, `rate_error`: nats per step with its 95 % half width; `horizon`: steps until the
-      gradient is below 1e-3 of its start, `horizon_is_extrapolated` if beyond the sequences;
-      `zero_share` as in `Diagnosis`.
+    - `gradient_rate`: the `GradientRate` after the change; `rate`, `rate_error`, `horizon`,
+      `horizon_is_extrapolated` and `zero_share` are its parts.
     """
 
     name: str
@@ -51,15 +37,11 @@ class Effect:
     kind: str
     blames: str | None
     is_bound: bool
-    rate: float
-    rate_error: float
-    horizon: float
-    horizon_is_extrapolated: bool
-    zero_share: float
+    gradient_rate: GradientRate
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Diagnosis(DiagnosisResult):
     """Whether gradients vanish or explode in one network on one batch, and why.
 
     All logs are natural; rates are nats per step. Made by `diagnose`, which computes what is
@@ -67,7 +49,8 @@ class Diagnosis:
     of it, `plot` what it draws.
 
     - `verdict`, `reason`: the answer and one sentence of why.
-    - `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
+    - `gradient_rate`: the `GradientRate`, whose parts can be read here too:
+      `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
       `horizon`: steps until it falls below 1e-3 of its start in the median sequence (inf: never),
       `horizon_is_extrapolated` if that lies beyond the sequences; `zero_share`: share of sequences
       in which it becomes exactly 0 (they do not enter the rate).
@@ -95,13 +78,15 @@ class Diagnosis:
       None where no theory is there for the cell.
     """
 
+    _WHEN_READ: ClassVar = (
+        "profile", "spectrum", "lyapunov", "influence", "eigenvalues", "activations",
+        "surviving_directions", "log10_condition", "layers", "prediction",
+    )  # fmt: skip
+    to_read: ClassVar = "spectrum", "lyapunov", "influence", "eigenvalues", "profile"
+
     verdict: Verdict
     reason: str
-    rate: float
-    rate_error: float
-    horizon: float
-    horizon_is_extrapolated: bool
-    zero_share: float
+    gradient_rate: GradientRate
     num_steps: int
     num_sequences: int
     state_size: int
@@ -172,54 +157,6 @@ class Diagnosis:
             return self.kept.printed
         return directions_of(self.spectrum, self.kept.chain)
 
-    def __str__(self) -> str:
-        from ._text import diagnosis_text
-
-        return diagnosis_text(self)
-
-    def __repr__(self) -> str:
-        return f"Diagnosis({self.verdict}: {self.reason})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values; NaN and infinities become strings."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
-        return {name: _plain(getattr(self, name)) for name in [*names, *_WHEN_READ]}
-
-    def plot(self) -> "Figure":
-        """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
-        return from_above("plots.plot_diagnosis")(self)
-
-    def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Write `diagnosis.json`, `report.html` and the figures as PNG into `folder`; return it.
-
-        Each file is written beside its place and then moved there, so a failure leaves earlier
-        results whole.
-        """
-        folder = pathlib.Path(folder)
-        text = json.dumps(self.to_dict(), indent=1)
-        write_atomically(folder / "diagnosis.json", text.encode())
-        from_above("report.save_report")(folder, self, title="Gradient diagnosis")
-        return folder
-
-
-def _plain(value):
-    if isinstance(value, bool | str | int) or value is None:
-        return value
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Diagnosis):
-        return value.to_dict()
-    if dataclasses.is_dataclass(value):
-        # What is computed when read stays out: the bound of every lag costs several sweeps.
-        names = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
-        return {name: _plain(getattr(value, name)) for name in names}
-    array = np.asarray(value)
-    if np.iscomplexobj(array):
-        return {"real": _plain(np.real(array)), "imag": _plain(np.imag(array))}
-    return _plain(array.tolist())
+    def details(self) -> str:
+        """Return all that there is to say: theory, exponents, directions, activations, notes."""
+        return labelled(self, cell_rows(self))

@@ -1,7 +1,7 @@
 """At what rate a back-propagated gradient shrinks, and after how many steps it is gone."""
 
+import dataclasses
 import math
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,8 @@ _FURTHEST = 100
 _MIN_SAMPLES = 4
 
 
-class GradientRate(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class GradientRate:
     """Average growth of the back-propagated gradient, with its uncertainty.
 
     - `rate`: nats per step, mean over the sequences whose gradient does not become exactly 0; -inf

@@ -2,37 +2,32 @@
 
 import dataclasses
 import functools as ft
-import json
-import os
 import pathlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from .._files import write_atomically
-from .._lazy import from_above
 from ..spectra import Spectrum
-from ._diagnosis import Effect, Verdict, _plain
+from ._diagnosis import Effect
 from ._gradient_profile import GradientProfile
+from ._gradient_rate import GradientRate
 from ._influence import InfluenceMap
 from ._kept import LayersKept
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-_WHEN_READ = "profile", "spectrum", "influence", "surviving_directions", "log10_condition"
+from ._result import DiagnosisResult, Verdict
+from ._text import labelled, layer_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerDiagnosis:
+class LayerDiagnosis(DiagnosisResult):
     """Whether gradients vanish or explode on their way through the layers of a network, and why.
 
     All logs are natural; rates are nats per layer. Made by `diagnose_layers`.
 
     - `verdict`, `reason`: the answer and one sentence of why.
-    - `rate` ± `rate_error`: average growth of the gradient per layer, carried back from the output;
+    - `gradient_rate`: the `GradientRate`, whose parts can be read here too:
+      `rate` ± `rate_error`: average growth of the gradient per layer, carried back from the output;
       `horizon`: layers until it falls below 1e-3 of its start in the median sample (inf: never),
       `horizon_is_extrapolated` if the network is not so deep; `zero_share`: share of samples in
       which it becomes exactly 0 (they do not enter the rate).
@@ -54,13 +49,15 @@ class LayerDiagnosis:
       log10 of the ratio of the largest to the smallest of them, as many as the narrowest width.
     """
 
+    _WHEN_READ: ClassVar = (
+        "profile", "spectrum", "influence", "surviving_directions", "log10_condition"
+    )  # fmt: skip
+    unit: ClassVar[str] = "layer"
+    to_read: ClassVar = "log_growth", "spectrum", "influence", "profile"
+
     verdict: Verdict
     reason: str
-    rate: float
-    rate_error: float
-    horizon: float
-    horizon_is_extrapolated: bool
-    zero_share: float
+    gradient_rate: GradientRate
     widths: tuple[int, ...]
     num_samples: int
     gradient_source: str
@@ -109,35 +106,18 @@ class LayerDiagnosis:
         """The narrowest width: how many directions can pass from end to end."""
         return min(self.widths)
 
-    def __str__(self) -> str:
-        from ._text import layer_diagnosis_text
+    def details(self) -> str:
+        """Return all that there is to say: by layer, directions, causes, remedies."""
+        return labelled(self, layer_rows(self))
 
-        return layer_diagnosis_text(self)
-
-    def __repr__(self) -> str:
-        return f"LayerDiagnosis({self.verdict}: {self.reason})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values; NaN and infinities become strings."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
-        return {name: _plain(getattr(self, name)) for name in [*names, *_WHEN_READ]}
-
-    def plot(self) -> "Figure":
-        """Return the 2 x 2 summary figure (`vanishing_jax.plots.plot_diagnosis`)."""
-        return from_above("plots.plot_diagnosis")(self)
-
-    def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Write `diagnosis.json`, `diagnosis.txt` and `diagnosis.png` into `folder`; return it."""
+    def _save_pages(self, folder: pathlib.Path) -> None:
+        """Write `diagnosis.txt` and `diagnosis.png`: the report is about a recurrence."""
         import io
 
         import matplotlib.pyplot as plt
 
-        folder = pathlib.Path(folder)
         figure, picture = self.plot(), io.BytesIO()
         figure.savefig(picture, format="png", dpi=110)
         plt.close(figure)
-        text = json.dumps(self.to_dict(), indent=1)
-        write_atomically(folder / "diagnosis.json", text.encode())
-        write_atomically(folder / "diagnosis.txt", f"{self}\n".encode())
+        write_atomically(folder / "diagnosis.txt", f"{self.details()}\n".encode())
         write_atomically(folder / "diagnosis.png", picture.getvalue())
-        return folder

@@ -66,7 +66,7 @@ def network_reach(
         toward=toward,
         verdict=verdict,
         reason=reason,
-        **rate._asdict(),
+        gradient_rate=rate,
         log_transport=transport,
         gradients=gradients,
     )

@@ -1,80 +1,134 @@
-"""A diagnosis in words."""
+"""A diagnosis in words: ten lines for the answer, and the details."""
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from .._rectangular import layers_text
 from ..theory import Prediction
 from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
+from ._words import count_text, horizon_text, rate_text, zero_share_text
 
-if TYPE_CHECKING:
-    from ._diagnosis import Diagnosis, Effect
+Rows: TypeAlias = Iterator[tuple[str, str]]
 
-# Causes and recommendations printed; all of them are in the result.
-_MOST = 5
+# Causes and remedies in the answer, and in the details; all of them are in the result.
+_FEW, _MOST = 3, 5
 
 
-def diagnosis_text(d: "Diagnosis") -> str:
-    """Return the diagnosis as a few labelled lines of at most about 100 characters."""
-    rows = [*_measured(d), *_directions(d.kept.printed), *_layers(d), *_activations(d), *_why(d)]
-    rows += [("note" if i == 0 else "", note) for i, note in enumerate(d.notes)]
-    width = max(len(label) for label, _ in rows)
-    lines = [f"  {label:<{width}}  {text}" for label, text in rows]
+def labelled(d: Any, rows: Rows) -> str:
+    """Return verdict and reason, then the rows with their labels in a column."""
+    rows_ = list(rows)
+    width = max(len(label) for label, _ in rows_)
+    lines = [f"  {label:<{width}}  {text}" for label, text in rows_]
     return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
 
 
-def horizon_text(horizon: float, extrapolated: bool, num_steps: int, steps: str = "steps") -> str:
-    """Return a horizon in words: `14 steps`, `about 210 steps (extrapolated ...)`, `none`."""
-    if math.isinf(horizon):
-        return f"none within {num_steps} {steps}"
-    if extrapolated:
-        return f"about {horizon:.0f} {steps} (extrapolated from {num_steps})"
-    return f"{horizon:.0f} {steps}"
+def short_rows(d: Any) -> Rows:
+    """Return what answers the question: rate, horizon, causes, remedies, what else to read.
+
+    Nothing is computed for it.
+    """
+    yield from _rate(d)
+    if hasattr(d, "parts"):
+        yield "weakest", f"{d.weakest}: {_answer(d.parts[d.weakest])}"
+    yield from _why(d, _FEW)
+    calls = "details(), .plot(), .save(folder)"
+    yield "more", f".{calls}; {', '.join(f'.{name}' for name in d.to_read)}"
 
 
-def rate_text(rate: float, error: float) -> str:
-    """Return a rate with its 95 % half width: `-0.490 ± 0.035`."""
-    if math.isinf(rate):
-        return "-inf (gradient exactly 0)"
-    return f"{rate:+.3f} ± {error:.3f}" if math.isfinite(error) else f"{rate:+.3f} (no interval)"
+def cell_rows(d: Any) -> Rows:
+    """Return the details of a diagnosis of one cell."""
+    yield "data", f"{_data(d)}, state of {d.state_size}"
+    yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
+    yield from _rate(d)
+    if d.prediction is not None:
+        yield "theory", _theory_text(d.prediction, d.rate)
+    yield from _exponents(d)
+    yield from _directions(d.kept.printed)
+    yield from _stacked_layers(d)
+    for name, mean, saturated in d.kept.activity:
+        yield name, f"mean {mean:.2f}, {saturated:.0%} saturated"
+    yield from _why(d, _MOST)
+    for i, note in enumerate(d.notes):
+        yield "note" if i == 0 else "", note
 
 
-def theory_text(prediction: Prediction, rate: float) -> str:
+def network_rows(d: Any) -> Rows:
+    """Return the details of a diagnosis of a network: the whole, then each part."""
+    yield "data", f"{_data(d)}, {len(d.parts)} parts, state of {d.state_size} in all"
+    yield "gradient", f"{d.gradient_source}, carried through all layers and directions"
+    for toward, reach in d.reaches.items():
+        yield toward, _answer(reach)
+        yield "  smallest", reach.gradients.sentence()
+    for name, part in d.parts.items():
+        yield name, _answer(part)
+        for label, text in _why(part, 1):
+            yield f"  {label}", text
+
+
+def layer_rows(d: Any) -> Rows:
+    """Return the details of a diagnosis of a network of layers."""
+    yield "data", f"{count_text(d.num_samples, 'sample')} through {layers_text(d.widths)}"
+    yield "gradient", f"{d.gradient_source}, carried back from the output"
+    yield from _rate(d)
+    lowest, highest = d.log_growth.argmin(), d.log_growth.argmax()
+    least = f"least passes layer {lowest + 1} ({d.log_growth[lowest]:+.3f} nats)"
+    yield "by layer", f"{least}, most layer {highest + 1} ({d.log_growth[highest]:+.3f})"
+    if "spectra" in d.skipped:
+        yield "spectra", d.skipped["spectra"]
+    if max(d.widths) <= ALL_VALUES:
+        yield from _directions(d.kept.directions)
+    yield from _why(d, _MOST)
+
+
+def _data(d: Any) -> str:
+    return f"{count_text(d.num_sequences, 'sequence')} of {count_text(d.num_steps, 'step')}"
+
+
+def _rate(d: Any) -> Rows:
+    unit = f"nats per {d.unit} (95 % interval)" if math.isfinite(d.rate) else ""
+    yield "rate", f"{rate_text(d.rate, d.rate_error)} {unit}".rstrip()
+    if d.zero_share > 0:
+        yield (
+            "zeros",
+            zero_share_text(d.zero_share, "samples" if d.unit == "layer" else "sequences"),
+        )
+    text = horizon_text(d.horizon, d.horizon_is_extrapolated, d.unit)
+    yield "horizon", f"{text} (gradient below 1e-3 of its start)"
+
+
+def _answer(d: Any) -> str:
+    """Return verdict, rate and horizon of a part or a reach in one line."""
+    rate, horizon = (
+        rate_text(d.rate, d.rate_error),
+        horizon_text(d.horizon, d.horizon_is_extrapolated),
+    )
+    return f"{d.verdict}, rate {rate} nats per step, horizon {horizon}"
+
+
+def _theory_text(prediction: Prediction, rate: float) -> str:
     """Return predicted rate and score in words: `-0.186 for random weights, ...; z = +0.4`."""
     if prediction.theory is None:
         return f"no prediction: {prediction.reason}"
-    text = f"{prediction.top_exponent:+.3f} for random weights as n grows"
+    text = f"{rate_text(prediction.top_exponent)} for random weights as n grows"
     if math.isfinite(prediction.standard_deviation):
-        here = f"{prediction.expected_rate:+.3f} ± {prediction.standard_deviation:.3f}"
+        here = rate_text(prediction.expected_rate, prediction.standard_deviation)
         text += f", {here} at this size; z = {prediction.z_score(rate):+.1f}"
     for assumption in prediction.failed:
         text += f"; fails: {assumption.name} ({assumption.detail})"
     return text
 
 
-def _measured(d) -> Iterator[tuple[str, str]]:
-    sequences = "one sequence" if d.num_sequences == 1 else f"{d.num_sequences} sequences"
-    steps = "one step" if d.num_steps == 1 else f"{d.num_steps} steps"
-    yield "data", f"{sequences} of {steps}, state of {d.state_size}"
-    yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
-    interval = " nats/step (95 % interval)" if math.isfinite(d.rate) else ""
-    yield "rate", rate_text(d.rate, d.rate_error) + interval
-    if d.prediction is not None:
-        yield "theory", theory_text(d.prediction, d.rate)
-    if d.zero_share > 0:
-        yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the sequences"
-    horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps)
-    yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
+def _exponents(d: Any) -> Rows:
     if d.state_size > ALL_VALUES_PRINTED:
         return
     exponents, error = d.lyapunov.exponents, d.lyapunov.standard_error[0]
-    top, last = exponents[0], exponents[-1]
     spread = f" (standard error {error:.3f})" if math.isfinite(error) else ""
-    yield "exponents", f"{top:+.3f}{spread} at the top, {last:+.3f} last, of the first sequence"
+    top = f"{exponents[0]:+.3f}{spread} at the top"
+    yield "exponents", f"{top}, {exponents[-1]:+.3f} last, of the first sequence"
 
 
-def _directions(directions: Directions) -> Iterator[tuple[str, str]]:
+def _directions(directions: Directions) -> Rows:
     for lag, count in directions.surviving.items():
         n, power = directions.counts[lag], directions.log10_condition[lag]
         known = len(directions.logs[lag])
@@ -88,75 +142,27 @@ def _directions(directions: Directions) -> Iterator[tuple[str, str]]:
             yield f"lag {lag}", f"{text} (of the {known} leading only)"
 
 
-def _layers(d) -> Iterator[tuple[str, str]]:
+def _stacked_layers(d: Any) -> Rows:
     if d.kept.layer_gradients is None:
         return
-    yield "starves", d.kept.layer_gradients.sentence()
+    yield "smallest", d.kept.layer_gradients.sentence()
     if d.state_size > ALL_VALUES_PRINTED:
         return
     for name, logs in d.layers.log_singular_values.items():
         yield name, f"log sigma of its own block of the product {logs[0]:.1f} to {logs[-1]:.1f}"
 
 
-def _activations(d) -> Iterator[tuple[str, str]]:
-    for name, mean, saturated in d.kept.activity:
-        yield name, f"mean {mean:.2f}, {saturated:.0%} saturated"
-
-
-def _why(d, steps: str = "steps") -> Iterator[tuple[str, str]]:
+def _why(d: Any, most: int) -> Rows:
     if d.verdict not in ("vanishing", "exploding"):
         return
-    for label, effect in _labelled("causes", d.causes):
-        text = "none found by intervention"
-        if effect is not None:
-            rate = rate_text(effect.rate, effect.rate_error)
-            text = f"{effect.blames}: {effect.name} gives {rate}"
-        yield label, text
-    for label, effect in _labelled("try", d.recommendations):
-        text = "nothing that was measured here helps"
-        if effect is not None:
-            reach = effect.horizon, effect.horizon_is_extrapolated
-            horizon = horizon_text(*reach, d.num_steps, steps)
-            rate = rate_text(effect.rate, effect.rate_error)
-            text = f"{effect.name}: rate {rate}, horizon {horizon}"
-        yield label, text
-
-
-def _labelled(label: str, effects: "list[Effect]") -> "list[tuple[str, Effect | None]]":
-    if not effects:
-        return [(label, None)]
-    return [(label if i == 0 else "", effect) for i, effect in enumerate(effects[:_MOST])]
-
-
-def layer_diagnosis_text(d: Any) -> str:
-    """Return the diagnosis of a network of layers as a few labelled lines."""
-    rows = list(_measured_layers(d))
-    if max(d.widths) <= ALL_VALUES:
-        rows += _directions(d.kept.directions)
-    rows += _why(d, "layers")
-    width = max(len(label) for label, _ in rows)
-    lines = [f"  {label:<{width}}  {text}" for label, text in rows]
-    return "\n".join([f"{d.verdict.upper()}: {d.reason}", *lines])
-
-
-def _measured_layers(d) -> Iterator[tuple[str, str]]:
-    samples = "one sample" if d.num_samples == 1 else f"{d.num_samples} samples"
-    yield "data", f"{samples} through {layers_text(d.widths)}"
-    yield "gradient", f"{d.gradient_source}, carried back from the output"
-    interval = " nats/layer (95 % interval)" if math.isfinite(d.rate) else ""
-    yield "rate", rate_text(d.rate, d.rate_error) + interval
-    if d.zero_share > 0:
-        yield "zeros", f"the gradient becomes exactly 0 in {d.zero_share:.0%} of the samples"
-    horizon = horizon_text(d.horizon, d.horizon_is_extrapolated, d.num_steps, "layers")
-    yield "horizon", f"{horizon} until the gradient is below 1e-3 of its start"
-    lowest, highest = d.log_growth.argmin(), d.log_growth.argmax()
-    yield (
-        "by layer",
-        (
-            f"least passes layer {lowest + 1} ({d.log_growth[lowest]:+.3f} nats), most layer "
-            f"{highest + 1} ({d.log_growth[highest]:+.3f})"
-        ),
-    )
-    for what, why in d.skipped.items():
-        if what == "spectra":
-            yield what, why
+    for i, effect in enumerate(d.causes[:most]):
+        rate = rate_text(effect.rate, effect.rate_error)
+        yield "" if i else "causes", f"{effect.blames}: {effect.name} gives {rate}"
+    if not d.causes:
+        yield "causes", "none found by intervention"
+    for i, effect in enumerate(d.recommendations[:most]):
+        rate = rate_text(effect.rate, effect.rate_error)
+        horizon = horizon_text(effect.horizon, effect.horizon_is_extrapolated, d.unit)
+        yield "" if i else "try", f"{effect.name}: rate {rate}, horizon {horizon}"
+    if not d.recommendations:
+        yield "try", "nothing that was measured here helps"

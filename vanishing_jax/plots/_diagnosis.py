@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from ..diagnostics._words import horizon_text, rate_text
 from ._activations import plot_saturation
 from ._axis import words_of
 from ._effects import plot_effects
 from ._gradient_profile import plot_gradient_profile
 from ._influence import plot_influence
 from ._spectrum import plot_spectrum
-from ._style import VERDICT_COLORS, Figure, horizon_text, rate_text, write_on_axes
+from ._style import VERDICT_COLORS, Figure, write_on_axes
 from ._transport import plot_transport
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..diagnostics._words import short_horizon
 from ._axis import words_of
 from ._style import (
     COLORS,
@@ -17,7 +18,6 @@ from ._style import (
     light_grid,
     new_axes,
     plain,
-    short_horizon,
     write_on_axes,
 )
 

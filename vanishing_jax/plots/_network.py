@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from ..diagnostics._words import horizon_text, rate_text
 from ._layer_gradients import plot_layer_gradients
-from ._style import VERDICT_COLORS, Figure, horizon_text, rate_text
+from ._style import VERDICT_COLORS, Figure
 from ._transport import plot_transport
 
 

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..diagnostics._words import Number
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
-
-    Number: TypeAlias = float
 else:  # matplotlib is imported by the first plot, not by `import vanishing_jax`
     Axes: TypeAlias = Any
     Figure: TypeAlias = Any
-    # Checked at run time, neither an int nor every NumPy scalar is a float.
-    Number: TypeAlias = float | int | np.floating | np.integer
 
 # Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow: too faint
 # on white. The line style of the same index repeats what the color says; from the eighth line on,
@@ -284,45 +282,3 @@ def cell_edges(centers: Any) -> np.ndarray:
         return centers[0] + np.array([-0.5, 0.5])
     middle = (centers[1:] + centers[:-1]) / 2
     return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]
-
-
-def horizon_text(horizon: Number, is_extrapolated: bool = False, unit: str = "step") -> str:
-    """Return a horizon as words: "14 steps", "about 210 steps (extrapolated)", "never"."""
-    if not np.isfinite(horizon):
-        return short_horizon(horizon)
-    number = short_horizon(horizon)
-    steps = unit if number == "1" else f"{unit}s"
-    return f"about {number} {steps} (extrapolated)" if is_extrapolated else f"{number} {steps}"
-
-
-def short_horizon(horizon: Number, is_extrapolated: bool = False) -> str:
-    """Return a horizon in whole steps for a column: "14", "≈ 210" (extrapolated), "never"."""
-    if np.isnan(horizon):
-        return "not measured"
-    if np.isposinf(horizon):
-        return "never"
-    number = f"{horizon:.1e}" if horizon >= 1e6 else f"{horizon:.0f}"
-    return f"≈ {number}" if is_extrapolated else number
-
-
-def zero_share_text(share: Number) -> str:
-    """Return the share of sequences whose gradient reaches exactly 0, in words."""
-    if share >= 1:
-        return "gradient exactly 0 in every sequence"
-    percent = 100 * share
-    decimals = 0 if 1 <= percent <= 99 else 1
-    return f"gradient exactly 0 in {percent:.{decimals}f} % of the sequences"
-
-
-def rate_text(rate: Number, error: Number | None = None) -> str:
-    """Return a rate with its 95 % half width, as many decimals as the error deserves."""
-    if np.isnan(rate):
-        return "not measured"
-    if np.isneginf(rate):
-        return "−∞ (gradient exactly 0)"
-    if np.isposinf(rate):
-        return "+∞"
-    if error is None or not np.isfinite(error):
-        return f"{rate:+.4g}".replace("-", "−")
-    decimals = 4 if error <= 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 6))
-    return f"{rate:+.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")

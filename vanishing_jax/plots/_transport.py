@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..diagnostics._words import horizon_text, zero_share_text
 from ._axis import words_of, words_of_all
 from ._prediction import draw_predicted_decay
 from ._style import (
@@ -15,7 +16,6 @@ from ._style import (
     as_labeled,
     draw_log_lines,
     finish,
-    horizon_text,
     integer_ticks,
     light_grid,
     line_options,
@@ -25,7 +25,6 @@ from ._style import (
     sequence_lines,
     set_decades,
     to_log10,
-    zero_share_text,
 )
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..plots._style import Number, horizon_text, rate_text, zero_share_text
+from ..diagnostics._words import (
+    Number,
+    count_text,
+    horizon_text,
+    rate_text,
+    zero_share_text,
+)
 from ._figures import (
     OVERLAY,
     FigureSpec,
@@ -133,12 +139,8 @@ def _words(diagnosis: Any) -> dict[str, str]:
 
 
 def _data_size(diagnosis: Any) -> str:
-    sequences = _count(diagnosis.num_sequences, "sequence")
-    return f"{sequences} of {_count(diagnosis.num_steps, 'step')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"one {noun}" if number == 1 else f"{number} {noun}s"
+    sequences = count_text(diagnosis.num_sequences, "sequence")
+    return f"{sequences} of {count_text(diagnosis.num_steps, 'step')}"
 
 
 def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
@@ -185,7 +187,7 @@ def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
         )
     rows.append(("gradient", diagnosis.gradient_source, "what was carried back"))
     rows.append(("data", _data_size(diagnosis), "what the cell was run on"))
-    size = _count(diagnosis.state_size, "component")
+    size = count_text(diagnosis.state_size, "component")
     rows.append(("state", size, "the whole of what the cell carries from step to step"))
     rows += [("note", note, "") for note in diagnosis.notes]
     return rows
