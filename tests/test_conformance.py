@@ -98,9 +98,7 @@ def test_every_public_sibling_has_its_row():
     algorithms = {n for n, f in public(spectra).items() if callable(f) and n.islower()}
     assert algorithms == {
         "block_log_singular_values", "covariant_lyapunov_vectors", "decoupled_blocks",
-        "entropy_rate", "entropy_rate_error",
-        "input_loadings",
-        "kaplan_yorke_dimension", "kaplan_yorke_error", "leading_singular_values",
+        "input_loadings", "leading_singular_values",
         "log_singular_values", "lyapunov_exponents", "product_log_growth",
         "product_log_singular_values", "spectral_gradient", "surviving_directions",
     }  # fmt: skip

@@ -163,6 +163,7 @@ def _trace(fn: Callable[..., PyTree], args: tuple, kwargs: dict) -> _Traced:
     def flat_fn(*leaves: Any) -> list[Any]:
         args, kwargs = eqx.combine(jax.tree.unflatten(structure, leaves), others)
         output, static = eqx.partition(fn(*args, **kwargs), _is_array)
+        # `make_jaxpr` returns arrays only: structure and static leaves leave by the closure.
         leaves_out, structure_out = jax.tree.flatten(output)
         static_output[:] = [structure_out, static]
         return leaves_out
@@ -206,6 +207,7 @@ def _evaluate_equation(
 ) -> Sequence[Any]:
     name = eqn.primitive.name
     if name in INLINED_CALLS:
+        # Evaluated in place, so that the rule reaches the activations inside.
         jaxpr, consts = called_jaxpr(eqn)
         return _evaluate(jaxpr, consts, values, rule, replace_custom)
     if (replace_custom or name not in CUSTOM_CALLS) and not _is_clamp(eqn):
@@ -260,9 +262,10 @@ def _recognize(eqn: Any) -> tuple[str, int] | None:
     if name != "max" and name not in _KIND_OF_PRIMITIVE:
         return None
     if not jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.floating):
-        return None
+        return None  # a complex tanh is no saturating unit
     if name != "max":
         return _KIND_OF_PRIMITIVE[name], 0
+    # A ReLU compares with one literal zero; with none it is a maximum of two arrays.
     is_zero = [isinstance(var, jex.Literal) and np.all(var.val == 0) for var in eqn.invars]
     return ("relu", is_zero.index(False)) if sum(is_zero) == 1 else None
 
@@ -274,6 +277,7 @@ def _is_clamp(eqn: Any) -> bool:
 
 def _recognize_call(eqn: Any) -> tuple[str, int] | None:
     jaxpr, _ = called_jaxpr(eqn)
+    # Of a function that computes more, a rule would replace more than the activation.
     if len(jaxpr.eqns) != 1:
         return None
     (only,) = jaxpr.eqns
@@ -281,6 +285,7 @@ def _recognize_call(eqn: Any) -> tuple[str, int] | None:
     if inner is None or list(jaxpr.outvars) != list(only.outvars):
         return None
     kind, position = inner
+    # What is activated must be an argument of the call; its place there is what the rule needs.
     operand = only.invars[position]
     if isinstance(operand, jex.Literal) or operand not in jaxpr.invars:
         return None

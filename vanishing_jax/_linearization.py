@@ -41,6 +41,7 @@ class Linearization(eqx.Module):
     def num_steps(self) -> int:
         """Number of steps T, of each sequence."""
         leaf, spec = jax.tree.leaves(self.trajectory.states)[0], self.layout.leaves[0]
+        # Time is the axis before those of one state, and holds s_0 as well.
         return leaf.shape[leaf.ndim - len(spec.shape) - 1] - 1
 
     def step_at(self, t):
@@ -97,6 +98,7 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     column by column, as forward differentiation makes them and the sweep wants them.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(linearization)):
+        # Traced arrays cannot be cut on the host; T is part of the caller's program anyway.
         batch = min(_together(linearization.layout), max(t - s, 1))
         return jax.lax.map(linearization.jacobian, jnp.arange(s + 1, t + 1), batch_size=batch)
     layout, found = linearization.layout, []
@@ -104,16 +106,19 @@ def jacobians_of(linearization: Linearization, s: int, t: int) -> Float[ArrayLik
     with jax.enable_x64(linearization.x64):
         for a in range(s, t, size):
             part = padded_steps(linearization.trajectory, a, min(a + size, t), size)
+            # The last chunk is padded to the common size; what that computes is cut off.
             found.append(np.asarray(_transposed_jacobians(linearization.rule, part))[: t - a])
     if not found:
         return np.zeros((0, layout.size, layout.size), layout.dtype)
     transposed = found[0] if len(found) == 1 else np.concatenate(found)
+    # A view: rows of J^T in memory are columns of J.
     return transposed.swapaxes(1, 2)
 
 
 def chunk_length(layout: StateLayout, num_steps: int) -> int:
     """Return how many Jacobians of this state are computed at once, out of so many."""
     longest = max((size for size in _CHUNKS if size <= num_steps), default=_CHUNKS[0])
+    # A power of two: states of all sizes share few lengths, and so their compilations.
     fitting = max(1, _CHUNK_BYTES // dense_bytes(1, layout.size, layout.dtype))
     return int(2 ** np.floor(np.log2(min(fitting, longest))))
 
@@ -129,13 +134,13 @@ def padded_steps(
 
     def cut(leaf):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            # NumPy knows no keys: cut the numbers that they are made of.
             data = jnp.asarray(cut(jax.random.key_data(leaf)))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        places = np.minimum(np.arange(s, s + size), t - 1)
         leaf = np.asarray(leaf)
         if t - s == size:
-            return leaf[(slice(None),) * axis + (slice(s, t),)]
-        return np.take(leaf, places, axis=axis)
+            return leaf[(slice(None),) * axis + (slice(s, t),)]  # a view, nothing is copied
+        return np.take(leaf, np.minimum(np.arange(s, s + size), t - 1), axis=axis)
 
     return jax.tree.map(cut, (trajectory.states, trajectory.inputs))
 
@@ -174,6 +179,7 @@ def apply_step(
 ) -> Float[Array, "state *columns"]:
     """Return J B, or J^T B, for the step from this state under this input."""
     if rule.mode == "rev" and not transpose:
+        # A `custom_vjp` has no forward derivative: only the rows of J are to be had.
         return rule.jacobian(state, input) @ block
     vector, step = one_step(rule, state, input)
     if transpose:
@@ -183,6 +189,7 @@ def apply_step(
             return pull(column)[0]
 
     else:
+        # The step itself is evaluated once, whatever the number of columns.
         apply = jax.linearize(step, vector)[1]
     return apply(block) if block.ndim == 1 else jax.vmap(apply, in_axes=1, out_axes=1)(block)
 

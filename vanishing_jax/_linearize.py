@@ -96,11 +96,13 @@ def linearize(
         )
     _check_lengths(trajectory)
     first, input = first_of((trajectory.states, trajectory.inputs))
+    # The shapes first: noise and NaN are looked for by running the step.
     check_step(cell, first, input)
     check_deterministic(cell, first, input)
     check_finite_run(cell, trajectory.states, trajectory.inputs)
     layout = state_layout(first)
     sizes = _named_sizes(layout, blocks or cell.state_names)
+    # The flag as it is now: chunks computed later, amid float64 arithmetic, trace the cell alike.
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     linearization = Linearization(cell, trajectory, layout, mode, x64)
     needed = dense_bytes(trajectory.num_steps, layout.size, layout.dtype)
@@ -112,10 +114,12 @@ def linearize(
         )
     try:
         if dense is False or needed > memory_limit:
+            # Nothing is computed yet, but a missing forward derivative must show here.
             jax.eval_shape(lambda: linearization.jacobian(1))
             return JacobianChain(blocks=sizes, linearization=linearization)
         jacobians = jacobians_of(linearization, 0, trajectory.num_steps)
     except TypeError as error:
+        # JAX has no error type of its own for this case; only its text tells.
         if mode == "rev" or "custom_vjp" not in str(error):
             raise
         raise NoForwardModeError(
@@ -145,6 +149,7 @@ def widened(tree: PyTree) -> PyTree:
     def widen(leaf):
         if not eqx.is_inexact_array(leaf):
             return leaf
+        # On the host: JAX would compile a conversion for each shape.
         kind = np.complex128 if jnp.iscomplexobj(leaf) else np.float64
         return jax.device_put(np.asarray(leaf).astype(kind))
 

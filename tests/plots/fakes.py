@@ -189,7 +189,7 @@ def comparison(losses=None, *, died=None, reached=None, target=None, num_steps=6
     """
     # The package's own code makes it, so that it has the variables of the real ones.
     from vanishing_jax.comparison._result import joined, run_dataset
-    from vanishing_jax.training import Evaluation
+    from vanishing_jax.training._evaluate import Evaluation
 
     from ..training.small import FirstSign
 

@@ -12,7 +12,7 @@ def meshes(ax):
 
 
 def test_map_line_and_crossings_are_those_of_the_dataset():
-    from vanishing_jax.plots import plot_phase
+    from vanishing_jax.plots._phase_diagram import plot_phase
 
     phase = fakes.phase()
     ax = plot_phase(phase)
@@ -34,7 +34,7 @@ def test_map_line_and_crossings_are_those_of_the_dataset():
 
 @pytest.mark.parametrize("kind", ["exponent", "horizon"])
 def test_measured_and_predicted_share_their_colors(kind):
-    from vanishing_jax.plots import plot_phase
+    from vanishing_jax.plots._phase_diagram import plot_phase
 
     phase = fakes.phase()
     measured, predicted = (plot_phase(phase, of=name) for name in (kind, f"predicted_{kind}"))
@@ -43,7 +43,7 @@ def test_measured_and_predicted_share_their_colors(kind):
 
 
 def test_what_is_beyond_or_undefined_is_told_apart():
-    from vanishing_jax.plots import plot_phase
+    from vanishing_jax.plots._phase_diagram import plot_phase
 
     phase = fakes.phase(seeds=1)
     phase.exponent[0, 0] = np.nan

@@ -23,7 +23,6 @@ ROWS = {
     "plot_claim": lambda d: fakes.claim_result(),
     "plot_comparison": lambda d: fakes.comparison(),
     "plot_test_scores": lambda d: fakes.comparison(),
-    "plot_phase": lambda d: fakes.phase(),
     "plot_trainability": lambda d: fakes.trainability(),
     "plot_gradient_history": lambda d: fakes.training_history([1.0, 0.5]),
 }

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ._selective import SelectiveCell as SelectiveCell
     from ._stacked import StackedCell as StackedCell
     from ._stacked import hidden_output as hidden_output
-    from ._statistics import BatchStatistics as BatchStatistics
     from ._truncated import TruncatedCell as TruncatedCell
     from ._vanilla import VanillaCell as VanillaCell
     from ._vanilla import identity_initializer as identity_initializer
@@ -71,7 +70,6 @@ else:
         _s4d="S4DCell",
         _selective="SelectiveCell",
         _stacked="StackedCell hidden_output",
-        _statistics="BatchStatistics",
         _truncated="TruncatedCell",
         _vanilla="VanillaCell identity_initializer",
     )

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import __version__
 from ..tasks import AbstractTask
-from ..training import Evaluation, History
+from ..training import History
+from ..training._evaluate import Evaluation
 
 if TYPE_CHECKING:
     import xarray as xr

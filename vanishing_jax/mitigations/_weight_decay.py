@@ -7,7 +7,7 @@ import optax
 from jax.tree_util import Partial
 
 from .._types import Array, PyTree
-from ..cells import BatchStatistics
+from ..cells._statistics import BatchStatistics
 from ._mitigation import Mitigation
 from ._transformation import transformation
 

@@ -21,7 +21,6 @@ from ._influence import plot_influence as plot_influence
 from ._layer_gradients import plot_layer_gradients as plot_layer_gradients
 from ._lyapunov import plot_lyapunov as plot_lyapunov
 from ._network import plot_network as plot_network
-from ._phase_diagram import plot_phase as plot_phase
 from ._phase_diagram import plot_phase_diagram as plot_phase_diagram
 from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density

@@ -20,7 +20,6 @@ from ._style import (
 _TITLES = {
     "exponent": "Measured exponent",
     "predicted_exponent": "Predicted exponent",
-    "z": "Measured minus predicted",
     "horizon": "Measured horizon",
     "predicted_horizon": "Predicted horizon",
 }
@@ -70,8 +69,8 @@ def plot_phase(phase: Any, *, of: str = "exponent", ax: Any = None, **mesh_kwarg
     **Arguments:**
 
     - `phase`: what `vj.phase_diagram` returns.
-    - `of`: "exponent", "predicted_exponent", "z", "horizon" or "predicted_horizon"; what was
-      measured is the median over seeds.
+    - `of`: "exponent", "predicted_exponent", "horizon" or "predicted_horizon"; what was measured is
+      the median over seeds.
     - `ax`: axes to draw on; None makes a figure.
     - `mesh_kwargs`: passed on to `Axes.pcolormesh`.
 
@@ -118,8 +117,7 @@ def _colors(phase: Any, of: str) -> dict[str, Any]:
         low = min(float(shown.min(initial=steps)), steps / 10)
         colors = colormaps[SEQUENTIAL].with_extremes(over=_BEYOND_COLOR)
         return {"cmap": colors, "norm": LogNorm(low, steps)}
-    names = ("z",) if of == "z" else ("exponent", "predicted_exponent")
-    shown = np.concatenate([phase[name].values.ravel() for name in names])
+    shown = np.concatenate([phase[n].values.ravel() for n in ("exponent", "predicted_exponent")])
     reach = np.abs(shown[np.isfinite(shown)]).max(initial=1e-3)
     return {"cmap": SIGNED, "norm": CenteredNorm(0.0, reach)}
 
@@ -127,8 +125,7 @@ def _colors(phase: Any, of: str) -> dict[str, Any]:
 def _colorbar(ax: Axes, mesh: Any, of: str) -> None:
     horizon = of.endswith("horizon")
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, extend="max" if horizon else "neither")
-    unit = {"z": "standard errors"}.get(of, "steps to $10^{-3}$" if horizon else "nats per step")
-    bar.set_label(unit, fontsize="small")
+    bar.set_label("steps to $10^{-3}$" if horizon else "nats per step", fontsize="small")
     bar.ax.tick_params(labelsize="small")
 
 

@@ -6,13 +6,8 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from ._block_spectrum import block_log_singular_values as block_log_singular_values
-    from ._covariant import CovariantVectors as CovariantVectors
     from ._covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
     from ._decoupled import decoupled_blocks as decoupled_blocks
-    from ._dimension import entropy_rate as entropy_rate
-    from ._dimension import entropy_rate_error as entropy_rate_error
-    from ._dimension import kaplan_yorke_dimension as kaplan_yorke_dimension
-    from ._dimension import kaplan_yorke_error as kaplan_yorke_error
     from ._leading import leading_singular_values as leading_singular_values
     from ._log_singular_values import Spectrum as Spectrum
     from ._log_singular_values import log_singular_values as log_singular_values
@@ -24,20 +19,18 @@ if TYPE_CHECKING:
     from ._scan_gradient import product_log_singular_values as product_log_singular_values
     from ._spectral_gradient import SpectralGradient as SpectralGradient
     from ._spectral_gradient import spectral_gradient as spectral_gradient
-    from ._surviving import SurvivingDirections as SurvivingDirections
     from ._surviving import surviving_directions as surviving_directions
 else:
     __getattr__, __dir__, __all__ = lazy(
         __name__,
         _block_spectrum="block_log_singular_values",
-        _covariant="CovariantVectors covariant_lyapunov_vectors",
+        _covariant="covariant_lyapunov_vectors",
         _decoupled="decoupled_blocks",
-        _dimension="entropy_rate entropy_rate_error kaplan_yorke_dimension kaplan_yorke_error",
         _leading="leading_singular_values",
         _log_singular_values="Spectrum log_singular_values",
         _lyapunov="LyapunovExponents lyapunov_exponents",
         _partial_spectrum="PartialSpectrum input_loadings",
         _scan_gradient="product_log_growth product_log_singular_values",
         _spectral_gradient="SpectralGradient spectral_gradient",
-        _surviving="SurvivingDirections surviving_directions",
+        _surviving="surviving_directions",
     )

@@ -1,6 +1,5 @@
 """Training: a cell with a readout, the loop that trains it, and what the loop records."""
 
-from ._evaluate import Evaluation as Evaluation
 from ._evaluate import evaluate as evaluate
 from ._history import History as History
 from ._model import SequenceModel as SequenceModel

@@ -13,7 +13,8 @@ from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
 from ._objective import Hooks, Scores, estimated, followed, objective, projected
 from ._parameters import Parts, join, split
-from .recorders import RECORDERS, Update, global_norm
+from .recorders import RECORDERS, Update
+from .recorders._update import global_norm
 
 
 class Carry(NamedTuple):

@@ -9,7 +9,6 @@ from ._gradient_profile import gradient_profile
 from ._recorder import Recorder, leaf_names
 from ._saturation import activation_labels, saturation
 from ._update import Update as Update
-from ._update import global_norm as global_norm
 from ._update_ratio import update_ratio
 
 RECORDERS: dict[str, Recorder] = {
