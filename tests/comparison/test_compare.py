@@ -184,14 +184,16 @@ class Fragile(FirstSign):
 
 
 @pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_dead_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch, tmp_path):
+def test_diverged_and_early_seeds_end_in_nan_and_are_counted(together, monkeypatch, tmp_path):
     monkeypatch.setattr(_seeds, "batched", lambda *sizes: together)
     settings = {**SETTINGS, "steps": 6, "learning_rate": 0.3}
     ds = vj.compare("tanh+sgd", Fragile(), seeds=3, target="loss < 0", **settings)
-    dead, alive = ds.isel(recipe=0, seed=1), ds.isel(recipe=0, seed=[0, 2])
-    assert dead.nonfinite_step == 3 and str(dead.nonfinite_leaf.item()).startswith("gradient of")
-    assert np.isfinite(dead.loss[0]) and np.isnan(dead.gradient_norm[1])
-    assert np.isnan(dead.loss[2]) and np.isnan(dead.test_loss)
+    diverged, alive = ds.isel(recipe=0, seed=1), ds.isel(recipe=0, seed=[0, 2])
+    assert diverged.nonfinite_step == 3 and str(diverged.nonfinite_leaf.item()).startswith(
+        "gradient of"
+    )
+    assert np.isfinite(diverged.loss[0]) and np.isnan(diverged.gradient_norm[1])
+    assert np.isnan(diverged.loss[2]) and np.isnan(diverged.test_loss)
     assert np.isfinite(alive.loss).all() and np.isnan(alive.nonfinite_step).all()
     table = vj.comparison_table(ds)
     assert "| 0/3 | inf [inf, inf] | 1/3 |" in table and "target: loss < 0.0" in table

@@ -52,7 +52,7 @@ def test_quartiles_of_many_seeds_and_one_seed_alone(plot_comparison):
     assert not ax.collections and note(ax) == "one seed"
 
 
-def test_a_dead_seed_is_marked_and_counts_as_infinite(plot_comparison):
+def test_a_diverged_seed_is_marked_and_counts_as_infinite(plot_comparison):
     losses = {
         "tanh": [[1, 2, 3], [2, 7, nan], [4, 4, 4]],
         "irnn": [[1, nan, nan], [9, nan, nan], [2] * 3],
@@ -65,9 +65,9 @@ def test_a_dead_seed_is_marked_and_counts_as_infinite(plot_comparison):
     assert [(x.get_xdata()[0], x.get_ydata()[0]) for x in labeled(ax, "_death")] == [
         (15, 2), (8, ax.get_ylim()[1]), (13, 9)
     ]  # fmt: skip
-    np.testing.assert_array_equal(labeled(ax, "_dead seed")[0].get_ydata(), [2, nan, nan])
-    assert names_beside(ax) >= {"tanh (1 dead)", "irnn (2 dead)"}
-    assert "cross: a seed died (NaN) and counts as infinite" in note(ax)
+    np.testing.assert_array_equal(labeled(ax, "_diverged seed")[0].get_ydata(), [2, nan, nan])
+    assert names_beside(ax) >= {"tanh (1 diverged)", "irnn (2 diverged)"}
+    assert "cross: a seed diverged (NaN) and counts as infinite" in note(ax)
     assert ax.collections[0].get_paths()[0].vertices[:, 1].max() > ax.get_ylim()[1]
 
 
@@ -77,7 +77,7 @@ def test_a_metric_has_no_worst_value(plot_comparison):
     )
     ax = plot_comparison(comparison, curve="metric")
     np.testing.assert_allclose(curves(ax)["tanh"].get_ydata(), [0.8, 0.5])
-    assert "no longer counts" in note(ax) and names_beside(ax) == {"tanh (1 dead)"}
+    assert "no longer counts" in note(ax) and names_beside(ax) == {"tanh (1 diverged)"}
     assert ax.get_ylabel() == "accuracy (mean over 10 updates)"
     ax = plot_comparison(comparison, curve="gradient_norm")
     np.testing.assert_allclose(curves(ax)["tanh"].get_ydata(), [0.4, 0.8])

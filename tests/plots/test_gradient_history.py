@@ -72,7 +72,7 @@ def test_the_run_of_a_comparison(plot_gradient_history):
     assert mesh(ax).mask[:, 2].all() and not mesh(ax).mask[:, :2].any()
     assert "reached the target at update 20" in note(ax) and "not finite" not in note(ax)
     ax = plot_gradient_history(comparison, recipe="b", seed=0)
-    assert note(ax).startswith("died (NaN) at update 13")
+    assert note(ax).startswith("diverged (NaN) at update 13")
     for chosen, message in (
         ({}, "`recipe` as one of 'a', 'b'; got None"),
         ({"recipe": "c", "seed": 0}, "'a', 'b'; got 'c'"),

@@ -73,7 +73,7 @@ def test_gradients_share_one_scale(report):
     from vanishing_jax.report import _comparison
 
     comparison = fakes.comparison(LOSSES, died=DIED, num_steps=6)
-    # Seed 0 of tanh has the median loss; a median that died is shown on a scale of its own.
+    # Seed 0 of tanh has the median loss; a median that diverged is shown on a scale of its own.
     assert _comparison._median_seeds(comparison) == [0, 0]
     reach = _comparison._reach(comparison, [0, 1])
     np.testing.assert_allclose(np.array(reach, float), [6 / np.log(10)] * 2)

@@ -55,8 +55,8 @@ def compare(
 
     Seed k of a recipe is `vj.train(recipe, task, ..., key=jax.random.fold_in(key, k))`, to
     rounding, whatever runs beside it: seed k of all recipes draws the same sequences. All seeds of
-    a recipe train in one compiled program. A seed that meets a NaN is dead: its curves are NaN from
-    there on, so are its scores, and `nonfinite_step` and `nonfinite_leaf` say when and where.
+    a recipe train in one compiled program. A seed that meets a NaN diverged: its curves are NaN
+    from there on, so are its scores, and `nonfinite_step` and `nonfinite_leaf` say when and where.
 
     With `out`, each finished seed is a file, `out/RECIPE/seed_K.nc`, written whole or not at all.
     The same call again loads what is there and trains the rest; more recipes or seeds may be asked
@@ -87,7 +87,7 @@ def compare(
 
     - `loss`, `metric`, `gradient_norm` and what `record` asked for, (recipe, seed, record, ...):
       as in `History`; NaN after a seed's end.
-    - `test_loss`, `test_metric` (recipe, seed): of the final model. NaN for a dead seed.
+    - `test_loss`, `test_metric` (recipe, seed): of the final model. NaN for a diverged seed.
     - `steps_to_target`, `nonfinite_step` (recipe, seed): number of the update; NaN where it never
       was. `nonfinite_leaf`: what was not finite, or "".
     - `learning_rate` (recipe, seed).
@@ -269,8 +269,8 @@ def _show(bar: Any, task: AbstractTask, last: list[Record]) -> None:
     ranked = sorted(last, key=lambda one: (math.isnan(one.loss), one.loss))
     median = ranked[len(ranked) // 2]
     readings = {"loss": f"{median.loss:.3g}", task.metric_name: f"{median.metric:.3g}"}
-    dead = sum(one.first_nonfinite is not None for one in last)
-    bar.set_postfix({**readings, **({"dead": dead} if dead else {})}, refresh=False)
+    diverged = sum(one.first_nonfinite is not None for one in last)
+    bar.set_postfix({**readings, **({"diverged": diverged} if diverged else {})}, refresh=False)
 
 
 def _parsed(recipes: str | Recipe | Sequence[str | Recipe]) -> list[Recipe]:

@@ -122,8 +122,8 @@ class Progress(NamedTuple):
 
     def running(self) -> list[int]:
         """Return which seeds have neither met a NaN nor reached the goal."""
-        dead = [bool(rows) and rows[-1].first_nonfinite is not None for rows in self.records]
-        ended = zip(dead, self.target_steps, strict=True)
+        diverged = [bool(rows) and rows[-1].first_nonfinite is not None for rows in self.records]
+        ended = zip(diverged, self.target_steps, strict=True)
         return [k for k, (died, step) in enumerate(ended) if not died and step is None]
 
     def limits(self, steps: int) -> np.ndarray:

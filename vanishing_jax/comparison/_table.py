@@ -12,8 +12,8 @@ def comparison_table(comparison: "xr.Dataset") -> str:
     """Return a comparison as a Markdown table, one row per recipe.
 
     Loss and metric are medians over seeds of the final scores, with the quartiles in brackets. No
-    seed is left out: a dead one (NaN) counts as the worst loss. A metric may be better high or
-    low, so it is shown for the seeds that lived, and `dead` says how many did not.
+    seed is left out: one that diverged (NaN) counts as the worst loss. A metric may be better high
+    or low, so it is shown for the other seeds, and `diverged` says how many those leave out.
 
     **Arguments:**
 
@@ -32,7 +32,7 @@ def comparison_table(comparison: "xr.Dataset") -> str:
     >>> print(vj.comparison_table(ds))
     adding, T = 5, 2 seeds, 2 updates; memoryless baseline: loss 0.1389; target: loss < 99.0
     <BLANKLINE>
-    | recipe | loss: median [quartiles] | share within 0.04 | solved | steps | dead |
+    | recipe | loss: median [quartiles] | share within 0.04 | solved | steps | diverged |
     | --- | --- | --- | --- | --- | --- |
     | tanh | ... | 2/2 | 1 [1, 1] | 0/2 |
     """
@@ -47,22 +47,22 @@ def comparison_rows(comparison: "xr.Dataset") -> list[list[str]]:
     """Return the table's cells, the heads first."""
     seeds, target = comparison.sizes["seed"], comparison.attrs["target"]
     heads = ["recipe", "loss: median [quartiles]", comparison.attrs["metric"]]
-    heads += ["solved", "steps", "dead"] if target else ["dead"]
+    heads += ["solved", "steps", "diverged"] if target else ["diverged"]
     rows = [heads]
     for recipe in comparison.recipe.values:
         of_one = comparison.sel(recipe=recipe)
         reached = of_one.steps_to_target.values
-        dead = np.isfinite(of_one.nonfinite_step.values)
+        diverged = np.isfinite(of_one.nonfinite_step.values)
         metrics = of_one.test_metric.values
         cells = [
             str(recipe),
-            _spread(np.where(dead, np.inf, of_one.test_loss.values)),
-            _spread(metrics[~dead]) if not dead.all() else "-",
+            _spread(np.where(diverged, np.inf, of_one.test_loss.values)),
+            _spread(metrics[~diverged]) if not diverged.all() else "-",
         ]
         if target:
             solved = np.isfinite(reached)
             cells += [f"{solved.sum()}/{seeds}", _spread(np.where(solved, reached, np.inf))]
-        rows.append([*cells, f"{dead.sum()}/{seeds}"])
+        rows.append([*cells, f"{diverged.sum()}/{seeds}"])
     return rows
 
 

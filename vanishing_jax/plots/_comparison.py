@@ -27,13 +27,13 @@ _TALLEST, _TALLEST_ALONE = 100.0, 1e4
 
 
 class Curves(NamedTuple):
-    """One recipe: what is drawn over the records, and where its dead seeds ended."""
+    """One recipe: what is drawn over the records, and where its diverged seeds ended."""
 
     name: str
     low: np.ndarray
     middle: np.ndarray
     high: np.ndarray
-    dead: list[tuple[float, np.ndarray]]  # number of the update, and the curve up to there
+    diverged: list[tuple[float, np.ndarray]]  # number of the update, and the curve up to there
     solved: int
 
 
@@ -44,8 +44,8 @@ def plot_comparison(
 
     The band is from quartile to quartile, with fewer than five seeds from the smallest to the
     largest; the line above the axes says which. Each is one of the seeds' values, as in
-    `comparison_table`. A seed that died counts with an infinite loss from there on: a band that
-    then reaches the top has no upper end, a line that ends has lost most of its seeds. The dead
+    `comparison_table`. A seed that diverged counts with an infinite loss from there on: a band that
+    then reaches the top has no upper end, a line that ends has lost most of its seeds. Such
     seeds themselves are thin lines that end in a cross. A seed that reached the target keeps its
     last value.
 
@@ -79,7 +79,7 @@ def plot_comparison(
         ax.axhline(y, zorder=1.5, label="_level", **options)
         ends.append(End(y, text, options))
     write_if_nothing(
-        ax, *[one.middle for one in recipes], *[c for one in recipes for _, c in one.dead]
+        ax, *[one.middle for one in recipes], *[c for one in recipes for _, c in one.diverged]
     )
     every, metric = record[0] if record.size else 0, plain(comparison.attrs["metric"])
     what = {"metric": metric, "gradient_norm": "norm of the gradient"}.get(curve, "training loss")
@@ -122,17 +122,17 @@ def _curves(comparison: Any, index: int, curve: str) -> Curves:
     values = np.array(of_one[curve].values, float)
     died = np.asarray(of_one.nonfinite_step.values, float)
     reached = np.isfinite(of_one.steps_to_target.values)
-    dead = []
+    diverged = []
     for k, row in enumerate(values):
         if np.isfinite(died[k]):
-            dead.append((died[k], np.where(record <= died[k], row, np.nan)))
+            diverged.append((died[k], np.where(record <= died[k], row, np.nan)))
             row[record >= died[k]] = np.inf if curve == "loss" else np.nan
         elif reached[k] and np.isfinite(row).any():
             last = np.flatnonzero(np.isfinite(row))[-1]
             row[last:] = row[last]
     quarter = 0.25 if len(values) >= _MANY else 0.0
     low, middle, high = (quantile(values, q) for q in (quarter, 0.5, 1 - quarter))
-    return Curves(str(of_one.recipe.item()), low, middle, high, dead, int(reached.sum()))
+    return Curves(str(of_one.recipe.item()), low, middle, high, diverged, int(reached.sum()))
 
 
 def _levels(comparison: Any, curve: str) -> list[tuple[float, str]]:
@@ -148,7 +148,7 @@ def _levels(comparison: Any, curve: str) -> list[tuple[float, str]]:
 
 def _set_scale(ax: Axes, recipes: Sequence[Curves], levels: Sequence[float]) -> bool:
     """Choose scale and limits of the y axis; return whether a curve leaves them."""
-    drawn = [np.r_[one.low, one.middle, one.high, *[c for _, c in one.dead]] for one in recipes]
+    drawn = [np.r_[one.low, one.middle, one.high, *[c for _, c in one.diverged]] for one in recipes]
     finite = np.concatenate([*drawn, levels])
     finite = finite[np.isfinite(finite)]
     if finite.size == 0:
@@ -207,22 +207,22 @@ def _draw(
             linewidth=0,
             zorder=2,
         )
-    for step, values in one.dead:
-        _draw_dead(ax, record, step, values, color)
-    seeds = one.solved, len(one.dead)
-    counts = [f"{n} {word}" for n, word in zip(seeds, ("solved", "dead"), strict=True) if n]
+    for step, values in one.diverged:
+        _draw_ended(ax, record, step, values, color)
+    seeds = one.solved, len(one.diverged)
+    counts = [f"{n} {word}" for n, word in zip(seeds, ("solved", "diverged"), strict=True) if n]
     text = plain(one.name) + (f" ({', '.join(counts)})" if counts else "")
     last = one.middle[-1] if finite.size and finite[-1] else np.inf
     return End(last, text, options)
 
 
-def _draw_dead(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, color: Any) -> None:
-    """Draw a dead seed as a thin line to a cross; above the axes or unknown, it is at their top."""
+def _draw_ended(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, color: Any) -> None:
+    """Draw a diverged seed as a thin line to a cross, at the top if above the axes or unknown."""
     top = ax.get_ylim()[1]
     finite = np.isfinite(values)
     ax.plot(
         record, np.where(finite, values, np.nan), color=color, linewidth=0.8, alpha=0.7, zorder=2.5,
-        label="_dead seed",
+        label="_diverged seed",
     )  # fmt: skip
     last = values[finite][-1] if finite.any() else top
     ax.plot(
@@ -238,9 +238,9 @@ def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: 
     else:
         band = "quartiles" if seeds >= _MANY else "smallest to largest"
         notes = [f"line: median of {seeds} seeds; band: {band}"]
-    if any(one.dead for one in recipes):
+    if any(one.diverged for one in recipes):
         counted = "counts as infinite" if curve == "loss" else "no longer counts"
-        notes.append(f"cross: a seed died (NaN) and {counted}")
+        notes.append(f"cross: a seed diverged (NaN) and {counted}")
     if any(one.solved for one in recipes):
         notes.append("a seed that reached the target keeps its last value")
     if is_cut:

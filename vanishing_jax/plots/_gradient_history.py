@@ -140,7 +140,7 @@ def _chosen(what: str, value: Any, there: list[Any]) -> Any:
 
 def _ending(target_step: int | None, nonfinite_step: int | None) -> str:
     if nonfinite_step is not None:
-        return f"died (NaN) at update {nonfinite_step}"
+        return f"diverged (NaN) at update {nonfinite_step}"
     return "" if target_step is None else f"reached the target at update {target_step}"
 
 

@@ -11,7 +11,7 @@ from ._style import COLORS, GRAY, Axes, finish, light_grid, new_axes, plain, wri
 _SCORES = ("loss", "metric")
 _INK = "#1c2127"
 _SPREAD = 0.5  # of a row's height, over which its seeds are spread
-_DEAD = 1.035  # where the column of the dead is, in widths of the axes
+_NAN = 1.035  # where the column of seeds that met a NaN is, in widths of the axes
 
 
 def plot_test_scores(
@@ -21,8 +21,8 @@ def plot_test_scores(
 
     From top to bottom the dots of a row are the seeds in order, so that the same place in all rows
     is the same data. Dots far apart in one row are a recipe that works by luck; a row at the
-    baseline has learned nothing. Dead seeds are crosses in a column of their own, and count in the
-    median of the loss as infinite.
+    baseline has learned nothing. Diverged seeds are crosses in a column of their own, and count in
+    the median of the loss as infinite.
 
     **Arguments:**
 
@@ -67,7 +67,7 @@ def plot_test_scores(
     light_grid(ax)
     ax.grid(False, axis="y")
     if not np.isfinite(scores).any():
-        write_on_axes(ax, "all seeds died" if scores.size else "no data")
+        write_on_axes(ax, "all seeds diverged" if scores.size else "no data")
     return ax
 
 
@@ -85,7 +85,7 @@ def _set_scale(ax: Axes, scores: np.ndarray, baseline: float) -> None:
 def _draw_row(
     ax: Axes, row: int, scores: np.ndarray, hollow: np.ndarray, scatter_kwargs: dict[str, Any]
 ) -> None:
-    """Draw the dots of one recipe, and the crosses of its dead seeds."""
+    """Draw the dots of one recipe, and the crosses of its diverged seeds."""
     seeds = len(scores)
     heights = row + _SPREAD * (np.arange(seeds) - (seeds - 1) / 2) / max(seeds - 1, 1)
     finite = np.isfinite(scores)
@@ -95,23 +95,23 @@ def _draw_row(
     ax.scatter(scores[finite], heights[finite], **{**options, **scatter_kwargs})
     if not finite.all():
         ax.scatter(
-            np.full(int((~finite).sum()), _DEAD), heights[~finite], marker="X", s=42, color=color,
+            np.full(int((~finite).sum()), _NAN), heights[~finite], marker="X", s=42, color=color,
             edgecolors="white", linewidths=0.5, transform=ax.get_yaxis_transform(), clip_on=False,
             zorder=3,
         )  # fmt: skip
 
 
-def _draw_medians(ax: Axes, medians: np.ndarray, any_dead: bool) -> None:
-    """Draw the medians as bars, an infinite one in the column of the dead, and write them."""
+def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
+    """Draw the medians as bars, an infinite one in the column of the diverged, and write them."""
     rows = np.arange(len(medians))
     finite, infinite = np.isfinite(medians), np.isposinf(medians)
     bars: dict[str, Any] = {"color": _INK, "linewidth": 2.2, "zorder": 2.5}
     ax.vlines(medians[finite], rows[finite] - 0.34, rows[finite] + 0.34, **bars)
-    column = _DEAD + 0.05 if any_dead else 1.02
+    column = _NAN + 0.05 if any_diverged else 1.02
     beside: dict[str, Any] = {"fontsize": "small", "va": "center", "ha": "left"}
-    if any_dead:
+    if any_diverged:
         above: dict[str, Any] = {"transform": ax.transAxes, "fontsize": "small", "color": GRAY}
-        ax.text(_DEAD, 1.01, "dead", ha="center", va="bottom", **above)
+        ax.text(_NAN, 1.01, "NaN", ha="center", va="bottom", **above)
     ax.text(
         column, 1.01, "median", transform=ax.transAxes, fontsize="small", color=GRAY, va="bottom"
     )

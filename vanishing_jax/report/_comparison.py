@@ -26,7 +26,7 @@ _CURVES = FigureSpec(
     "learning_curves",
     "Learning curves",
     "A recipe that stays at the memoryless baseline has learned nothing from early inputs; the "
-    "earlier and the steeper a curve leaves it, the better. Crosses are seeds that died.",
+    "earlier and the steeper a curve leaves it, the better. Crosses are seeds that diverged.",
     lambda ds, ax: plots.plot_comparison(ds, ax=ax),
     height=lambda ds: height_for(ds.sizes["recipe"] + 2),
     width=_WIDE,
@@ -131,7 +131,7 @@ def _draw_gradients(
 
 
 def _median_seeds(comparison: "xr.Dataset") -> list[int]:
-    """Return the seed of each recipe whose final loss is the median, a dead one being the worst."""
+    """Return the seed of each recipe with the median final loss; one that diverged is the worst."""
     losses = np.array(comparison.test_loss.values, float)
     losses[~np.isfinite(losses)] = np.inf
     medians = quantile(losses.T, 0.5)
@@ -140,7 +140,7 @@ def _median_seeds(comparison: "xr.Dataset") -> list[int]:
 
 
 def _reach(comparison: "xr.Dataset", seeds: list[int]) -> list[float | None]:
-    """Return the end of the color scale in decades; None, its own, for a seed that died."""
+    """Return the end of the color scale in decades; None, its own, for a seed that diverged."""
     lived, largest = [], 1.0
     for i, seed in enumerate(seeds):
         run = comparison.isel(recipe=i).sel(seed=seed)

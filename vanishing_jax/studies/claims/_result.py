@@ -82,7 +82,7 @@ class ClaimResult(NamedTuple):
     """A claim of the article, put to the test; made by `vj.claims.check_claim`.
 
     - `id`, `statement`, `where`: the claim in our words, and where the article makes it.
-    - `findings`: what was measured; the first is the headline.
+    - `findings`: what was measured.
     - `figure`: data for `vj.plots.plot_claim`.
     - `note`: what a reader must know about the experiment, or why there is none.
     """
@@ -103,11 +103,6 @@ class ClaimResult(NamedTuple):
     def why(self) -> str:
         """One sentence with the numbers that made the verdict."""
         return explain(self.findings, self.verdict) or self.note
-
-    @property
-    def headline(self) -> Finding | None:
-        """The first finding, with its quantity, value, interval and prediction, if there is one."""
-        return self.findings[0] if self.findings else None
 
     def __repr__(self) -> str:
         return f"ClaimResult({self.id}: {self.verdict}. {self.why})"
