@@ -115,7 +115,7 @@ def test_bottleneck_and_wide_activations(monkeypatch, tmp_path):
     folder = d.save(tmp_path / "out")
     saved = json.loads((folder / "diagnosis.json").read_text())
     assert saved["widths"] == [3, 4, 2, 3] and saved["spectrum"] is None
-    assert (folder / "diagnosis.txt").read_text() == f"{d}\n"
+    assert (folder / "diagnosis.txt").read_text() == f"{d.details()}\n"
     assert (folder / "diagnosis.png").stat().st_size > 10_000
 
 
