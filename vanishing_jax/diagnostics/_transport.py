@@ -192,7 +192,7 @@ def _forward(
     step = jax.vmap(cell.observed)
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape)), state0)
     buffers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (moments, *leaf.shape)), start)
-    sums = (jnp.zeros((rows, len(cell.knobs.linear)), jnp.float32),) * 2
+    sums = (jnp.zeros((rows, len(cell.parameters.linear)), jnp.float32),) * 2
 
     def body(t, carry):
         state, buffers, sums = carry
