@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,33 @@ def test_short_sequences_exit_with_inconclusive(saved, capsys):
     file, inputs = saved(0.5, steps=5)
     assert call("diagnose", file, "--inputs", inputs) == 5
     assert "INCONCLUSIVE" in capsys.readouterr().out
+
+
+def test_the_answer_is_short_and_the_details_are_asked_for(saved, capsys):
+    file, inputs = saved(0.5)
+    assert call("diagnose", file, "--inputs", inputs) == 3
+    short = capsys.readouterr().out
+    assert call("diagnose", file, "--inputs", inputs, "--details") == 3
+    details = capsys.readouterr().out
+    assert len(short.splitlines()) <= 11 and "exponents" not in short
+    assert "exponents" in details and "lag 10" in details
+
+
+@pytest.mark.parametrize("command", ["diagnose", "--version", "--help"])
+def test_a_pipe_whose_reader_has_gone_ends_quietly(saved, command):
+    words = ["vanishing-jax", command]
+    if command == "diagnose":
+        file, inputs = saved(0.5)
+        words += [str(file), "--inputs", str(inputs)]
+    read, write = os.pipe()
+    os.close(read)  # as after `| head -1`
+    code = f"import sys; sys.argv = {words}; {CALL}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    os.close(write)
+    assert done.returncode == 141  # 128 + SIGPIPE
+    assert "rror" not in done.stderr and "Broken" not in done.stderr
 
 
 def test_json_and_html(saved, tmp_path, capsys):

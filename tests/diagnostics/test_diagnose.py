@@ -218,7 +218,7 @@ def test_prints_converts_plots_and_saves(vj, tmp_path):
         assert word in text
     assert len(text.splitlines()) <= 11 and "lag 10" not in text
     assert "tanh" in details and "lag 10" in details
-    assert max(map(len, (text + details).splitlines())) < 130
+    assert max(map(len, f"{text}\n{details}".splitlines())) < 130
     loaded = json.loads(json.dumps(d.to_dict(), allow_nan=False))
     assert loaded["verdict"] == d.verdict and len(loaded["lags"]) == T + 1
     assert len(d.plot().axes) >= 4
@@ -282,7 +282,8 @@ def test_theory_stands_beside_the_rate(vj):
     assert abs(z) < 4 and f"z = {z:+.1f}; fails: the network is wide (n = 3)" in d.details()
     json.dumps(d.to_dict())
     trained = cell.map_recurrent(lambda w: jnp.eye(N, dtype=w.dtype))
-    assert "no prediction: the recurrent weights do not look random" in str(
-        vj.diagnose(trained, inputs)
+    assert (
+        "no prediction: the recurrent weights do not look random"
+        in vj.diagnose(trained, inputs).details()
     )
-    assert "theory" not in str(run(vj, scaled(vj, 0.5)))
+    assert "theory" not in run(vj, scaled(vj, 0.5)).details()

@@ -115,11 +115,11 @@ def test_bottleneck_and_wide_activations(monkeypatch, tmp_path):
     folder = d.save(tmp_path / "out")
     saved = json.loads((folder / "diagnosis.json").read_text())
     assert saved["widths"] == [3, 4, 2, 3] and saved["spectrum"] is None
-    assert (folder / "diagnosis.txt").read_text() == f"{d}\n"
+    assert (folder / "diagnosis.txt").read_text() == f"{d.details()}\n"
     assert (folder / "diagnosis.png").stat().st_size > 10_000
 
 
-def test_neutral_knobs_change_nothing():
+def test_neutral_parameters_change_nothing():
     from vanishing_jax.diagnostics import _layer_interventions as module
 
     def layer(x):
@@ -127,16 +127,16 @@ def test_neutral_knobs_change_nothing():
 
     x = batch(1)[0]
 
-    def turned(**knobs):
-        return eqx.filter_jit(module.turned([layer], **knobs)[0])
+    def modified(**parameters):
+        return eqx.filter_jit(module.modified([layer], **parameters)[0])
 
-    neutral, skip = turned(), turned(skip=1.0)
+    neutral, skip = modified(), modified(skip=1.0)
     np.testing.assert_allclose(neutral(x), layer(x), atol=1e-15)
     np.testing.assert_allclose(skip(x), x + layer(x))
-    straight = turned(linear=True)
+    straight = modified(linear=True)
     np.testing.assert_allclose(straight(x), layer(x), atol=1e-15)
     np.testing.assert_allclose(jax.jacobian(straight)(x), 3 * np.eye(3))
-    norm = turned(normalize=True)
+    norm = modified(normalize=True)
     mean, std = np.mean(x), np.sqrt(np.var(x) + 1e-5)
     np.testing.assert_allclose(norm(x), layer((x - mean) / std), rtol=1e-12)
 

@@ -94,7 +94,7 @@ def test_closed_form_far_beyond_the_range_of_float32():
     )
     # 0.12^4 < 1e-3 < 5 * 0.12^4, and 6 * 0.12^5 < 1e-3.
     np.testing.assert_array_equal(reach.gradients.starved_at, [5, 4])
-    assert reach.gradients.first_starved() == "layer1" and reach.verdict == "vanishing"
+    assert reach.gradients.first_gone() == "layer1" and reach.verdict == "vanishing"
     assert reach.gradients.sentence() == (
         "layer1 first, below 1e-3 of its largest gradient after 4 steps (layer0 after 5)"
     )

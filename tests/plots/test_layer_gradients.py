@@ -11,7 +11,7 @@ def plot_layer_gradients():
     return plot_layer_gradients
 
 
-def test_one_line_per_layer_and_where_the_first_starves(plot_layer_gradients):
+def test_one_line_per_layer_and_where_the_first_is_gone(plot_layer_gradients):
     gradients = fakes.layer_gradients(rates=(-0.2, -0.9, None))
     np.testing.assert_array_equal(gradients.starved_at, [np.inf, 8, np.nan])
     ax = plot_layer_gradients(gradients)
@@ -20,13 +20,13 @@ def test_one_line_per_layer_and_where_the_first_starves(plot_layer_gradients):
     np.testing.assert_allclose(lines[1].get_ydata(), -0.9 * np.arange(17) / np.log(10))
     assert 8.0 in [line.get_xdata()[0] for line in ax.lines if line not in lines]
     note = ax.texts[0].get_text()
-    assert "layer1 starves first: below 0.001 of its largest at lag 8" in note
+    assert "smallest in layer1: below 0.001 of its largest at lag 8" in note
     assert "no gradient that way: layer2" in note
     assert ax.get_title(loc="left") == "Gradient in each layer, into the past"
     assert ax.get_xlabel() == "lag, steps back from the last step taught"
 
 
-def test_nothing_starves_and_nothing_is_there(plot_layer_gradients):
+def test_nothing_is_gone_and_nothing_is_there(plot_layer_gradients):
     ax = plot_layer_gradients(fakes.layer_gradients("future", rates=(-0.1,)))
     assert not ax.texts and ax.get_xlabel() == "lag, steps ahead of the first step taught"
     ax = plot_layer_gradients(fakes.layer_gradients(rates=(None,)))
@@ -48,4 +48,4 @@ def test_nothing_starves_and_nothing_is_there(plot_layer_gradients):
 def test_the_sentence(rates, sentence):
     gradients = fakes.layer_gradients(rates=rates)
     assert gradients.sentence() == sentence
-    assert (gradients.first_starved() is None) == sentence.startswith("no layer")
+    assert (gradients.first_gone() is None) == sentence.startswith("no layer")

@@ -29,7 +29,8 @@ def run_diagnose(command: "Diagnose") -> int:
         print(message, file=sys.stderr)
     diagnosis = diagnose(cell, inputs, lengths=lengths)
     on_stdout = command.json == "-"
-    print(diagnosis, file=sys.stderr if on_stdout else sys.stdout)
+    text = diagnosis.details() if command.details else str(diagnosis)
+    print(text, file=sys.stderr if on_stdout else sys.stdout)
     if command.json is not None:
         text = json.dumps(diagnosis.to_dict(), indent=1)
         if on_stdout:

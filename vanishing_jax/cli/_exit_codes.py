@@ -5,3 +5,4 @@ EXIT_CODES = {"healthy": 0, "vanishing": 3, "exploding": 4, "inconclusive": 5}
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended: 128 + 13

@@ -13,7 +13,7 @@ import tyro
 from .. import __version__
 from ._cache import NoCache, set_up
 from ._compare import Compare, print_names_after_help
-from ._exit_codes import INTERRUPTED, USAGE
+from ._exit_codes import BROKEN_PIPE, INTERRUPTED, USAGE
 
 Framework: TypeAlias = Literal[
     "auto", "vanishing_jax", "torch", "keras", "flax", "haiku", "equinox", "onnx"
@@ -65,6 +65,8 @@ class Diagnose:
     """Write the report to this file."""
     json: str | None = None
     """Write the result as JSON to this file; - prints it (and the text goes to stderr)."""
+    details: bool = False
+    """Print all that there is to say, not the answer alone."""
     no_cache: NoCache = False
 
     def run(self) -> int:
@@ -182,8 +184,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run the command and exit with its code.
 
     An error about the input (`OSError`, `ValueError`, `TypeError`) is printed without traceback and
-    exits with 2; Ctrl-C exits with 130.
+    exits with 2; Ctrl-C exits with 130, a pipe whose reader has gone (`| head -1`) with 141.
     """
+    try:
+        try:
+            _main(arguments)
+        finally:
+            sys.stdout.flush()  # here, not as the interpreter ends, where nobody can catch it
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     if list(arguments) == ["--version"]:
@@ -210,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = INTERRUPTED
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"vanishing-jax: {error}", file=sys.stderr)
         code = USAGE

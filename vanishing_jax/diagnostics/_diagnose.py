@@ -28,7 +28,7 @@ from . import _judgement
 from ._activation_history import activation_names
 from ._diagnosis import Diagnosis, Effect
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
-from ._interventions import IntervenedCell, Subject, interventions, same_states
+from ._interventions import IntervenedCell, Target, interventions, same_states
 from ._kept import Kept
 from ._lengths import check_lengths, first
 from ._stack_layers import gradients_in_layers, layer_components
@@ -59,11 +59,11 @@ def diagnose_cell(
     batch, layout = _batch(cell, as_arrays(inputs, "inputs"), state0, *options)
     _check(cell, batch)
     mode = _mode(cell, batch, layout)
-    subject = _subject(cell, batch)
-    base = _run(subject.neutral(), batch)
+    target = _target(cell, batch)
+    base = _run(target.neutral(), batch)
     layers = layer_components(cell, layout)
     groups = tuple(layers.values())
-    log_norm, last = transport(subject.neutral(), batch, base.states, groups)
+    log_norm, last = transport(target.neutral(), batch, base.states, groups)
     log_transport = by_lag(log_norm[..., 0], last, batch.num_probes)
     rate = gradient_rate(log_transport)
     if np.isnan(rate.rate):
@@ -71,7 +71,7 @@ def diagnose_cell(
             "expected a loss whose gradient with respect to some state is not zero; it is zero at "
             "every state of every sequence. Check that the loss reads the states it is given."
         )
-    effects, skipped = _effects(subject, batch, base, groups)
+    effects, skipped = _effects(target, batch, base, groups)
     reach, longest = int(np.median(last)), int(batch.ends.max())
     verdict, reason = _judgement.verdict(rate, reach)
     gradients = None
@@ -79,7 +79,7 @@ def diagnose_cell(
         gradients = gradients_in_layers(
             tuple(layers), log_norm[..., 1:], last, batch.num_probes, longest
         )
-    activity = tuple(zip(subject.names, *map(np.ndarray.tolist, base.activity), strict=True))
+    activity = tuple(zip(target.names, *map(np.ndarray.tolist, base.activity), strict=True))
     own = first(batch.trajectories(base.states, 1), batch.ends)
     return Diagnosis(
         verdict=verdict,
@@ -253,10 +253,10 @@ def _is_inexact(leaf):
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _subject(cell, batch):
+def _target(cell, batch):
     state, input = _first_step(batch)
     floating = any(_is_inexact(leaf) for leaf in jax.tree.leaves(batch.inputs))
-    return Subject(cell, *activation_names(cell, state, input), floating)
+    return Target(cell, *activation_names(cell, state, input), floating)
 
 
 def _run(cell: IntervenedCell, batch: Batch) -> Run:
@@ -269,16 +269,16 @@ def _run(cell: IntervenedCell, batch: Batch) -> Run:
     return found
 
 
-def _effects(subject: Subject, batch: Batch, base: Run, groups) -> tuple[list[Effect], dict]:
+def _effects(target: Target, batch: Batch, base: Run, groups) -> tuple[list[Effect], dict]:
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
-    rows = interventions(subject)
+    rows = interventions(target)
     for intervention in with_progress(rows, "interventions"):
-        changed = intervention.apply(subject)
+        changed = intervention.apply(target)
         if isinstance(changed, str):
             skipped[intervention.name] = changed
             continue
-        same = same_states(changed, subject.neutral())
+        same = same_states(changed, target.neutral())
         found = base if same else run(changed, batch)
         try:
             if not found.is_finite:

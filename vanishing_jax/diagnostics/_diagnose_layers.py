@@ -22,7 +22,7 @@ from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
-from ._layer_interventions import INTERVENTIONS, LayerSubject, turned
+from ._layer_interventions import INTERVENTIONS, LayerTarget, modified
 from ._layer_profile import carry_back, layer_activations, output_gradients
 from ._transport import on_host
 
@@ -96,20 +96,20 @@ def diagnose_layers(
     check_finite(eqx.filter(layers, eqx.is_inexact_array), "weights")
     shapes = activation_shapes(layers, *_samples([data.x], data))  # its errors say which
     layers = shared_layers(layers, shapes[:-1])
-    activations, log_norm = _passes(turned(layers), data)
+    activations, log_norm = _passes(modified(layers), data)
     log_transport, base = _measured(log_norm, data)
     if np.isnan(base.rate):
         raise ValueError(
             "expected a loss whose gradient with respect to the output is not zero; it is zero for "
             "every sample. Check that the loss reads the output it is given."
         )
-    subject = LayerSubject(
+    target = LayerTarget(
         layers,
         any(same_structure(a, b) for a, b in zip(shapes[:-1], shapes[1:], strict=True)),
         _kinds(layers, shapes),
         base.rate,
     )
-    effects, skipped = _effects(subject, data)
+    effects, skipped = _effects(target, data)
     depth = len(layers)
     verdict, reason = _judgement.verdict(base, depth, unit="layer", samples="samples")
     widths = tuple(state_layout(a).size for a in shapes)
@@ -206,11 +206,11 @@ def _growth(log_transport) -> Float[np.ndarray, "time"]:
     return np.where(count > 0, change / np.maximum(count, 1), -np.inf)[::-1]
 
 
-def _effects(subject, data):
+def _effects(target, data):
     """Return every intervention's effect, and why some do not apply."""
     effects, skipped = [], {}
     for intervention in with_progress(INTERVENTIONS, "interventions"):
-        changed = intervention.apply(subject)
+        changed = intervention.apply(target)
         if isinstance(changed, str):
             skipped[intervention.name] = changed
             continue

@@ -14,6 +14,7 @@ from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import hidden_output
 from ..networks import NetworkTrajectory, Part, RecurrentNetwork
+from ._back_propagate import Scaled
 from ._diagnose import (
     FEW_SEQUENCES,
     PROBES,
@@ -23,7 +24,7 @@ from ._diagnose import (
     has_batch,
 )
 from ._lengths import check_lengths
-from ._network_adjoint import Scaled, batch_network_adjoint, run_network
+from ._network_adjoint import batch_network_adjoint, run_network
 from ._network_diagnosis import NetworkDiagnosis, worst
 from ._network_reach import network_reach
 from ._transport import in_buffers, on_host
@@ -190,5 +191,4 @@ def _common_scale(direct: Scaled) -> np.ndarray:
     there = np.any(vectors != 0, axis=2)
     largest = np.max(np.where(there, exponents, np.iinfo(np.int32).min), axis=1, keepdims=True)
     shift = np.where(there, np.clip(exponents - largest, -2000, 0), 0)
-    scaled = np.ldexp(vectors, shift[:, :, None])
-    return np.pad(scaled, ((0, 0), (1, 0), (0, 0)))
+    return np.ldexp(vectors, shift[:, :, None])

@@ -40,7 +40,7 @@ class Effect(Rated):
     gradient_rate: GradientRate
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis(DiagnosisResult):
     """Whether gradients vanish or explode in one network on one batch, and why.
 

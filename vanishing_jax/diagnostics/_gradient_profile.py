@@ -1,24 +1,21 @@
 """The gradient of a loss with respect to every state, in logs, from one backward pass."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
-from .._activations import stable_derivatives
 from .._cell_checks import check_deterministic
 from .._checks import NonFiniteError, check_finite_run, check_loss
-from .._mantissa_exponent import log_scaled, normalized
 from .._rollout import Trajectory, rollout
-from .._tree import StateLayout, state_layout
+from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell
 from ..cells._clipped_gradient import rescaled_clips
+from ._back_propagate import Scaled, back_propagate, log_norm, pull_back, scaled
 
 
 class GradientProfile(eqx.Module):
@@ -119,73 +116,26 @@ def adjoint_profile(
     trajectory: Trajectory,
     local: Float[Array, "time_plus_one state"],
     *,
-    transform: Callable[[Any], Any] = stable_derivatives,
     with_parameters: bool = True,
 ) -> GradientProfile:
     """Return the profile of the gradient that `local`, the direct derivatives, sends backward.
 
-    The carry is (v, e) with dL/ds_t = v 2^e. `transform` wraps the step before it is
-    differentiated; without parameters their contributions are not computed (and read -inf).
+    Without parameters their contributions are not computed (and read -inf).
     """
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], trajectory.states))
     before = jax.tree.map(lambda leaf: leaf[:-1], trajectory.states)
     trainable = eqx.is_inexact_array if with_parameters else lambda leaf: False
     parameters, static = eqx.partition(cell, trainable)
 
-    def backward(carry, step):
-        vector, exponent = carry
-        state, input, direct = step
-        to_state, to_parameters = _pullback(
-            layout, (parameters, static), state, input, transform, carry
-        )
-        contribution = _log_norm(to_parameters, exponent).astype(vector.dtype)
-        carry = normalized(*_add(to_state, exponent, direct))
-        return carry, (_log_norm(carry[0], carry[1]), contribution)
+    def pull(gradient: Scaled, point: tuple[PyTree, PyTree]):
+        state, input = point
 
-    last = normalized(local[-1], jnp.zeros((), jnp.int32))
-    steps = (before, trajectory.inputs, local[:-1])
-    _, (norms, contributions) = jax.lax.scan(backward, last, steps, reverse=True)
-    log_norm = jnp.concatenate([norms, _log_norm(*last)[None]])
-    return GradientProfile(log_norm, contributions)
+        def step(vector, parameters):
+            # A clip compares with its threshold what training sees: the vector with its exponent.
+            changed = rescaled_clips(eqx.combine(parameters, static), gradient.exponents)
+            return layout.ravel(changed(layout.unravel(vector, state), input))
 
+        arrived, (own,) = pull_back(step, layout.ravel(state), gradient, parameters)
+        return arrived, log_norm(own, gradient.exponents).astype(layout.dtype)
 
-def _pullback(layout: StateLayout, parts, state, input, transform, carry):
-    """Return J^T v and (ds_t/dtheta)^T v of one step for carry (v, e), v 2^e being the gradient."""
-    (parameters, static), (vector, exponent) = parts, carry
-
-    def step(state_vector, parameters):
-        cell = rescaled_clips(eqx.combine(parameters, static), exponent)
-        return layout.ravel(cell(layout.unravel(state_vector, state), input))
-
-    _, pullback = jax.vjp(transform(step), layout.ravel(state), parameters)
-    return pullback(vector)
-
-
-def _add(vector, exponent, direct, other=None):
-    """Return (u, e), u 2^e = vector 2^exponent + direct 2^other, at the larger of both scales."""
-    direct, other = normalized(direct, jnp.zeros((), jnp.int32) if other is None else other)
-    has_vector, has_direct = jnp.any(vector != 0), jnp.any(direct != 0)
-    high = jnp.where(
-        has_vector & has_direct,
-        jnp.maximum(exponent, other),
-        jnp.where(has_vector, exponent, other),
-    )
-    total = _scaled(vector, exponent - high, has_vector) + _scaled(direct, other - high, has_direct)
-    return total, high
-
-
-def _scaled(vector, shift, nonzero):
-    # At most 0 where the vector counts; elsewhere meaningless, and it must not overflow.
-    return jnp.ldexp(vector, jnp.where(nonzero, jnp.clip(shift, -2000, 0), 0))
-
-
-def _log_norm(tree, exponent):
-    """Return log ||tree|| + exponent log 2 without squaring anything tiny."""
-    leaves = [jnp.abs(leaf).reshape(-1) for leaf in jax.tree.leaves(tree)]
-    if sum(leaf.size for leaf in leaves) == 0:
-        return jnp.asarray(-jnp.inf, jnp.result_type(float))
-    flat = jnp.concatenate([leaf.astype(leaves[0].dtype) for leaf in leaves])
-    size = jnp.max(flat)
-    zero = size == 0
-    total = jnp.sum((flat / jnp.where(zero, 1, size)) ** 2)
-    return log_scaled(size, exponent) + 0.5 * jnp.log(jnp.where(zero, 1, total))
+    return GradientProfile(*back_propagate(pull, (before, trajectory.inputs), scaled(local)))

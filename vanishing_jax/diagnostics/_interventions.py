@@ -1,8 +1,8 @@
 """What could be changed about a network, each change as data for one compiled program.
 
 An intervention is measured by running the changed cell on the same sequences. Everything an
-intervention may change is an array (`Knobs`) or a weight, so that a dozen of them share one
-compilation. To add one, append a row to `INTERVENTIONS`.
+intervention may change is an array (`InterventionParameters`) or a weight, so that a dozen of them
+share one compilation. To add one, append a row to `INTERVENTIONS`.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ _VALUE = {"tanh": _stable.tanh, "sigmoid": _stable.sigmoid, "relu": jax.nn.relu}
 _LARGEST_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
 
 
-class Knobs(NamedTuple):
+class InterventionParameters(NamedTuple):
     """The changes to a step that are not changes of weights; one entry per activation.
 
     - `linear`: replace the derivative by its largest value (the states stay as they are).
@@ -42,10 +42,10 @@ class Knobs(NamedTuple):
 
 
 class IntervenedCell(AbstractCell):
-    """A cell with its knobs turned; neutral knobs reproduce the cell."""
+    """A cell with intervention parameters; neutral ones reproduce the cell."""
 
     cell: AbstractCell
-    knobs: Knobs
+    parameters: InterventionParameters
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the next state of the changed cell."""
@@ -72,29 +72,29 @@ class IntervenedCell(AbstractCell):
         return jax.tree.map(self._mix, state, new), seen
 
     def _preactivation(self, index, a):
-        """Return the pre-activation, normalized and shifted as the knobs say."""
-        on = self.knobs.normalize[index]
+        """Return the pre-activation, normalized and shifted as the parameters say."""
+        on = self.parameters.normalize[index]
         wide = a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
         # The unused branch sees zeros: its derivative must be finite, else it gives 0 * inf.
         centered = wide - jnp.mean(jnp.where(on, wide, 0))
         variance = jnp.mean(jnp.where(on, centered, 0) ** 2)
         normal = centered * jnp.where(on, jax.lax.rsqrt(variance + 1e-5), 1)
-        return normal.astype(a.dtype) + self.knobs.shift[index].astype(a.dtype)
+        return normal.astype(a.dtype) + self.parameters.shift[index].astype(a.dtype)
 
     def _activation(self, index, kind, a):
         value = _VALUE[kind](a)
         slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
         # The same value, but with the derivative of a straight line.
         straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(self.knobs.linear[index], straight, value)
+        return jnp.where(self.parameters.linear[index], straight, value)
 
     def _scaled(self, leaf):
-        return leaf * self.knobs.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
+        return leaf * self.parameters.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
 
     def _mix(self, old, new):
         if not _inexact(new):
             return new
-        share = self.knobs.new_share.astype(new.dtype)
+        share = self.parameters.new_share.astype(new.dtype)
         return (1 - share) * old + share * new
 
     def initial_state(self) -> PyTree:
@@ -112,26 +112,30 @@ class IntervenedCell(AbstractCell):
         return self.cell.gate_names
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> AbstractCell | None:
-        """Return the same knobs around the changed cell, or None."""
+        """Return the same parameters around the changed cell, or None."""
         changed = self.cell.map_recurrent(fn)
-        return None if changed is None else IntervenedCell(changed, self.knobs)
+        return None if changed is None else IntervenedCell(changed, self.parameters)
 
 
 def at_rest(cell: AbstractCell, num_activations: int) -> IntervenedCell:
     """Return the cell with every knob at rest."""
     # In NumPy, here and below: each operation of JAX would compile a program of its own.
     off, one = np.zeros(num_activations, bool), np.ones(())
-    return IntervenedCell(cell, Knobs(off, off, np.zeros(num_activations), one, one))
+    return IntervenedCell(
+        cell, InterventionParameters(off, off, np.zeros(num_activations), one, one)
+    )
 
 
 def same_states(one: IntervenedCell, other: IntervenedCell) -> bool:
     """Say whether both cells pass through the same states: only derivatives differ."""
-    equal = [np.array_equal(a, b) for a, b in zip(one.knobs[1:], other.knobs[1:], strict=True)]
+    equal = [
+        np.array_equal(a, b) for a, b in zip(one.parameters[1:], other.parameters[1:], strict=True)
+    ]
     return one.cell is other.cell and all(equal)
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
+class Target:
     """The cell to intervene on and what is known of its activations."""
 
     cell: AbstractCell
@@ -163,48 +167,48 @@ class Intervention(NamedTuple):
     kind: str
     blames: str | None
     is_bound: bool
-    apply: Callable[[Subject], IntervenedCell | str]
+    apply: Callable[[Target], IntervenedCell | str]
 
 
-def interventions(subject: Subject) -> list[Intervention]:
+def interventions(target: Target) -> list[Intervention]:
     """Return every intervention for this cell, the gate biases included."""
-    return [*INTERVENTIONS, *_gate_interventions(subject)]
+    return [*INTERVENTIONS, *_gate_interventions(target)]
 
 
-def _turn(subject, **changes) -> IntervenedCell:
-    neutral = subject.neutral()
-    return IntervenedCell(neutral.cell, neutral.knobs._replace(**changes))
+def _modified(target, **changes) -> IntervenedCell:
+    neutral = target.neutral()
+    return IntervenedCell(neutral.cell, neutral.parameters._replace(**changes))
 
 
-def _linear(subject):
-    mask = subject.where(gates=False)
+def _linear(target):
+    mask = target.where(gates=False)
     if not mask.any():
         return "no activation other than gates was recognized"
-    return _turn(subject, linear=mask)
+    return _modified(target, linear=mask)
 
 
-def _normalized(subject):
-    if not subject.kinds:
+def _normalized(target):
+    if not target.kinds:
         return "no activation was recognized"
-    return _turn(subject, normalize=np.ones(len(subject.kinds), bool))
+    return _modified(target, normalize=np.ones(len(target.kinds), bool))
 
 
-def _without_input(subject):
-    if not subject.has_floating_input:
+def _without_input(target):
+    if not target.has_floating_input:
         return "the inputs are not floating numbers that could be set to 0"
-    return _turn(subject, input_scale=np.zeros(()))
+    return _modified(target, input_scale=np.zeros(()))
 
 
 def _leaky(share):
-    return lambda subject: _turn(subject, new_share=np.asarray(share))
+    return lambda target: _modified(target, new_share=np.asarray(share))
 
 
 def _recurrent(fn):
-    def apply(subject):
-        changed = subject.cell.map_recurrent(fn)
+    def apply(target):
+        changed = target.cell.map_recurrent(fn)
         if changed is None:
             return "the cell does not say which of its weights are recurrent"
-        return IntervenedCell(changed, subject.neutral().knobs)
+        return IntervenedCell(changed, target.neutral().parameters)
 
     return apply
 
@@ -255,10 +259,10 @@ INTERVENTIONS: list[Intervention] = [
 ]  # fmt: skip
 
 
-def _gate_interventions(subject):
+def _gate_interventions(target):
     rows = []
-    for index, (kind, name) in enumerate(zip(subject.kinds, subject.names, strict=True)):
-        lone = kind == "sigmoid" and set(subject.kinds) == {"sigmoid"} and not any(subject.is_gate)
+    for index, (kind, name) in enumerate(zip(target.kinds, target.names, strict=True)):
+        lone = kind == "sigmoid" and set(target.kinds) == {"sigmoid"} and not any(target.is_gate)
         if kind != "sigmoid" or lone:
             continue
         for shift in (2.0, -2.0):
@@ -271,8 +275,8 @@ def _gate_interventions(subject):
 
 
 def _shifted(index, shift):
-    def apply(subject):
-        return _turn(subject, shift=np.where(np.arange(len(subject.kinds)) == index, shift, 0.0))
+    def apply(target):
+        return _modified(target, shift=np.where(np.arange(len(target.kinds)) == index, shift, 0.0))
 
     return apply
 

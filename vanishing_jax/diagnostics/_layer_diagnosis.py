@@ -19,7 +19,7 @@ from ._result import DiagnosisResult, Verdict
 from ._text import labelled, layer_rows
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LayerDiagnosis(DiagnosisResult):
     """Whether gradients vanish or explode on their way through the layers of a network, and why.
 

@@ -1,4 +1,4 @@
-"""How large the gradient is in each layer: which of them starves first."""
+"""How large the gradient is in each layer: in which of them it is gone first."""
 
 import math
 
@@ -26,14 +26,14 @@ class LayerGradients(eqx.Module):
     starved_at: Float[np.ndarray, "layer"]
     toward: str
 
-    def first_starved(self) -> str | None:
+    def first_gone(self) -> str | None:
         """Return the layer whose gradient is gone at the smallest lag; None if none is."""
         if not np.any(np.isfinite(self.starved_at)):
             return None
         return self.names[int(np.nanargmin(self.starved_at))]
 
     def sentence(self) -> str:
-        """Return which layer starves first, in words."""
+        """Return in which layer the gradient is gone first, in words."""
         reach = self.log_norm.shape[2] - 1
         order = np.argsort(self.starved_at, kind="stable")
         gone = [i for i in order if math.isfinite(self.starved_at[i])]
@@ -54,11 +54,11 @@ class LayerGradients(eqx.Module):
 def layer_gradients(
     names: tuple[str, ...], log_norm: Float[np.ndarray, "layer batch lag"], toward: str
 ) -> LayerGradients:
-    """Return the gradients with what they say about starving."""
-    return LayerGradients(names, log_norm, np.array([_starved_at(g) for g in log_norm]), toward)
+    """Return the gradients with the lags at which they are gone."""
+    return LayerGradients(names, log_norm, np.array([_gone_at(g) for g in log_norm]), toward)
 
 
-def _starved_at(log_norm):
+def _gone_at(log_norm):
     """Return the median sequence's first lag, from its largest gradient on, that is below 1e-3."""
     rows = log_norm[np.isfinite(log_norm[:, 1:]).any(axis=1)]
     if len(rows) == 0:

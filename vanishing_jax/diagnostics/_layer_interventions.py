@@ -1,6 +1,6 @@
 """What could be changed about a network of layers, each change as data for the same programs.
 
-As `_interventions` for cells: the layers with their knobs turned are run on the same activations,
+As `_interventions` for cells: the modified layers are run on the same activations,
 and share one compilation per distinct layer.
 """
 
@@ -24,7 +24,7 @@ from ._interventions import _LARGEST_SLOPE, _VALUE
 _MOST = 4.0
 
 
-class LayerKnobs(NamedTuple):
+class LayerInterventionParameters(NamedTuple):
     """The changes to a layer that are not changes of weights.
 
     - `skip`: a in a x + f(x), where f(x) has the structure of x; 0 is the plain layer.
@@ -38,10 +38,10 @@ class LayerKnobs(NamedTuple):
 
 
 class IntervenedLayer(eqx.Module):
-    """A layer with its knobs turned; neutral knobs reproduce the layer."""
+    """A layer with intervention parameters; neutral ones reproduce the layer."""
 
     layer: Layer
-    knobs: LayerKnobs
+    parameters: LayerInterventionParameters
 
     def __call__(self, x: PyTree) -> PyTree:
         """Return the output of the changed layer."""
@@ -52,26 +52,26 @@ class IntervenedLayer(eqx.Module):
         value = _VALUE[kind](a)
         slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
         straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(self.knobs.linear, straight, value)
+        return jnp.where(self.parameters.linear, straight, value)
 
     def _normalized(self, leaf):
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.ndim == 0:
             return leaf
         # Two selections: the unused branch must have a finite derivative, else it gives 0 * inf.
         harmless = jnp.linspace(-1, 1, leaf.size, dtype=leaf.dtype).reshape(leaf.shape)
-        safe = jnp.where(self.knobs.normalize, leaf, harmless)
+        safe = jnp.where(self.parameters.normalize, leaf, harmless)
         centered = safe - jnp.mean(safe, axis=-1, keepdims=True)
         variance = jnp.mean(centered**2, axis=-1, keepdims=True)
         normal = centered / jnp.sqrt(variance + jnp.asarray(1e-5, leaf.dtype))
-        return jnp.where(self.knobs.normalize, normal, leaf)
+        return jnp.where(self.parameters.normalize, normal, leaf)
 
     def _add(self, x, y):
         if not jnp.issubdtype(y.dtype, jnp.inexact):
             return y
-        return self.knobs.skip.astype(y.real.dtype) * x + y
+        return self.parameters.skip.astype(y.real.dtype) * x + y
 
 
-class LayerSubject(NamedTuple):
+class LayerTarget(NamedTuple):
     """The layers, what is known of them, and the rate of their gradient."""
 
     layers: list[Layer]
@@ -88,49 +88,51 @@ class LayerIntervention(NamedTuple):
     kind: str
     blames: str | None
     is_bound: bool
-    apply: Callable[[LayerSubject], list[IntervenedLayer] | str]
+    apply: Callable[[LayerTarget], list[IntervenedLayer] | str]
 
 
-def turned(
+def modified(
     layers: list[Layer], *, skip: float = 0.0, normalize: bool = False, linear: bool = False
 ) -> list[IntervenedLayer]:
-    """Return the layers with these knobs."""
+    """Return the layers with these intervention parameters."""
     # In NumPy, here and below: each operation of JAX would compile a program of its own.
-    knobs = LayerKnobs(np.asarray(skip), np.asarray(normalize), np.asarray(linear))
-    return [IntervenedLayer(layer, knobs) for layer in layers]
+    parameters = LayerInterventionParameters(
+        np.asarray(skip), np.asarray(normalize), np.asarray(linear)
+    )
+    return [IntervenedLayer(layer, parameters) for layer in layers]
 
 
-def _skip(subject):
-    if not subject.fits:
+def _skip(target):
+    if not target.fits:
         return "no layer returns what it takes, an activation of equal shape"
-    return turned(subject.layers, skip=1.0)
+    return modified(target.layers, skip=1.0)
 
 
-def _normalize(subject):
-    return turned(subject.layers, normalize=True)
+def _normalize(target):
+    return modified(target.layers, normalize=True)
 
 
-def _normalized_skip(subject):
-    if not subject.fits:
+def _normalized_skip(target):
+    if not target.fits:
         return "no layer returns what it takes, an activation of equal shape"
-    return turned(subject.layers, skip=1.0, normalize=True)
+    return modified(target.layers, skip=1.0, normalize=True)
 
 
-def _straighten(subject):
-    if not subject.kinds:
+def _straighten(target):
+    if not target.kinds:
         return "no tanh, sigmoid or relu was recognized in the layers"
-    return turned(subject.layers, linear=True)
+    return modified(target.layers, linear=True)
 
 
-def _rescale(subject):
-    if not np.isfinite(subject.rate):
+def _rescale(target):
+    if not np.isfinite(target.rate):
         return "the gradient is exactly 0"
-    factor = float(np.clip(np.exp(-subject.rate), 1 / _MOST, _MOST))
-    if not any(map(_is_matrix, jax.tree.leaves(list(map(_weights, subject.layers))))):
+    factor = float(np.clip(np.exp(-target.rate), 1 / _MOST, _MOST))
+    if not any(map(_is_matrix, jax.tree.leaves(list(map(_weights, target.layers))))):
         return (
             "the layers are functions without weight matrices of their own (Equinox modules have)"
         )
-    return turned([_rescaled(layer, factor) for layer in subject.layers])
+    return modified([_rescaled(layer, factor) for layer in target.layers])
 
 
 def _weights(layer):

@@ -8,16 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from .._activations import stable_derivatives
 from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
 from .._linearize_layers import Layer, activation_shapes, check_activation, check_layers
-from .._mantissa_exponent import normalized
 from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
-from ._gradient_profile import GradientProfile, _log_norm
+from ._back_propagate import Scaled, log_norm, pull_back, scaled
+from ._gradient_profile import GradientProfile
 
 
 def layer_gradient_profile(
@@ -115,10 +114,10 @@ def carry_back(
     One row for each vector; a batch of activations has as many samples as there are vectors, a
     single activation serves all of them.
     """
-    gradients, exponents, norm = _begin(vectors)
+    gradients, norm = _begin(vectors)
     norms, parameters = [norm], []
     for layer, x in zip(reversed(layers), reversed(activations[:-1]), strict=True):
-        gradients, exponents, norm, parameter = _pull(layer, x, gradients, exponents, batched)
+        gradients, norm, parameter = _pull(layer, x, gradients, batched)
         norms.append(norm)
         parameters.append(parameter)
     return _columns(norms[::-1]), _columns(parameters[::-1])
@@ -132,34 +131,28 @@ def _columns(rows: list[Array]) -> Float[ArrayLike, "batch column"]:
 
 
 @jax.jit
-def _begin(vectors: Float[Array, "batch output"]):
-    zeros = jnp.zeros(len(vectors), jnp.int32)
-    vectors, exponents = jax.vmap(normalized)(vectors, zeros)
-    return vectors, exponents, jax.vmap(_log_norm)(vectors, exponents)
+def _begin(vectors: Float[Array, "batch output"]) -> tuple[Scaled, Float[Array, "batch"]]:
+    gradients = scaled(vectors)
+    return gradients, jax.vmap(log_norm)(*gradients)
 
 
 @eqx.filter_jit
 def _pull(
-    layer: Layer,
-    x: PyTree,
-    vectors: Float[Array, "batch output"],
-    exponents: Int[Array, "batch"],
-    batched: bool,
-):
+    layer: Layer, x: PyTree, gradients: Scaled, batched: bool
+) -> tuple[Scaled, Float[Array, "batch"], Float[Array, "batch"]]:
+    """Return the gradients at the layer's input, their log norms and those of its parameters."""
     parameters, static = eqx.partition(layer, eqx.is_inexact_array)
 
-    def one(x, vector, exponent):
+    def one(x, gradient):
         layout = state_layout(x)
 
         def step(v, parameters):
             y = eqx.combine(parameters, static)(layout.unravel(v, x))
             return state_layout(y).ravel(y)
 
-        out, pullback = jax.vjp(stable_derivatives(step), layout.ravel(x), parameters)
-        to_x, to_parameters = pullback(vector.astype(out.dtype))
-        contribution = _log_norm(to_parameters, exponent).astype(to_x.dtype)
-        vector, exponent = normalized(to_x, exponent)
-        return vector, exponent, _log_norm(vector, exponent), contribution
+        arrived, (own,) = pull_back(step, layout.ravel(x), gradient, parameters)
+        contribution = log_norm(own, gradient.exponents).astype(arrived.vectors.dtype)
+        return arrived, log_norm(*arrived), contribution
 
-    axes = (eqx.if_array(0) if batched else None, 0, 0)
-    return eqx.filter_vmap(one, in_axes=axes)(x, vectors, exponents)
+    axes = (eqx.if_array(0) if batched else None, 0)
+    return eqx.filter_vmap(one, in_axes=axes)(x, gradients)

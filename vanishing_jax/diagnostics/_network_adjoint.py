@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._activations import stable_derivatives
 from .._checks import num_steps
 from .._mantissa_exponent import normalized
 from .._tree import state_layout
@@ -20,25 +19,15 @@ from .._types import Array, PyTree
 from ..cells import BidirectionalCell, MaskedCell, hidden_output
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from ..networks._network import reverse, run_direction, zero_where_not
-from ._gradient_profile import _add, _log_norm
+from ._back_propagate import Scaled, add, back_propagate, pull_back, scaled
 from ._transport import compiled
-
-
-class Scaled(NamedTuple):
-    """Vectors of moderate size with an exponent each: they stand for vectors * 2**exponents.
-
-    A sequence of them, or a single one.
-    """
-
-    vectors: Float[Any, "*time size"]
-    exponents: Int[Any, "*time"]
 
 
 class PartGradient(NamedTuple):
     """dL/ds_t of one part, t = 0..T in the order in which it steps, and what came from above.
 
     - `log_norm`: natural log of ||dL/ds_t||, shape (time+1,).
-    - `direct`: the part of dL/ds_t that does not come from the part's own next state.
+    - `direct`: the part of dL/ds_t that does not come from the part's own next state, t = 0..T.
     """
 
     log_norm: Float[Array, "time_plus_one"]
@@ -94,7 +83,7 @@ def batch_network_adjoint(
     """
     keep = np.asarray(trajectories.keep)
     lengths = keep.sum(axis=1)
-    above = _scaled_rows(direct)
+    above = _scaled(direct)
     remaining = list(trajectories.trajectories)
     found: list[PartGradient] = []
     for index, layer in reversed(list(enumerate(network.layers))):
@@ -113,19 +102,17 @@ def batch_network_adjoint(
             arrived.append(one)
             below.append(_reversed(to_input, lengths) if backward and index > 0 else to_input)
         found[:0] = arrived
-        above = _sums(*below) if pair else below[0]
+        if index > 0:  # nobody asks for the gradient of the network's own inputs
+            above = _sums(*below) if pair else below[0]
     return tuple(found)
 
 
-@jax.jit
-def _scaled_rows(rows: Float[Array, "batch time size"]) -> Scaled:
-    """Return the rows as `Scaled`."""
-    return Scaled(*jax.vmap(jax.vmap(lambda row: normalized(row, jnp.zeros((), jnp.int32))))(rows))
+_scaled = jax.jit(scaled)
 
 
 @jax.jit
 def _sums(one: Scaled, other: Scaled) -> Scaled:
-    return jax.vmap(jax.vmap(_sum))(one, other)
+    return jax.vmap(jax.vmap(add))(one, other)
 
 
 def _reversed(rows: Scaled, lengths: Int[np.ndarray, "batch"]) -> Scaled:
@@ -163,32 +150,22 @@ def _adjoint(cell, part, keep, above: Scaled, with_inputs: bool):
 
         return jax.vjp(read, layout.ravel(state))[1](cotangent)[0].astype(layout.dtype)
 
-    direct = Scaled(jax.vmap(from_output)(after, above.vectors), above.exponents)
+    # The initial state is read by nobody but the first step.
+    rows = jax.vmap(from_output)(after, above.vectors)
+    direct = Scaled(jnp.pad(rows, ((1, 0), (0, 0))), jnp.pad(above.exponents, (1, 0)))
 
-    def back(carry: Scaled, step):
-        state, input, keep, direct = step
-        total = Scaled(*normalized(*_sum(carry, direct)))
+    def pull(gradient: Scaled, point):
+        state, input, keep = point
 
-        def one(vector, input):
+        def step(vector, input):
             return layout.ravel(masked(layout.unravel(vector, state), (input, keep)))
 
-        if with_inputs:
-            pull = jax.vjp(stable_derivatives(one), layout.ravel(state), input)[1]
-            to_state, to_input = pull(total.vectors)
-        else:
-            run = stable_derivatives(lambda vector: one(vector, input))
-            (to_state,) = jax.vjp(run, layout.ravel(state))[1](total.vectors)
-            to_input = jnp.zeros(1, layout.dtype)
-        reached = Scaled(*normalized(to_state, total.exponents))
-        return reached, (_log_norm(*total), Scaled(*normalized(to_input, total.exponents)))
+        start = layout.ravel(state)
+        if not with_inputs:
+            arrived, _ = pull_back(lambda vector: step(vector, input), start, gradient)
+            return arrived, None
+        arrived, (to_input,) = pull_back(step, start, gradient, input)
+        return arrived, Scaled(*normalized(to_input, gradient.exponents))
 
-    zero = Scaled(jnp.zeros(layout.size, layout.dtype), jnp.zeros((), jnp.int32))
-    steps = (before, part.inputs, keep, direct)
-    first, (norms, to_inputs) = jax.lax.scan(back, zero, steps, reverse=True)
-    log_norm = jnp.concatenate([_log_norm(*first)[None], norms])
+    log_norm, to_inputs = back_propagate(pull, (before, part.inputs, keep), direct)
     return PartGradient(log_norm, direct), to_inputs
-
-
-def _sum(one: Scaled, other: Scaled) -> Scaled:
-    """Return the sum of two single ones."""
-    return Scaled(*_add(*one, *other))

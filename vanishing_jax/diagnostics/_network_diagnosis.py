@@ -34,7 +34,7 @@ class NetworkReach(Rated):
     gradients: LayerGradients
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NetworkDiagnosis(DiagnosisResult):
     """Whether gradients vanish or explode in a network of recurrent layers, where, and why.
 

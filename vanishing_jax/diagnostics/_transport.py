@@ -21,7 +21,7 @@ from .._rollout import Trajectory
 from .._tree import StateLayout, state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells._clipped_gradient import rescaled_clips, without_clips
-from ._gradient_profile import _log_norm
+from ._back_propagate import log_norm
 from ._interventions import IntervenedCell
 from ._lengths import folded
 
@@ -192,7 +192,7 @@ def _forward(
     step = jax.vmap(cell.observed)
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape)), state0)
     buffers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (moments, *leaf.shape)), start)
-    sums = (jnp.zeros((rows, len(cell.knobs.linear)), jnp.float32),) * 2
+    sums = (jnp.zeros((rows, len(cell.parameters.linear)), jnp.float32),) * 2
 
     def body(t, carry):
         state, buffers, sums = carry
@@ -275,7 +275,7 @@ def _backward(
         return _rescaled(arrived, exponent)
 
     def norms(vector, exponent):
-        parts = [_log_norm(vector[np.array(group)], exponent) for group in groups]
+        parts = [log_norm(vector[np.array(group)], exponent) for group in groups]
         return jnp.stack([_log_length(vector, exponent), *parts])
 
     nothing = jnp.zeros_like(vectors), jnp.zeros_like(exponents)

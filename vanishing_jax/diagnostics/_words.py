@@ -48,7 +48,7 @@ def rate_text(rate: Number, error: Number | None = None) -> str:
         return "+∞"
     if error is None or not np.isfinite(error):
         return f"{rate:+.4g}".replace("-", "−")
-    decimals = 4 if error <= 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 6))
+    decimals = 4 if error <= 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 4))
     return f"{rate:+.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
 
 

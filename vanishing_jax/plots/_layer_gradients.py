@@ -22,7 +22,7 @@ from ._style import (
 def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     r"""Draw $\|\partial L/\partial s^l\|$ of each layer against the lag, the mean over sequences.
 
-    The layer whose line falls first starves first: what it read further away hardly reaches the
+    The layer whose line falls first has the smallest gradient: what it read further away hardly reaches the
     loss through it. Lines that fall side by side share the cause; a lower layer that falls more
     steeply than the one above loses the gradient in its own recurrence.
 
@@ -45,14 +45,14 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
         lines.append((lags, _mean(to_log10(rows)), options))
     notes = [note for note in draw_log_lines(ax, lines) if "not finite" not in note]
     notes += [f"not drawn, no gradient that way: {', '.join(silent)}"] if silent else []
-    first = gradients.first_starved()
+    first = gradients.first_gone()
     if first is not None:
         index = gradients.names.index(first)
         at = float(gradients.starved_at[index])
         color = line_options(index, {})["color"]
         ax.axvline(at, color=color, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         notes = [
-            f"{plain(first)} starves first: below 0.001 of its largest at lag {at:.0f}",
+            f"smallest in {plain(first)}: below 0.001 of its largest at lag {at:.0f}",
             *notes,
         ]
     back = gradients.toward == "past"

@@ -70,7 +70,7 @@ def _network(diagnosis: Any) -> dict[str, Any]:
             "symbol": _SYMBOLS.get(reach.verdict, "?"),
             "rate": rate_text(reach.rate, reach.rate_error),
             "horizon": horizon_text(reach.horizon, reach.horizon_is_extrapolated),
-            "starves": reach.gradients.sentence(),
+            "smallest": reach.gradients.sentence(),
         }
         for toward, reach in diagnosis.reaches.items()
     ]

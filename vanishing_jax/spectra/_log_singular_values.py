@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._chain import JacobianChain, resolve_window
+from .._repr_html import table_html
 from ._checkpoint import Checkpoint
 from ._error_bound import spectrum_errors
 from ._streams import Direction
@@ -111,6 +112,18 @@ class Spectrum(eqx.Module):
             f"{smallest:.6g}, {zeros} exact zeros{self._error_text()}; "
             f"{self.dtype} Jacobians, {self.arithmetic_dtype} arithmetic)"
         )
+
+    def _repr_html_(self) -> str:
+        logs = self.log_singular_values.reshape(-1, self.log_singular_values.shape[-1])
+        windows = np.atleast_2d(self.windows)
+        rows = [
+            ("products", f"{len(logs)}, of {windows.min()} to {windows.max()}, {self.direction}"),
+            ("log sigma", f"{logs[-1, 0]:.6g} to {logs[-1, -1]:.6g} in the last"),
+            ("exact zeros", str(int(np.sum(np.isneginf(logs[-1]))))),
+            ("error", self._error_text().removeprefix(", ") or "read error_bound"),
+            ("dtype", f"{self.dtype} Jacobians, {self.arithmetic_dtype} arithmetic"),
+        ]
+        return table_html("Spectrum", rows)
 
     def _error_text(self) -> str:
         """Return what is known of the error so far; nothing is computed for it."""
