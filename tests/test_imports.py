@@ -12,8 +12,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "vanishing_jax"
 
 # CONTRIBUTING, "The house", from the bottom to the top.
 CHAIN = (
-    "_rollout _linearization _linearize _chain _layers _linearize_layers _shared_layers "
-    "_streams _coupling _dependence _fingerprint _hashing"
+    "_rollout _linearization _linearize _chain _linearize_layers _shared_layers _hashing"
 ).split()
 LAYERS = (
     "leaves", "cells", "chain", "networks", "spectra", "theory", "diagnostics", "tasks",

@@ -24,7 +24,11 @@ def table_html(
     ]
     if caption:
         parts.append(f"<div>{html.escape(caption)}</div>")
-    parts.append('<table style="border-collapse:collapse;margin:4px 0;border:0"><tbody>')
+    # A table inherits neither color nor size by itself in pages without a doctype.
+    parts.append(
+        '<table style="color:inherit;font-size:inherit;border-collapse:collapse;margin:4px 0;'
+        'border:0"><tbody>'
+    )
     for label, text in rows:
         parts.append(
             f'<tr style="background:none"><th scope="row" style="{_CELL};opacity:.7;'

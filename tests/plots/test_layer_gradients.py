@@ -23,12 +23,12 @@ def test_one_line_per_layer_and_where_the_first_is_gone(plot_layer_gradients):
     assert "smallest in layer1: below 0.001 of its largest at lag 8" in note
     assert "no gradient that way: layer2" in note
     assert ax.get_title(loc="left") == "Gradient in each layer, into the past"
-    assert ax.get_xlabel() == "lag, steps back from the last step taught"
+    assert ax.get_xlabel() == "lag, back from last direct loss gradient"
 
 
 def test_nothing_is_gone_and_nothing_is_there(plot_layer_gradients):
     ax = plot_layer_gradients(fakes.layer_gradients("future", rates=(-0.1,)))
-    assert not ax.texts and ax.get_xlabel() == "lag, steps ahead of the first step taught"
+    assert not ax.texts and ax.get_xlabel() == "lag, ahead of first direct loss gradient"
     ax = plot_layer_gradients(fakes.layer_gradients(rates=(None,)))
     assert [text.get_text() for text in ax.texts].count("no data") == 1
 

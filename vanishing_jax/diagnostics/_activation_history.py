@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from .._activations import activation_kinds, record_activations
 from .._rollout import Trajectory
-from .._types import PyTree
+from .._types import ArrayLike, PyTree
 from ..cells import AbstractCell
 
 _BINS = 40
@@ -140,14 +140,14 @@ def _statistics(kind, preactivation, valid):
     )
 
 
-def is_saturated(kind, preactivation):
+def is_saturated(kind: str, preactivation: ArrayLike) -> ArrayLike:
     """Say of each unit whether its derivative is below SATURATED_BELOW of its maximum."""
     if kind == "relu":
         return preactivation <= 0
     return abs(preactivation) > saturation_threshold(kind)
 
 
-def saturation_threshold(kind):
+def saturation_threshold(kind: str) -> float:
     """Return |x| beyond which the derivative is below SATURATED_BELOW of its maximum."""
     # sech^2(x) = share  <=>  |x| = arcosh(share^-1/2); sigmoid'(x) = sech^2(x/2) / 4.
     tanh = math.acosh(SATURATED_BELOW**-0.5)

@@ -155,7 +155,7 @@ def _check_memory(rows: int, steps: int, layout: StateLayout, limit: int) -> Non
         )
 
 
-def has_batch(cell, state0, inputs, batched):
+def has_batch(cell: AbstractCell, state0: PyTree, inputs: PyTree, batched: bool | None) -> bool:
     """Say whether inputs are (batch, time, ...): try both readings on the cell, compute nothing."""
     num_steps(inputs)
     if batched is not None:

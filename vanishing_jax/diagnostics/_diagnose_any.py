@@ -29,7 +29,7 @@ def diagnose(
 
 @overload
 def diagnose(
-    cell,
+    cell: Any,
     inputs: PyTree,
     *,
     state0: PyTree | None = None,
@@ -41,7 +41,7 @@ def diagnose(
 
 
 def diagnose(
-    cell,
+    cell: Any,
     inputs: PyTree,
     *,
     state0: PyTree | None = None,

@@ -50,7 +50,8 @@ class Diagnosis(DiagnosisResult):
 
     - `verdict`, `reason`: the answer and one sentence of why.
     - `gradient_rate`: the `GradientRate`, whose parts can be read here too:
-      `rate` ± `rate_error`: average growth of the gradient carried back from the last step taught;
+      `rate` ± `rate_error`: average growth of the gradient carried back from the last
+      step with a direct loss gradient;
       `horizon`: steps until it falls below 1e-3 of its start in the median sequence (inf: never),
       `horizon_is_extrapolated` if that lies beyond the sequences; `zero_share`: share of sequences
       in which it becomes exactly 0 (they do not enter the rate).

@@ -1,6 +1,7 @@
 """The gradient of a loss with respect to every state, in logs, from one backward pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -44,7 +45,7 @@ class GradientProfile(eqx.Module):
 
 
 def gradient_profile(
-    loss: Callable[[PyTree], Float[Array, ""]], cell, state0: PyTree, inputs: PyTree
+    loss: Callable[[PyTree], Float[Array, ""]], cell: Any, state0: PyTree, inputs: PyTree
 ) -> GradientProfile:
     """Return log ||dL/ds_t|| for every t: what back-propagation through time really delivers.
 
@@ -52,8 +53,8 @@ def gradient_profile(
     dL/ds_t = dl/ds_t + J_{t+1}^T dL/ds_{t+1}. The backward pass carries the gradient as a vector of
     moderate size and an integer exponent, so that it is right where plain float32 gives 0 or inf.
     A profile that falls by orders of magnitude from right to left means that early steps get no
-    corrective signal; with a loss at every step the direct terms hide that, since each step is
-    taught by its neighbours: look at `diagnose`, which carries only the last step's gradient back.
+    corrective signal; with a loss at every step the direct terms hide that, since each step
+    learns from its neighbors: look at `diagnose`, which carries only the last step's gradient back.
     It is the cell's own reverse rule that is followed: a `ClippedGradientCell` clips here what it
     clips in training.
     Differentiable and jittable; batches by `jax.vmap`.
@@ -101,7 +102,9 @@ def gradient_profile(
     return profile
 
 
-def direct_gradients(loss, trajectory: Trajectory) -> Float[Array, "time_plus_one state"]:
+def direct_gradients(
+    loss: Callable[[PyTree], Array], trajectory: Trajectory
+) -> Float[Array, "time_plus_one state"]:
     """Return dl/ds_t at fixed other states, one row for each of s_0..s_T."""
     states = trajectory.states
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], states))

@@ -40,7 +40,7 @@ class GradientRate:
 
 
 def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndarray:
-    """Return log norms relative to the last taught step against the lag behind it.
+    """Return log norms relative to the last step with a direct loss gradient, against the lag.
 
     NaN where there is no such step: beyond s_0, and for a sequence without any gradient. The
     `num_probes` consecutive rows of one sequence are averaged: they are no independent samples.

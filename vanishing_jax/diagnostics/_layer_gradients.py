@@ -10,11 +10,11 @@ from ._gradient_rate import GONE
 
 
 class LayerGradients(eqx.Module):
-    """The gradient of one taught step with respect to the states of each layer, against the lag.
+    """The gradient of one step with respect to the states of each layer, against the lag.
 
     - `names`: the layers of a stack ("layer0", ...), or the parts of a network.
     - `log_norm`: natural log of ||dL/ds||, s being the layer's whole state `lag` steps away from
-      the step that is taught; shape (layer, batch, lag), lag from 0; NaN where there is no state.
+      the step that the loss reads; shape (layer, batch, lag); NaN where there is no state.
     - `starved_at`: for each layer the first lag at which its gradient is below 1e-3 of its largest,
       in the median sequence; inf if it never is, NaN for a layer that gets none beyond lag 0: a
       backward layer has no states that an output further on could depend on.

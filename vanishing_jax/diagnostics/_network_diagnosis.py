@@ -18,8 +18,8 @@ from ._text import labelled, network_rows
 class NetworkReach(Rated):
     """How far the gradient at one end of the output travels, through all layers and directions.
 
-    - `toward`: "past": from the last output taught back in time; "future": from the first output
-      taught ahead in time, which only backward layers do.
+    - `toward`: "past": back in time from the last output that the loss reads; "future": ahead in
+      time from the first output that it reads, which only backward layers do.
     - `verdict`, `reason`, `gradient_rate` (`rate`, `horizon`, ...): as in `Diagnosis`, of the norm
       of the gradient over all states of all layers that belong to one step of the sequence.
     - `log_transport`: log of that norm relative to lag 0, shape (batch, lag).

@@ -24,20 +24,24 @@ def network_reach(
     toward: Toward,
     num_probes: int,
 ) -> NetworkReach | None:
-    """Return how the gradient of the last output taught (of the first, toward the future) travels.
+    """Return how the gradient of the last output that the loss reads (future: the first) travels.
 
     Only that output's direct gradient travels, through all layers and directions; its size at a
     distance is the norm over all states that belong to that step of the sequence. None if no
-    sequence has a step beyond the one taught.
+    sequence has a step beyond that one.
     """
     direct = np.asarray(direct)
-    taught = np.any(direct != 0, axis=2)
-    steps = taught.shape[1]
+    has_direct = np.any(direct != 0, axis=2)
+    steps = has_direct.shape[1]
     back = toward == "past"
-    index = steps - 1 - np.argmax(taught[:, ::-1], axis=1) if back else np.argmax(taught, axis=1)
+    index = (
+        steps - 1 - np.argmax(has_direct[:, ::-1], axis=1)
+        if back
+        else np.argmax(has_direct, axis=1)
+    )
     source = index + 1  # steps count from 1
     distance = source if back else lengths - index
-    reach = int(np.median(distance[taught.any(axis=1)]))
+    reach = int(np.median(distance[has_direct.any(axis=1)]))
     if not back and np.all(distance <= 1):
         return None
     only = np.where((np.arange(steps) == index[:, None])[:, :, None], direct, 0)

@@ -137,7 +137,7 @@ def run(cell: IntervenedCell, batch: Batch) -> Run:
 def transport(
     cell: IntervenedCell, batch: Batch, states: PyTree, groups: tuple[tuple[int, ...], ...] = ()
 ) -> tuple[Float[np.ndarray, "row time_plus_one part"], Int[np.ndarray, "row"]]:
-    """Return log ||gradient at s_t|| carried back from the last step taught, and that step.
+    """Return log ||gradient at s_t|| from its last direct one on, and the step of that.
 
     Only the direct gradient at the last step with a non-zero one travels (or the probe at s_T when
     there is no loss), so that the direct gradients of earlier steps do not hide its decay. The
@@ -216,7 +216,7 @@ def _last_direct(
     shape: tuple[int, int],
     ends: Int[ArrayLike, "batch"] | None,
 ) -> tuple[Float[Array, "row state"], Int[Array, "row"]]:
-    """Return the direct gradient at the last step taught of each row, and the step."""
+    """Return the last direct gradient that is not zero of each row, and its step."""
     count, moments = shape
     rows = jax.tree.leaves(states)[0].shape[1]
     states = jax.tree.map(lambda leaf: leaf[:moments, :count].swapaxes(0, 1), states)
@@ -227,15 +227,15 @@ def _last_direct(
     # A linear loss has a constant gradient: the compiler would evaluate what follows, for seconds.
     local = jax.lax.optimization_barrier(batch_direct_gradients(loss, Trajectory(states, None)))
     local = local if ends is None else folded(local, ends)
-    taught = jnp.any(local != 0, axis=2)
-    last = moments - 1 - jnp.argmax(taught[:, ::-1], axis=1).astype(jnp.int32)
+    has_direct = jnp.any(local != 0, axis=2)
+    last = moments - 1 - jnp.argmax(has_direct[:, ::-1], axis=1).astype(jnp.int32)
     vectors = jax.vmap(lambda row, t: row[t])(local, last)
     more = rows - count
     return jnp.pad(vectors, ((0, more), (0, 0))), jnp.pad(last, (0, more))
 
 
 def batch_direct_gradients(
-    loss, trajectories: Trajectory
+    loss: Callable[[PyTree], Array], trajectories: Trajectory
 ) -> Float[Array, "batch time_plus_one state"]:
     """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
     # The batch axis takes the place of time and time that of a state axis: one gradient for all.

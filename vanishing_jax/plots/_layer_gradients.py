@@ -1,4 +1,4 @@
-"""The gradient in each layer against the distance from the step that is taught."""
+"""The gradient in each layer against the distance from the step that the loss reads."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ from ._style import (
 def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
     r"""Draw $\|\partial L/\partial s^l\|$ of each layer against the lag, the mean over sequences.
 
-    The layer whose line falls first has the smallest gradient: what it read further away hardly reaches the
-    loss through it. Lines that fall side by side share the cause; a lower layer that falls more
-    steeply than the one above loses the gradient in its own recurrence.
+    The layer whose line falls first has the smallest gradient: what it read further away hardly
+    reaches the loss through it. Lines that fall side by side share the cause; a lower layer that
+    falls more steeply than the one above loses the gradient in its own recurrence.
 
     **Arguments:**
 
@@ -59,7 +59,7 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     finish(
         ax,
         title=f"Gradient in each layer, into the {plain(gradients.toward)}",
-        xlabel=f"lag, steps {'back from the last' if back else 'ahead of the first'} step taught",
+        xlabel=f"lag, {'back from last' if back else 'ahead of first'} direct loss gradient",
         ylabel="gradient norm",
         notes=notes,
     )

@@ -167,9 +167,9 @@ def _measured(diagnosis: Any) -> list[tuple[str, str, str]]:
             (
                 "exact zeros",
                 zero_share_text(diagnosis.zero_share),
-                "there, nothing before that step is taught; the rate is that of the others"
+                "there, no gradient reaches the steps before; the rate is that of the others"
                 if np.isfinite(diagnosis.rate)
-                else "there, nothing before that step is taught",
+                else "there, no gradient reaches the steps before",
             )
         )
     exponents = np.asarray(diagnosis.lyapunov.exponents, float)

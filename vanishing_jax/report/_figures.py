@@ -48,8 +48,8 @@ FIGURES = (
     FigureSpec(
         "layers",
         "Gradient in each layer",
-        "The layer whose line falls first has the smallest gradient; lines that fall side by side share the "
-        "cause.",
+        "The layer whose line falls first has the smallest gradient; lines that fall side by side "
+        "share the cause.",
         lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
         lambda d: getattr(d, "layers", None) is not None,
     ),
@@ -139,8 +139,8 @@ def network_figures(diagnosis: Any) -> list[FigureSpec]:
         FigureSpec(
             f"layers_{toward}",
             f"Gradient in each layer, into the {toward}",
-            "The layer whose line falls first has the smallest gradient; lines that fall side by side share "
-            "the cause.",
+            "The layer whose line falls first has the smallest gradient; lines that fall side by "
+            "side share the cause.",
             lambda d, ax, toward=toward: plots.plot_layer_gradients(
                 d.reaches[toward].gradients, ax=ax
             ),

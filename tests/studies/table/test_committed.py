@@ -11,7 +11,7 @@ from vanishing_jax.studies.table._pages import _compact
 from vanishing_jax.studies.table._rules import rules
 
 ROOT = pathlib.Path(__file__).parents[3]
-SHOWN = ROOT / "README.md"
+SHOWN = ROOT / "docs/findings/table.md"
 
 
 @pytest.fixture(scope="module")
