@@ -86,8 +86,9 @@ class DiagnosisResult(Rated, abc.ABC):
 
     def plot(self) -> "Figure":
         """Return the one-page figure: `plots.plot_diagnosis`, of a network `plots.plot_network`."""
-        name = "plot_network" if hasattr(self, "parts") else "plot_diagnosis"
-        return from_above(f"plots.{name}")(self)
+        if hasattr(self, "parts"):
+            return from_above("plots.plot_network")(self)
+        return from_above("plots.plot_diagnosis")(self)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Write `diagnosis.json`, `report.html` and the figures as PNG into `folder`; return it.
