@@ -47,9 +47,9 @@ def decoupled_blocks(
     dense network is one block of n. The product over the window is block diagonal in this
     partition, and `log_singular_values` and `lyapunov_exponents` use it.
 
-    Of stored Jacobians the nonzero entries decide. Of streamed ones the program of the cell's
-    derivative does: what it says holds for any values, and is sound but not always the finest (a
-    product with a diagonal matrix couples; a product with a vector does not).
+    The nonzero entries decide where Jacobians are stored. Where they are streamed, the program of
+    the cell's derivative does: what it says holds for any values, and is sound but not always the
+    finest (a product with a diagonal matrix couples; a product with a vector does not).
 
     **Arguments:**
 
