@@ -3,14 +3,15 @@
 import math
 import re
 
-from _choosing_failures import FAILURES
-from _choosing_figure import NEAR
-from _choosing_steps import STEPS
-from _choosing_text import filled, minus, rate
-from _evidence import Evidence
-from _sections import table
+from _tables import table
+from studies.choosing.evidence import STUDIES, Evidence, loaded
+from studies.choosing.failures import FAILURES
+from studies.choosing.figure import NEAR
+from studies.choosing.figure import draw as draw_networks
+from studies.choosing.steps import STEPS
+from studies.choosing.text import filled, minus, rate
 
-HEAD = """<!-- Written by benchmarks/make_readme.py; edit benchmarks/_choosing_page.py. -->
+HEAD = """<!-- Written by benchmarks/make_readme.py; edit benchmarks/studies/choosing/. -->
 # How to choose a remedy
 
 Measure, choose, check by training:
@@ -38,7 +39,17 @@ METHOD = """## Where the numbers are from
 """
 
 
-def page(results, readme: str) -> str:
+def page(result) -> str:
+    """Return the page from this study's result and the others."""
+    return text(*loaded(result))
+
+
+def draw(result, folder) -> None:
+    """Draw the figure."""
+    draw_networks(*loaded(result), folder / "choosing.png")
+
+
+def text(results, readme: str) -> str:
     """Return the page; raise ValueError where the results do not support what it says."""
     e = Evidence(results, readme)
     steps = [make(e) for make in STEPS]
@@ -122,12 +133,17 @@ def _sources(e: Evidence) -> str:
     rows = [["[table](../README.md): training", "`vanishing-jax table`", sizes]]
     for name, link in COMMANDS.items():
         result = e.results[name]
-        command = result.get("command") or "vanishing-jax claims" + (
-            " --quick" if result["settings"]["quick"] else ""
-        )
-        rows.append([link, f"`{command}`", _size_of(e, name)])
+        rows.append([link, f"`{_command(name, result)}`", _size_of(e, name)])
     rows.append(["this page", "`python benchmarks/make_readme.py`", "–"])
     return table(["results", "made by", "size"], rows)
+
+
+def _command(name: str, result) -> str:
+    if name == "claims":
+        return "vanishing-jax claims" + " --quick" * result["settings"]["quick"]
+    return (
+        result["command"] if name == "training" else f"python benchmarks/study.py {STUDIES[name]}"
+    )
 
 
 def _size_of(e: Evidence, name: str) -> str:

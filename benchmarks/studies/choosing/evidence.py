@@ -1,5 +1,6 @@
 """What the committed results say about one recipe or one claim, as numbers and as text."""
 
+import json
 import math
 import pathlib
 import re
@@ -10,7 +11,21 @@ import numpy as np
 from vanishing_jax import recipes
 
 SOURCES = ("initial", "remedies", "claims", "mean_field", "depth", "training")
-README = pathlib.Path(__file__).parent.parent / "README.md"
+ROOT = pathlib.Path(__file__).parents[3]
+README = ROOT / "README.md"
+
+# The sources that are studies, by the name of the study; the others are files of results/.
+STUDIES = {"initial": "choosing", "remedies": "remedies", "mean_field": "mean_field"}
+STUDIES["depth"] = "depth"
+
+
+def loaded(result: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return all results, with that of this study as given, and the README's text."""
+    found = {}
+    for name in SOURCES:
+        place = f"studies/{STUDIES[name]}/result" if name in STUDIES else f"results/{name}"
+        found[name] = json.loads((ROOT / f"benchmarks/{place}.json").read_text())
+    return found | {"initial": result}, README.read_text()
 
 
 class Share(NamedTuple):

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from _choosing_text import Step, power, rate, span, ten
-from _evidence import Evidence
+from studies.choosing.evidence import Evidence
+from studies.choosing.text import Step, power, rate, span, ten
 
 from vanishing_jax import theory
 
