@@ -118,7 +118,7 @@ def _size(e: Evidence, name: str) -> float:
     return math.inf if math.isnan(mean) else abs(mean)
 
 
-COMMANDS = {
+LINKS = {
     "initial": "the networks of the table, as initialized",
     "remedies": "[remedies](../benchmarks/remedies.md)",
     "claims": "[claims](claims.md)",
@@ -129,45 +129,16 @@ COMMANDS = {
 
 
 def _sources(e: Evidence) -> str:
-    sizes = "{hidden_size} units, T = {length}, {seeds} seeds".format(**e.table)
-    rows = [["[table](../README.md): training", "`vanishing-jax table`", sizes]]
-    for name, link in COMMANDS.items():
-        result = e.results[name]
-        rows.append([link, f"`{_command(name, result)}`", _size_of(e, name)])
-    rows.append(["this page", "`python benchmarks/make_readme.py`", "–"])
-    return table(["results", "made by", "size"], rows)
+    rows = [["[table](../README.md): training", "`vanishing-jax table`"]]
+    rows += [[link, f"`{_command(name, e.results[name])}`"] for name, link in LINKS.items()]
+    rows.append(["this page", "`python benchmarks/make_readme.py`"])
+    return table(["results", "made by"], rows)
 
 
 def _command(name: str, result) -> str:
     if name == "claims":
         return "vanishing-jax claims" + " --quick" * result["settings"]["quick"]
-    return (
-        result["command"] if name == "training" else f"python benchmarks/study.py {STUDIES[name]}"
-    )
-
-
-def _size_of(e: Evidence, name: str) -> str:
-    settings = e.results[name]["settings"]
-    if name == "initial":
-        return "the same"
-    if name == "remedies":
-        every = e.results[name]["experiments"]
-        units = sorted({one["hidden_size"] for one in every})
-        steps = sorted({one["length"] for one in every})
-        seeds = sorted({one["seeds"] for one in every})
-        return (
-            f"{units[0]} to {units[-1]} units, T = {steps[0]} to {steps[-1]}, "
-            f"{'/'.join(map(str, seeds))} seeds, learning rates tuned"
-        )
-    if name == "claims":
-        return "quick sizes" if settings["quick"] else "full sizes"
-    if name == "mean_field":
-        plain = settings["plain"]
-        return f"{plain['n']} units, {plain['seeds']} networks"
-    if name == "depth":
-        return "{depth} layers of {width}, {seeds} seeds".format(**settings)
-    count = e.cost("gru")[1]
-    return f"median of {count} sizes"
+    return f"python benchmarks/study.py {STUDIES[name]}" if name in STUDIES else result["command"]
 
 
 def _limits(e: Evidence) -> str:

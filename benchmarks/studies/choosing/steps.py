@@ -11,7 +11,7 @@ from vanishing_jax import theory
 
 def _gates(e: Evidence) -> Step:
     gru, lstm, tanh = (e.reached("adding 100", f"{name}+clip") for name in ("gru", "lstm", "tanh"))
-    times = {name: e.cost(name)[0] for name in ("gru", "lstm")}
+    times = {name: e.cost(name) for name in ("gru", "lstm")}
     return Step(
         "**VANISHING**, a cell without gates",
         "a gated cell, clipped, its learning rate tuned: `gru+clip`, `lstm+clip`",
