@@ -1,6 +1,6 @@
 """The section about first answers and imports of the benchmarks' page."""
 
-from _sections import provenance, short, table, with_quartiles
+from _tables import provenance, short, table, with_quartiles
 
 # Times the cost of one gradient: cold for all, warm where the issue asked for it.
 _FIRST, _WARM, _IMPORT = {"tanh 32, 16 x 100": 2.5}, {
@@ -17,6 +17,22 @@ def first_answer(result) -> str:
     if calls:
         parts += ["### The command line", _call_table(calls)]
     return "\n\n".join(parts)
+
+
+def first_answer_found(result) -> str:
+    """Return how many times one gradient each diagnosis takes: cold, and warm."""
+    lines = [
+        [
+            row["case"],
+            f"{row['first_ratio']['median']:.1f}" + _asked(_FIRST.get(row["case"])),
+            f"{row[warm]['median']:.1f}" + _asked(_WARM.get(row["case"])),
+        ]
+        for row in result["rows"]
+        for warm in ("warm_ratio", "second_ratio")
+        if warm in row
+    ]
+    headings = ["times one gradient [asked for]", "first diagnosis", "second"]
+    return table(headings, lines)
 
 
 def _note() -> str:
@@ -70,8 +86,8 @@ def _call_table(rows) -> str:
     return table([*headings, "second call, s", "times the gradient"], lines)
 
 
-def imports(result) -> str:
-    """Return the section about what importing costs."""
+def imports(result, level: int = 1) -> str:
+    """Return the section about what importing costs; at level 0 without where it was measured."""
     lines = [
         [f"`{row['code']}`", short(row["seconds_median"]), with_quartiles(row["ratio"])]
         for row in result["rows"]
@@ -81,4 +97,5 @@ def imports(result) -> str:
         f"the floor of what imports a cell; asked for: at most {_IMPORT:g} times `import jax`."
     )
     headings = ["in a fresh process", "s", "times `import jax` (quartiles)"]
-    return "\n\n".join([provenance(result), note, table(headings, lines)])
+    found = [note, table(headings, lines)]
+    return "\n\n".join([provenance(result), *found] if level else found)

@@ -2,11 +2,9 @@
 
 import pathlib
 
-from _sections import short, table
+from _tables import short, table
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "guides" / "interop.md"
-_BEGIN = "<!-- From here to the next mark written by benchmarks/make_readme.py. -->"
-_END = "<!-- The end of what is written. -->"
 _PACKAGES = {
     "PyTorch": ("torch",),
     "Flax Linen": ("flax",),
@@ -37,10 +35,3 @@ def measured(result: dict) -> str:
             + ".",
         ]
     )
-
-
-def with_measured(text: str, result: dict) -> str:
-    """Return the page with the table in its place."""
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n\n{measured(result)}\n\n{_END}{after}"

@@ -1,54 +1,8 @@
 """Sections of the benchmarks' page, from what the JSON files hold."""
 
 import numpy as np
+from _tables import provenance, short, table, with_quartiles
 from _targets import baseline_of, by_case, target_rows
-
-
-def table(headings, rows) -> str:
-    """Return a Markdown table."""
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in escaped])
-
-
-def short(value) -> str:
-    """Return a number as text of about three digits."""
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return value
-    if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 10**6):
-        return str(value)
-    if not np.isfinite(value):
-        return {"inf": "∞", "-inf": "−∞"}.get(repr(float(value)), "NaN")
-    if value and not 1e-2 <= abs(value) < 1e5:
-        return f"{value:.1e}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def with_quartiles(ratio) -> str:
-    """Return "2.10 (2.05–2.14)"."""
-    if not ratio:
-        return "–"
-    low, high = ratio["quartiles"]
-    return f"{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
-
-
-def provenance(result) -> str:
-    """Return where, when and with what a result was measured."""
-    machine, versions = result["machine"], result["versions"]
-    caches = ", ".join(f"{k} {v}" for k, v in machine["caches"].items())
-    names = ", ".join(f"{k} {v}" for k, v in versions.items() if v != "not installed")
-    quick = result["settings"].get("quick")
-    return (
-        ("**Toy sizes (`--quick`): these numbers say nothing.**\n\n" if quick else "")
-        + f"`{result['command']}` at commit {result['commit']}, {result['utc']}.\n"
-        f"Processor: {machine['cpu']}; {machine['cores']} cores; {caches}. {machine['system']}, "
-        f"backend {machine['backend']} ({', '.join(machine['devices'])}).\n{names}."
-    )
 
 
 def targets(rows) -> str:
@@ -88,7 +42,8 @@ _SPEED_NOTE = (
     "times faster than the baseline a method is: below 1 it is slower. Ours are bold: "
     '"spectrum" is `log_singular_values`, "exponents" `lyapunov_exponents`, with their default '
     'tolerances, "every step" without one, "1e-6" with that one. Brackets say by how much a result '
-    "misses its tolerance."
+    'misses its tolerance. "Off by" is the largest error of ours, in nats, against exact products '
+    "where they can be had, else the residual of the sum rule."
 )
 
 
@@ -139,7 +94,7 @@ def accuracy(result) -> str:
         _family_table(result["by_family"]),
         "### The bound over random chains",
         _bound_table(result["slack"]),
-        "![Error and bound](figures/error_and_bound.png)",
+        "![Error and bound](../figures/error_and_bound.png)",
         f"### float32 Jacobians, n = {first['n']}, {first['steps']} steps",
         _float32_table(result["float32"]),
         "### Long runs",
@@ -244,6 +199,90 @@ def _long_run_table(rows):
     return table([*headings, "largest bound"], lines)
 
 
+def accuracy_found(result) -> str:
+    """Return how errors and bounds of random chains of all families fared, at each tolerance."""
+    lines = [
+        [
+            f"{r['tolerance']:g}" if r["tolerance"] else "none",
+            r["chains"],
+            short(_largest(row["max_error"] for row in _at(result, r["tolerance"]))),
+            f"{r['violations']} of {r['singular_values']}",
+            r["broken_promises"],
+            f"{r['zeros_right']} of {r['chains']}",
+        ]
+        for r in result["slack"]
+    ]
+    headings = [
+        "tolerance",
+        "random chains",
+        "largest error under a finite bound, nats",
+        "bound below its error",
+    ]
+    return table([*headings, "tolerance broken", "zeros right"], lines)
+
+
+def _largest(errors) -> float:
+    return max((float(x) for x in errors if np.isfinite(float(x))), default=np.nan)
+
+
+def _at(result, tolerance):
+    rows = [r for r in result["random_chains"] if r["tolerance"] == tolerance]
+    return [r for r in rows if np.isfinite(float(r.get("max_bound", "nan")))]
+
+
+def peers_found(result) -> str:
+    """Return one line per tool: its largest error, and its time in units of ours."""
+    lines = []
+    accuracy, cost = result.get("accuracy", []), result.get("cost", [])
+    for tool in dict.fromkeys(row["tool"] for row in (*accuracy, *cost)):
+        mine = [row for row in (*accuracy, *cost) if row["tool"] == tool]
+        errors = [row["own_error"] for row in mine if row.get("own_error") is not None]
+        missed = sum(row["zeros"] - row["zeros_found"] for row in mine if "zeros_found" in row)
+        times = [r["times_our_exponents"]["median"] for r in mine if r.get("times_our_exponents")]
+        failed = next((row["error"] for row in mine if "error" in row), "–")
+        lines.append([tool, short(_largest(errors)) if errors else failed, missed, _range(times)])
+    headings = [
+        "tool",
+        "largest finite error of what it computes, nats",
+        "zeros missed",
+        "times the cost of our exponents",
+    ]
+    note = f"And {len(result.get('failures', []))} failures, each with the command that shows it."
+    return f"{table(headings, lines)}\n\n{note}"
+
+
+def _range(values) -> str:
+    return f"{short(min(values))} to {short(max(values))}" if values else "–"
+
+
+def parallel_scan(rows) -> str:
+    """Return how many times faster the parallel scan is."""
+    lines = [
+        [
+            *(row[name] for name in ("cell", "hidden", "batch", "time", "quantity")),
+            with_quartiles(row["ratio"]),
+        ]
+        for row in rows
+    ]
+    return table(["cell", "H", "B", "T", "what", "times faster than the scan (quartiles)"], lines)
+
+
+def associative(result) -> str:
+    """Return the section about the parallel scan."""
+    lines = [
+        [
+            *(row[name] for name in ("cell", "hidden", "batch", "time", "quantity")),
+            *(short(1e3 * row[method]["seconds_median"]) for method in ("scan", "associative")),
+            *(short(row[method]["first_call_seconds"]) for method in ("scan", "associative")),
+            short(row["difference"]),
+        ]
+        for row in result["rows"]
+    ]
+    headings = ["cell", "H", "B", "T", "what", "scan, ms", "parallel, ms"]
+    headings += ["first call, s", "first call of the parallel, s", "difference"]
+    return "\n\n".join([provenance(result), parallel_scan(result["rows"]), table(headings, lines)])
+
+
 def peers(result) -> str:
     """Return the sections about other tools."""
     parts = [provenance(result)]
@@ -281,7 +320,7 @@ def _peer_accuracy(rows):
         "for the tool's own first basis (for us also the singular values against exact ones). All "
         "tools are linearized at the same states; those fed the function differentiate it "
         "themselves, those fed Jacobians get the exact ones.\n\n"
-        "![Accuracy and cost](figures/accuracy_and_cost.png)\n\n"
+        "![Accuracy and cost](../figures/accuracy_and_cost.png)\n\n"
     )
     return note + table(headings, lines)
 

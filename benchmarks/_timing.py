@@ -1,6 +1,5 @@
 """Interleaved timing of alternatives, and a record of where and with what it ran."""
 
-import argparse
 import datetime
 import gc
 import importlib.metadata
@@ -25,16 +24,6 @@ _PATHS = ("--out", "--cache", "--runs")
 
 # A call shorter than this is repeated inside one measurement.
 _SHORTEST = 0.05
-
-
-def add_arguments(parser: argparse.ArgumentParser, question: str) -> None:
-    """Add the options that every benchmark has."""
-    out = RESULTS / f"{question}.json"
-    parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
-    parser.add_argument("--both-cores", action="store_true", help="all cores and wall time")
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved measurements of each")
-    parser.add_argument("--cache", type=pathlib.Path, help="folder that keeps exact references")
-    parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
 
 
 # One BLAS thread, as each alternative has one core.
@@ -274,11 +263,3 @@ def _plain(x):
     if isinstance(x, np.integer | np.bool_):
         return x.item()
     return x
-
-
-def markdown_table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
-    """Return rows as a Markdown table; `columns` maps keys to headings."""
-    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        lines.append("| " + " | ".join(str(row.get(key, "")) for key in columns) + " |")
-    return "\n".join(lines)

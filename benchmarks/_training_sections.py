@@ -1,7 +1,7 @@
 """The section about training of the benchmarks' page."""
 
 import numpy as np
-from _sections import provenance, short, table, with_quartiles
+from _tables import provenance, short, table, with_quartiles
 
 OURS, TORCH, PLAIN = "vanishing_jax", "PyTorch", "plain scan"
 _SIZES = ("cell", "hidden", "batch", "time", "input")
@@ -17,7 +17,7 @@ def training(result) -> str:
         "run": "A short run, with data, clipping and records; PyTorch is given the data",
         "seeds": "Several seeds in one program",
     }
-    parts = [provenance(result), _note(), _targets(rows)]
+    parts = [provenance(result), _note(), targets(rows)]
     for group, title in titles.items():
         if any(row["group"] == group for row in rows):
             parts += [f"### {title}", _group_table(rows, group)]
@@ -48,7 +48,8 @@ def _times_ours(methods, name):
     return methods.get(name, {}).get("times_ours", {}).get("median")
 
 
-def _targets(rows) -> str:
+def targets(rows) -> str:
+    """Return the table of targets and of what was measured for each."""
     lines, over_plain = [], []
     for case, methods in _cases(rows, "step").items():
         cell, hidden, batch, time, width = case

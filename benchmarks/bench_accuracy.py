@@ -8,18 +8,17 @@ error is |log sigma - exact|, the relative error of a singular value.
     python benchmarks/bench_accuracy.py [--quick] [--sizes 8,16,32] [--chains 600] [--cache DIR]
 """
 
-import argparse
 import math
 import sys
-import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import _chains
-import _timing
 import jax
 import mpmath
 import numpy as np
 from _exact import References, exact_log_determinants
+from _main import Benchmark, add_cache, numbers, show
 from jaxtyping import Float
 
 import vanishing_jax as vj
@@ -325,58 +324,33 @@ def slack_statistics(rows) -> list[dict[str, Any]]:
 QUICK = dict(sizes=[4], lags=[3, 10], long=1000, chains=20)
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "accuracy")
-
-    def numbers(text):
-        return [int(x) for x in text.split(",")]
-
+def add_options(parser) -> None:
     families = list(_chains.FAMILIES)
+    add_cache(parser)
     parser.add_argument("--sizes", type=numbers, default=[8, 16, 32])
     parser.add_argument("--lags", type=numbers, default=[10, 100, 1000])
     parser.add_argument("--families", type=lambda text: text.split(";"), default=families)
     parser.add_argument("--chains", type=int, default=600, help="random chains for the bound")
     parser.add_argument("--seed", type=int, default=0, help="other random chains for the bound")
     parser.add_argument("--long", type=int, default=100_000, help="steps of the long runs")
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if "--quick" in arguments:
-        parser.set_defaults(**QUICK)
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
-    references, begin = References(options.cache), time.perf_counter()
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
+    references = References(options.cache)
     content = {"grid": grid(options, references)}
     content["by_family"] = summary_by_family(content["grid"])
     content["random_chains"] = random_chains(options, references)
     content["slack"] = slack_statistics(content["random_chains"])
     content["float32"] = float32_runs(options, references)
     content["long_runs"] = long_runs(options)
-    settings = {k: v for k, v in vars(options).items() if k not in ("out", "cache")}
-    settings["wall_seconds"] = time.perf_counter() - begin
-    _timing.write(options.out, "accuracy", settings, **content)
+    yield content
     for key in ("by_family", "slack", "float32", "long_runs"):
-        print(f"\n**{key}**\n\n{_table(content[key])}")
-    print(f"\nwrote {options.out}", file=sys.stderr)
-    return 0
+        show(content[key], title=key)
 
 
-def _table(rows):
-    keys = {key: key.replace("_", " ") for key in rows[0]}
-    return _timing.markdown_table([{k: short(v) for k, v in row.items()} for row in rows], keys)
-
-
-def short(value) -> str:
-    """Return a number as short text."""
-    if isinstance(value, list):
-        return ", ".join(short(v) for v in value)
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.0f}" if 10 <= abs(value) < 1e6 else f"{value:.2g}"
+BENCHMARK = Benchmark("accuracy", __doc__, measure, add_options, QUICK)
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

@@ -9,8 +9,7 @@ sequences at once, which a single core of a CPU cannot; there it also reads and 
 """
 
 import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import _timing
@@ -18,6 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _main import Benchmark
 
 import vanishing_jax as vj
 
@@ -84,18 +84,19 @@ def rows_of(arguments: argparse.Namespace, read: Callable[[], float]) -> list[di
     return rows
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmark and write its record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    _timing.add_arguments(parser, "associative")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the cells."""
     parser.add_argument("--cells", default=",".join(CELLS), help="comma-separated classes")
-    options = parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
     rows = rows_of(options, _timing.clock(options.both_cores))
-    settings = {"inputs": INPUTS, "dtype": "float32", "rounds": options.rounds}
-    _timing.write(options.out, "associative", settings, rows=rows)
-    return 0
+    yield {"rows": rows, "settings": {"inputs": INPUTS, "dtype": "float32"}}
+
+
+BENCHMARK = Benchmark("associative", __doc__, measure, add_options)
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

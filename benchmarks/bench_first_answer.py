@@ -9,19 +9,19 @@ for the command line, whose second call finds what the first has compiled.
     python benchmarks/bench_first_answer.py [--quick] [--rounds 5] [--only 'tanh 32, 16 x 100']
 """
 
-import argparse
 import json
 import pathlib
 import resource
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import _timing
 import numpy as np
 from _first_answer import CASES, save_for_command_line
+from _main import Benchmark, progress
 
 CHILD = pathlib.Path(__file__).parent / "_first_answer.py"
 COMMAND_LINE = "vanishing-jax diagnose, LSTM 24, 16 x 100"
@@ -114,31 +114,27 @@ def rows(names: list[str], rounds: int, command_line_network: str) -> list[dict[
             found.append(command_line_row(command_line_network, rounds))
         else:
             found.append(network_row(name, rounds))
-        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+        progress(json.dumps(found[-1]))
     return found
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    _timing.add_arguments(parser, "first_answer")
+def add_options(parser) -> None:
     parser.set_defaults(rounds=5)
     parser.add_argument("--only", choices=[*NETWORKS, COMMAND_LINE], help="one case")
-    options = parser.parse_args(arguments)
-    begin, names = time.perf_counter(), [*NETWORKS, COMMAND_LINE]
-    if options.only:
-        names = [options.only]
+
+
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
+    names = [options.only] if options.only else [*NETWORKS, COMMAND_LINE]
     if options.quick:
-        options.rounds, names = 1, [QUICK, COMMAND_LINE]
+        names = [QUICK, COMMAND_LINE]
     for what in () if options.quick else ("gradient", "diagnosis"):
         process(QUICK, what)  # the first of all writes bytecode
-    found = rows(names, options.rounds, QUICK if options.quick else "LSTM 24, 16 x 100")
-    settings: dict[str, Any] = {"quick": options.quick, "rounds": options.rounds}
-    settings["wall_seconds"] = time.perf_counter() - begin
-    _timing.write(options.out, "first_answer", settings, rows=found)
-    print(f"wrote {options.out}", file=sys.stderr)
-    return 0
+    yield {"rows": rows(names, options.rounds, QUICK if options.quick else "LSTM 24, 16 x 100")}
+
+
+BENCHMARK = Benchmark("first_answer", __doc__, measure, add_options, {"rounds": 1})
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

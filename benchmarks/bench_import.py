@@ -6,12 +6,12 @@ CPU time of fresh processes, run in turn, and the ratio to `import jax` of the s
 which every cell is made of, has a row of its own: it is what no import of a cell can fall below.
 """
 
-import argparse
 import resource
 import sys
-import time
+from collections.abc import Iterator
 
 import _timing
+from _main import Benchmark, show
 
 JAX = "import jax"
 CASES = [
@@ -47,21 +47,15 @@ def rows(cases: list[str], rounds: int) -> list[dict]:
     ]
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "import")
-    options = parser.parse_args(arguments)
-    cases, rounds = (CASES[:3], 1) if options.quick else (CASES, options.rounds)
-    begin, measured = time.perf_counter(), rows(cases, rounds)
-    settings = {"quick": options.quick, "rounds": rounds, "clock": "CPU time of each process"}
-    settings["wall_seconds"] = time.perf_counter() - begin
-    _timing.write(options.out, "import", settings, rows=measured)
-    for row in measured:
-        ratio = f"{row['ratio']['median']:.2f}"
-        print(f"{row['code']:52s} {row['seconds_median']:.3f} s  {ratio} x import jax")
-    return 0
+def measure(options) -> Iterator[dict]:
+    """Give everything in the end."""
+    found = rows(CASES[:3] if options.quick else CASES, options.rounds)
+    yield {"rows": found, "settings": {"clock": "CPU time of each process"}}
+    show(found, {"code": "code", "seconds_median": "s", "ratio": "times import jax"})
+
+
+BENCHMARK = Benchmark("import", __doc__, measure, quick={"rounds": 1})
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

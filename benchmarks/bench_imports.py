@@ -3,19 +3,15 @@
 python benchmarks/bench_imports.py
 """
 
-import argparse
-import pathlib
-import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import _originals
 import _originals_jax
-import _timing
 import jax
 from _imports import Sizes, compare
+from _main import Benchmark, names, progress
 
 CASES: list[tuple[str, Callable, str, dict[str, Any]]] = [
     ("PyTorch", _originals.torch, "RNN", {}),
@@ -76,32 +72,25 @@ def rows(sizes: Sizes, seeds: int, only: list[str] | None) -> list[dict[str, Any
         except ImportError as error:
             row |= {"network": kind, "error": str(error)}
         found.append(row)
-        print(row, file=sys.stderr)
+        progress(row)
     return found
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one seed")
-    parser.add_argument("--only", type=lambda text: text.split(","), help="frameworks")
-    out = _timing.RESULTS / "imports.json"
-    parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
-    return parser.parse_args(arguments)
+def add_options(parser) -> None:
+    parser.add_argument("--only", type=names, help="frameworks")
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
-    begin, sizes, seeds = time.perf_counter(), Sizes(5, 8, 20), 1 if options.quick else 5
-    with warnings.catch_warnings():
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
+    sizes, seeds = Sizes(5, 8, 20), 1 if options.quick else 5
+    with warnings.catch_warnings(), jax.enable_x64(False):
         warnings.simplefilter("ignore")
-        content = rows(sizes, seeds, options.only)
-    settings = {"quick": options.quick, "seeds": seeds, **sizes._asdict()}
-    settings["wall_seconds"] = time.perf_counter() - begin
-    _timing.write(options.out, "imports", settings, rows=content)
-    print(f"wrote {options.out}", file=sys.stderr)
-    return 0
+        found = rows(sizes, seeds, options.only)
+    yield {"rows": found, "settings": {"seeds": seeds, **sizes._asdict()}}
+
+
+BENCHMARK = Benchmark("imports", __doc__, measure, add_options)
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", False)
-    sys.exit(main())
+    BENCHMARK.start()

@@ -9,11 +9,9 @@ with the number that shows it.
     python benchmarks/bench_peers.py --failure clvlib-off-by-one
 """
 
-import argparse
 import importlib.metadata
 import json
-import sys
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import _failures
@@ -23,6 +21,7 @@ import jax
 import numpy as np
 from _exact import exact_log_determinants, exact_log_growth, exact_log_singular_values
 from _forced import logistic_map, lorenz, network
+from _main import Benchmark, names, show
 
 PARTS = ("accuracy", "cost", "failures")
 
@@ -177,48 +176,31 @@ def failures(names, quick: bool) -> list[dict[str, Any]]:
 # --- running ----------------------------------------------------------------------------------
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "peers")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS))
+def add_options(parser) -> None:
+    parser.add_argument("--only", type=names, default=list(PARTS))
     parser.add_argument("--failure", choices=list(_failures.FAILURES), help="show this one only")
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
     with jax.enable_x64(True):
         if options.failure:
             print(json.dumps(failures([options.failure], options.quick)[0], indent=1))
-            return 0
-        read, content, begin = _timing.clock(options.both_cores), {}, time.perf_counter()
+            return
+        content = {}
         if "accuracy" in options.only:
             content["accuracy"] = accuracy(options)
         if "cost" in options.only:
-            content["cost"] = cost(options, read)
+            content["cost"] = cost(options, _timing.clock(options.both_cores))
         if "failures" in options.only:
             content["failures"] = failures(_failures.FAILURES, options.quick)
-    settings = {"quick": options.quick, "rounds": options.rounds, "clock": read.__name__}
-    settings["wall_seconds"] = time.perf_counter() - begin
-    _timing.write(options.out, "peers", settings, **content)
+    yield content
     for name, rows in content.items():
-        print(f"\n**{name}**\n")
-        keys = dict.fromkeys(key for row in rows for key in row if key != "command")
-        shown = [{k: short(v) for k, v in row.items()} for row in rows]
-        print(_timing.markdown_table(shown, {k: k.replace("_", " ") for k in keys}))
-    print(f"\nwrote {options.out}", file=sys.stderr)
-    return 0
+        show(rows, title=name)
 
 
-def short(value) -> str:
-    """Return a value as short text."""
-    if isinstance(value, dict):
-        value = value.get("median") or ", ".join(f"{k}: {short(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return "–".join(short(v) for v in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+BENCHMARK = Benchmark("peers", __doc__, measure, add_options)
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

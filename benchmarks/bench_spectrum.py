@@ -13,8 +13,7 @@ import argparse
 import functools as ft
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import _alternatives as alt
@@ -22,7 +21,9 @@ import _timing
 import jax
 import numpy as np
 from _exact import References, flint
+from _main import Benchmark, add_cache, names, numbers, show
 from _problems import Problem, problem
+from _tables import with_quartiles
 
 import vanishing_jax as vj
 
@@ -298,37 +299,21 @@ def cases(options) -> list[Case]:
 
 
 def print_case(rows):
-    columns = {
-        "method": "method",
-        "microseconds_per_step": "µs/step",
-        "ratio": "ratio (quartiles)",
-        "note": "check",
-    }
-    first = rows[0]
-    best = fastest_recipe(rows)
-    print(
-        f"\n**{first['group']}**: {first['cell']}, n = {first['n']}, batch {first['batch']}, "
-        f"{first['steps']} steps; ratio = ({best}) / method\n"
+    first, best = rows[0], fastest_recipe(rows)
+    title = (
+        f"{first['group']}: {first['cell']}, n = {first['n']}, batch {first['batch']}, "
+        f"{first['steps']} steps"
     )
-    shown = []
-    for row in rows:
-        ratio = row.get("ratios", {}).get(best)
-        check = row.get("check", {})
-        shown.append(
-            {
-                **row,
-                "microseconds_per_step": f"{row['microseconds_per_step']:.1f}"
-                if "microseconds_per_step" in row
-                else "",
-                "ratio": f"{ratio['median']:.2f} ({ratio['quartiles'][0]:.2f}–"
-                f"{ratio['quartiles'][1]:.2f})"
-                if ratio
-                else "",
-                "note": row.get("error")
-                or ", ".join(f"{k} {v:.1e}" for k, v in check.items() if k != "passed"),
-            }
-        )
-    print(_timing.markdown_table(shown, columns), flush=True)
+    shown = [
+        {
+            "method": row["method"],
+            "µs/step": row.get("microseconds_per_step", ""),
+            f"({best}) / method": with_quartiles(row.get("ratios", {}).get(best)),
+            "check": row.get("error") or {k: v for k, v in row.get("check", {}).items() if v},
+        }
+        for row in rows
+    ]
+    show(shown, title=title)
 
 
 def fastest_recipe(rows) -> str | None:
@@ -345,16 +330,8 @@ QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2)
 QUICK |= dict(fresh_rounds=1, top_size=8, top_steps=50)
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "spectrum")
-
-    def names(text):
-        return text.split(",")
-
-    def numbers(text):
-        return [int(x) for x in text.split(",")]
-
+def add_options(parser) -> None:
+    add_cache(parser)
     parser.add_argument("--only", type=names, default=list(GROUPS), help="groups to run")
     parser.add_argument("--cells", type=names, default=list(CELLS))
     parser.add_argument("--sizes", type=numbers, default=[16, 64, 128, 256])
@@ -365,38 +342,30 @@ def parse(arguments=None):
     parser.add_argument("--top-size", type=int, default=200, help="for the top exponent")
     parser.add_argument("--top-steps", type=int, default=1000, help="for the top exponent")
     parser.add_argument("--exact-up-to", type=int, default=64, help="size of exact references")
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if "--quick" in arguments:
-        parser.set_defaults(**QUICK)
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give all rows after every case."""
     with jax.enable_x64(True):
         if options.first_call:
             print(json.dumps({"seconds": first_call(options.first_call, options)}))
-            return 0
+            return
         read, rows = _timing.clock(options.both_cores), []
-        settings = {k: v for k, v in vars(options).items() if k not in ("out", "cache")}
-        settings["clock"], begin = read.__name__, time.perf_counter()
         for case in cases(options):
             if case.group == "first call":
                 found = first_calls(case, options.fresh_rounds, options.seconds)
             else:
-                numbers = case.n * case.steps * case.batch
-                affordable = case.n <= options.exact_up_to and numbers <= 2**18
+                size = case.n * case.steps * case.batch
+                affordable = case.n <= options.exact_up_to and size <= 2**18
                 exact = References(options.cache) if affordable else None
                 found = run_case(case, options.rounds, read, exact)
             rows += found
             print_case(found)
-            settings["wall_seconds"] = time.perf_counter() - begin
-            # After every case: a run that is cut short has lost only what it had not done.
-            _timing.write(options.out, "spectrum", settings, rows=rows)
-    print(f"\nwrote {options.out}", file=sys.stderr)
-    return int(any(str(row.get("error")).startswith("wrong") for row in rows))
+            yield {"rows": rows}
+
+
+BENCHMARK = Benchmark("spectrum", __doc__, measure, add_options, QUICK)
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

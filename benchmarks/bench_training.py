@@ -8,18 +8,17 @@ Adam), `run` is a short training with all that belongs to it, `seeds` are severa
     python benchmarks/bench_training.py [--quick] [--only step] [--cells tanh,lstm]
 """
 
-import argparse
 import functools as ft
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import _timing
 import jax
 import jax.random as jr
 import numpy as np
+from _main import Benchmark, names, show
 from _recurrent import GATES, IN_JAX, Case, Step, jax_step, our_model, weights_and_batch
+from _tables import with_quartiles
 
 import vanishing_jax as vj
 from vanishing_jax.comparison import _seeds
@@ -271,33 +270,20 @@ def run_case(group: str, case: Case, options, read) -> list[dict[str, Any]]:
 def print_case(rows) -> None:
     first = rows[0]
     sizes = ", ".join(f"{key} {first[key]}" for key in Case._fields)
-    print(f"\n**{first['group']}**: {sizes}\n")
-    shown = []
-    for row in rows:
-        ratio = row.get("times_ours")
-        shown.append(
-            {
-                "method": row["method"],
-                "ms": f"{1e3 * row['seconds_median']:.2f}" if "seconds_median" in row else "",
-                "ratio": f"{ratio['median']:.2f} ({ratio['quartiles'][0]:.2f}–"
-                f"{ratio['quartiles'][1]:.2f})"
-                if ratio
-                else "",
-                "first": f"{row.get('first_call_seconds', np.nan):.2f}",
-                "note": row.get("error", f"{row.get('difference', 0):.1e}"),
-            }
-        )
-    columns = {"method": "method", "ms": "ms", "ratio": "times ours", "first": "first call, s"}
-    print(_timing.markdown_table(shown, {**columns, "note": "difference"}), flush=True)
+    shown = [
+        {
+            "method": row["method"],
+            "ms": 1e3 * row["seconds_median"] if "seconds_median" in row else "",
+            "times ours": with_quartiles(row.get("times_ours")),
+            "first call, s": row.get("first_call_seconds", ""),
+            "difference": row.get("error", row.get("difference", 0.0)),
+        }
+        for row in rows
+    ]
+    show(shown, title=f"{first['group']}: {sizes}")
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "training")
-
-    def names(text):
-        return text.split(",")
-
+def add_options(parser) -> None:
     def sizes(text):
         return [tuple(int(x) for x in size.split("/")) for size in text.split(",")]
 
@@ -309,29 +295,21 @@ def parse(arguments=None):
     parser.add_argument("--seed-sizes", type=sizes, default=SEEDS, help="of several seeds")
     parser.add_argument("--updates", type=int, default=40, help="of a run")
     parser.add_argument("--seeds", type=int, default=8)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if "--quick" in arguments:
-        parser.set_defaults(**QUICK)
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give all rows after every case."""
     read, rows = _timing.clock(options.both_cores), []
-    settings = {k: v for k, v in vars(options).items() if k not in ("out", "cache")}
-    settings["clock"], begin = read.__name__, time.perf_counter()
     with jax.enable_x64(False):
         for group, case in cases(options):
             found = run_case(group, case, options, read)
             print_case(found)
             rows += found
-            settings["wall_seconds"] = time.perf_counter() - begin
-            # After every case: a run that is cut short has lost only what it had not done.
-            _timing.write(options.out, "training", settings, rows=rows)
-    print(f"\nwrote {options.out}", file=sys.stderr)
-    return int(any(str(row.get("error")).startswith("wrong") for row in rows))
+            yield {"rows": rows}
+
+
+BENCHMARK = Benchmark("training", __doc__, measure, add_options, QUICK)
 
 
 if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+    BENCHMARK.start()

@@ -1,54 +1,78 @@
-"""Write README.md, remedies.md, depth.md, figures, and what docs/guides has of results.
+"""Write README.md, results/*.md, the studies' pages, figures and a table of docs/guides/interop.md.
 
-That is docs/guides/choosing.md and a table of docs/guides/interop.md. All come from the JSON files
-under results/ and the notes.
+All come from the committed JSON files; nothing is measured.
 
 python benchmarks/make_readme.py
 """
 
-import argparse
 import json
 import pathlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import _imports_table
-from _choosing_figure import draw as draw_choosing
-from _choosing_page import page as choosing_page
-from _depth_page import draw as draw_depth
-from _depth_page import page as depth_page
-from _evidence import SOURCES
+import _sections
+import _training_sections
 from _figures import draw_accuracy_and_cost, draw_error_and_bound
-from _first_answer_section import first_answer, imports
-from _remedies_figures import draw_curves, draw_rates
-from _remedies_page import page as remedies_page
-from _sections import accuracy, peers, speed, table
-from _training_sections import training
+from _first_answer_section import first_answer, first_answer_found, imports
+from _tables import between_marks, table
+from studies.build import NAMES, TARGETS, write
 
 HERE = pathlib.Path(__file__).parent
 
 
-def load(results: pathlib.Path, question: str) -> dict[str, Any] | None:
-    """Return one result, or None if that benchmark has not been run."""
-    path = results / f"{question}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+class Section(NamedTuple):
+    """What a benchmark asks; what of its result stands in README.md, and what in its own page."""
+
+    title: str
+    question: str
+    found: Callable[[dict[str, Any]], str]
+    details: Callable[[dict[str, Any]], str]
 
 
-# Name of the result: title of its section, what it answers, and its script.
 SECTIONS = {
-    "first_answer": ("First answer", "How long until a first answer?", first_answer),
-    "import": ("Import", "What does importing cost?", imports),
-    "spectrum": ("Speed", "How fast are spectra and exponents, against what else?", speed),
-    "accuracy": ("Accuracy and bound", "How accurate, and is the bound honest?", accuracy),
-    "peers": ("Other tools", "What do other tools give?", peers),
-    "training": ("Training", "How fast is training, against what else?", training),
+    "first_answer": Section(
+        "First answer", "How long until a first answer?", first_answer_found, first_answer
+    ),
+    "import": Section(
+        "Import", "What does importing cost?", lambda result: imports(result, 0), imports
+    ),
+    "spectrum": Section(
+        "Speed",
+        "How fast are spectra and exponents, against what else?",
+        lambda result: _sections.targets(result["rows"]),
+        _sections.speed,
+    ),
+    "accuracy": Section(
+        "Accuracy and bound",
+        "How accurate, and is the bound honest?",
+        _sections.accuracy_found,
+        _sections.accuracy,
+    ),
+    "peers": Section(
+        "Other tools", "What do other tools give?", _sections.peers_found, _sections.peers
+    ),
+    "training": Section(
+        "Training",
+        "How fast is training, against what else?",
+        lambda result: _training_sections.targets(result["rows"]),
+        _training_sections.training,
+    ),
+    "associative": Section(
+        "Parallel scan",
+        "Does a parallel scan pay for linear recurrences?",
+        lambda result: _sections.parallel_scan(result["rows"]),
+        _sections.associative,
+    ),
 }
 
-HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that file or ideas.md, not this one. -->
-# Benchmarks
+MARK = "<!-- Written by benchmarks/make_readme.py. Edit that file, not this one. -->"
+HEAD = """# Benchmarks
 
 How long a diagnosis takes, how fast and how exact spectra of Jacobians are, what other tools give
-for them, and how fast training is. Every table below was written by a script from what it measured.
+for them, and how fast training is: what was asked and what was found, from what the scripts
+measured. What was tried to make it faster: [ideas.md](ideas.md).
 
 {questions}
 
@@ -60,103 +84,77 @@ compares any of `lyapax chaotax clvlib lyapynov pynamicalsys torch`, `bench_trai
 
 How time is measured: on one core, with one BLAS thread and no cache of compiled programs; all
 alternatives in turn, round by round; CPU time (wall time with `--both-cores` or on an accelerator).
-Ratios are taken within a round; the tables show medians over the rounds, the files under `results/`
-quartiles too. A result is checked before it is timed: "off by" is the largest error of ours, in
-nats, against exact products where they can be had, else the residual of the sum rule.
-"""
+Ratios are taken within a round; the tables show medians over the rounds. A result is checked before
+it is timed."""
+
+# Pages that are written from other results: their question, and the command that measures them.
+OTHERS = {
+    "[Do imported networks compute the same?](../docs/guides/interop.md)": "bench_imports.py",
+    "[How do gradients change with depth?](depth.md)": "study.py depth",
+    "[Do wide networks behave as mean-field theory says?](mean_field.md)": "study.py mean_field",
+    "[Where can random networks be trained?](../docs/guides/theory.md)": "study.py phase",
+    "[Do the remedies do what is said of them?](remedies.md)": "study.py remedies",
+    "[Which remedy does what to gradients?](../docs/guides/choosing.md)": "study.py choosing",
+}
 
 
-def page(results: pathlib.Path, figures: pathlib.Path, ideas: pathlib.Path) -> str:
-    """Return the page; draw the figures."""
-    loaded = {name: load(results, name) for name in SECTIONS}
-    figures.mkdir(parents=True, exist_ok=True)
-    if loaded["accuracy"]:
-        draw_error_and_bound(loaded["accuracy"], figures / "error_and_bound.png")
-    if loaded["peers"] and {"accuracy", "cost"} <= set(loaded["peers"]):
-        draw_accuracy_and_cost(loaded["peers"], figures / "accuracy_and_cost.png")
-    parts = [HEAD.format(questions=_questions(loaded))]
-    for name, (title, _, section) in SECTIONS.items():
-        result = loaded[name]
-        parts.append(f"## {title}\n\n{section(result) if result else 'Not run yet.'}")
-    parts.append(ideas.read_text().strip() if ideas.exists() else "")
-    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+def load(results: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Return the results of the benchmarks that have been run."""
+    paths = {name: results / f"{name}.json" for name in SECTIONS}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
-def remedies(results: pathlib.Path, figures: pathlib.Path, notes: pathlib.Path) -> str:
-    """Return the page about remedies; draw its figures."""
-    result = load(results, "remedies")
-    if result:
-        figures.mkdir(parents=True, exist_ok=True)
-        draw_curves(result, figures / "remedies_curves.png")
-        draw_rates(result, figures / "remedies_rates.png")
-    return remedies_page(result, notes.read_text() if notes.exists() else "")
+def pages(results: pathlib.Path) -> dict[str, str]:
+    """Return the text of README.md and of each benchmark's own page."""
+    loaded = load(results)
+    parts, found = [f"{MARK}\n{HEAD.format(questions=_questions(loaded))}"], {}
+    for name, section in SECTIONS.items():
+        parts.append(f"## {section.title}")
+        if name not in loaded:
+            parts.append("Not run yet.")
+            continue
+        parts += [section.found(loaded[name]), f"[All that was measured](results/{name}.md)."]
+        mark, title = HEAD.partition("\n")[0], f"# {section.question}"
+        found[f"results/{name}.md"] = (
+            f"{mark}\n{title}\n\n{section.details(loaded[name]).strip()}\n"
+        )
+    return {"README.md": "\n\n".join(parts) + "\n"} | found
 
 
-def depth(results: pathlib.Path, figures: pathlib.Path) -> str:
-    """Return the page about depth; draw its figure."""
-    result = load(results, "depth")
-    if result:
-        figures.mkdir(parents=True, exist_ok=True)
-        draw_depth(result, figures / "depth.png")
-    return depth_page(result)
-
-
-def choosing(results: pathlib.Path, folder: pathlib.Path) -> str | None:
-    """Return the page about choosing a remedy and draw its figure; None until all was run."""
-    loaded = {name: load(results, name) for name in SOURCES}
-    if not all(loaded.values()):
-        return None
-    draw_choosing(loaded, folder / "choosing.png")
-    return choosing_page(loaded)
-
-
-def _questions(loaded):
+def _questions(loaded) -> str:
     """Return the table of what was asked, by which command, and how long that took."""
     rows = []
-    for name, (_, question, _) in SECTIONS.items():
-        command = (loaded[name] or {}).get("command", f"python benchmarks/bench_{name}.py")
-        rows.append([question, f"`{command}`", _duration(loaded[name])])
-    remedies = "[Do the remedies do what is said of them?](remedies.md)"
-    rows.append([remedies, "`python benchmarks/bench_remedies.py`", "see there"])
-    imports = "[Do imported networks compute the same?](../docs/guides/interop.md)"
-    rows.append([imports, "`python benchmarks/bench_imports.py`", "see there"])
-    deep = "[How do gradients change with depth?](depth.md)"
-    rows.append([deep, "`python benchmarks/bench_depth.py`", "see there"])
-    causes = "[Which remedy, and what does each do to gradients?](../docs/guides/choosing.md)"
-    rows.append([causes, "`python benchmarks/bench_initial.py`", "see there"])
-    rows.append(["This page and its figures", "`python benchmarks/make_readme.py`", "seconds"])
+    for name, section in SECTIONS.items():
+        result = loaded.get(name, {})
+        command = result.get("command", f"python benchmarks/bench_{name}.py")
+        seconds = result.get("settings", {}).get("wall_seconds")
+        took = "–" if seconds is None else f"{max(1, round(seconds / 60))} min"
+        anchor = section.title.lower().replace(" ", "-")
+        rows.append([f"[{section.question}](#{anchor})", f"`{command}`", took])
+    rows += [[link, f"`python benchmarks/{name}`", "see there"] for link, name in OTHERS.items()]
+    rows.append(["These pages and their figures", "`python benchmarks/make_readme.py`", "seconds"])
     return table(["question", "command", "took"], rows)
 
 
-def _duration(result):
-    seconds = (result or {}).get("settings", {}).get("wall_seconds")
-    return "not run yet" if seconds is None else f"{max(1, round(seconds / 60))} min"
+def draw(results: pathlib.Path, figures: pathlib.Path) -> None:
+    """Draw the figures of the benchmarks."""
+    loaded = load(results)
+    if "accuracy" in loaded:
+        draw_error_and_bound(loaded["accuracy"], figures / "error_and_bound.png")
+    if {"accuracy", "cost"} <= set(loaded.get("peers", {})):
+        draw_accuracy_and_cost(loaded["peers"], figures / "accuracy_and_cost.png")
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "README.md")
-    options = parser.parse_args(arguments)
-    text = page(options.results, options.out.parent / "figures", HERE / "ideas.md")
-    options.out.write_text(text)
-    print(f"wrote {options.out}", file=sys.stderr)
-    out = options.out.parent / "remedies.md"
-    out.write_text(remedies(options.results, out.parent / "figures", HERE / "remedies_notes.md"))
-    print(f"wrote {out}", file=sys.stderr)
-    compared = load(options.results, "imports")
-    if compared and options.out.parent == HERE:
-        docs = _imports_table.PAGE
-        docs.write_text(_imports_table.with_measured(docs.read_text(), compared))
-        print(f"wrote {docs}", file=sys.stderr)
-    docs = HERE.parent / "docs" / "guides" if options.out.parent == HERE else options.out.parent
-    text = choosing(options.results, docs)
-    if text is not None:
-        (docs / "choosing.md").write_text(text)
-        print(f"wrote {docs / 'choosing.md'}", file=sys.stderr)
-    out = options.out.parent / "depth.md"
-    out.write_text(depth(options.results, out.parent / "figures"))
-    print(f"wrote {out}", file=sys.stderr)
+def main() -> int:
+    for path, text in pages(HERE / "results").items():
+        (HERE / path).write_text(text)
+    draw(HERE / "results", HERE / "figures")
+    compared = json.loads((HERE / "results" / "imports.json").read_text())
+    docs = _imports_table.PAGE
+    docs.write_text(between_marks(docs.read_text(), _imports_table.measured(compared)))
+    for name in NAMES:
+        write(name)
+        print(f"wrote {TARGETS[name][0]}", file=sys.stderr)
     return 0
 
 

@@ -12,6 +12,7 @@ import pytest
 from . import helpers
 
 FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
+STUDIES = ("choosing", "depth", "mean_field", "phase", "remedies")
 
 
 @pytest.fixture
@@ -157,24 +158,26 @@ def test_speed_and_accuracy_run_at_toy_size_and_make_a_page(load, tmp_path):
     out = ["--quick", "--rounds", "2", "--out"]
     speed = load("bench_spectrum")
     groups = ["--only", "top exponent,every lag", "--sizes", "4", "--top-size", "4"]
-    assert speed.main([*out, str(results / "spectrum.json"), *groups]) == 0
+    assert speed.BENCHMARK.main([*out, str(results / "spectrum.json"), *groups]) == 0
     rows = json.loads((results / "spectrum.json").read_text())["rows"]
     checked = [row["check"] for row in rows if row["role"] == "ours" and "error" not in row]
     assert len(checked) == 2 and all(check["passed"] for check in checked)
 
     accuracy = load("bench_accuracy")
     few = "--sizes 4 --families Ginibre;ReLU --chains 4 --lags 10 --long 10".split()
-    assert accuracy.main([*out, str(results / "accuracy.json"), *few]) == 0
+    assert accuracy.BENCHMARK.main([*out, str(results / "accuracy.json"), *few]) == 0
     record = json.loads((results / "accuracy.json").read_text())
     assert max(row["max_error"] for row in record["grid"]) < 1e-6
     assert all(row["zeros_right"] and not row["violations"] for row in record["grid"])
 
-    page = tmp_path / "README.md"
-    assert load("make_readme").main(["--results", str(results), "--out", str(page)]) == 0
-    text = page.read_text()
-    assert "**spectrum at every lag**" in text and "Ginibre" in text
-    assert "Not run yet." in text  # the comparison with other tools
-    assert (tmp_path / "figures" / "error_and_bound.png").stat().st_size > 1000
+    make_readme = load("make_readme")
+    pages = make_readme.pages(results)
+    assert set(pages) == {"README.md", "results/spectrum.md", "results/accuracy.md"}
+    assert "**spectrum at every lag**" in pages["results/spectrum.md"]
+    assert "Ginibre" in pages["results/accuracy.md"]
+    assert "Not run yet." in pages["README.md"]  # the comparison with other tools
+    make_readme.draw(results, tmp_path)
+    assert (tmp_path / "error_and_bound.png").stat().st_size > 1000
 
 
 def test_a_first_call_is_timed_in_a_fresh_process(load, monkeypatch):
@@ -189,7 +192,7 @@ def test_a_first_call_is_timed_in_a_fresh_process(load, monkeypatch):
     rows = {row["method"]: row for row in speed.first_calls(case, 2, 0.25)}
     assert rows["spectrum"]["ratios"][speed.RECIPES[0].name]["median"] == 1.5
     assert [command[-1] for command in commands] == [*rows, *reversed(rows)]
-    options = speed.parse(commands[2][2:])
+    options = speed.BENCHMARK.parse(commands[2][2:])
     assert (options.first_call, options.cells, options.sizes) == ("spectrum", ["lstm"], [16])
 
 
@@ -219,7 +222,7 @@ def test_targets_say_how_many_cases_meet_them(load):
 def test_first_answers_are_measured_in_fresh_processes(load, tmp_path):
     out = tmp_path / "first_answer.json"
     bench = load("bench_first_answer")
-    assert bench.main(["--quick", "--out", str(out)]) == 0
+    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
     network, command = json.loads(out.read_text())["rows"]
     assert 0 < network["warm_gradient_seconds"] < network["first_gradient_seconds"]
     assert network["first_ratio"]["median"] > 1 and network["peak_gb"] > 0.05
@@ -245,7 +248,7 @@ def test_what_first_answers_compare_is_one_network(load):
 
 def test_imports_are_timed_in_fresh_processes(load, tmp_path):
     out = tmp_path / "import.json"
-    assert load("bench_import").main(["--quick", "--out", str(out)]) == 0
+    assert load("bench_import").BENCHMARK.main(["--quick", "--out", str(out)]) == 0
     jax_alone, equinox, package = json.loads(out.read_text())["rows"]
     assert jax_alone["ratio"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
     # The package by itself is as good as an empty process; Equinox imports JAX.
@@ -258,7 +261,7 @@ def test_training_runs_at_toy_size_and_makes_a_section(load, tmp_path):
     out, bench = tmp_path / "training.json", load("bench_training")
     arguments = ["--quick", "--only", "step", "--cells", "tanh", "--out", str(out)]
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert bench.main(arguments) == 0
+        assert bench.BENCHMARK.main(arguments) == 0
     result = json.loads(out.read_text())
     rows = {row["method"]: row for row in result["rows"]}
     for name in ("vanishing_jax", "plain scan", "Flax"):
@@ -271,7 +274,7 @@ def test_training_runs_at_toy_size_and_makes_a_section(load, tmp_path):
 def test_parallel_scan_runs_at_toy_size(load, tmp_path):
     out = tmp_path / "associative.json"
     arguments = ["--quick", "--rounds", "2", "--cells", "LRUCell", "--out", str(out)]
-    assert load("bench_associative").main(arguments) == 0
+    assert load("bench_associative").BENCHMARK.main(arguments) == 0
     record = json.loads(out.read_text())
     assert [row["quantity"] for row in record["rows"]] == ["states", "gradient"]
     for row in record["rows"]:
@@ -289,7 +292,7 @@ def test_alternatives_of_other_weights_are_found_out(load):
 
 @pytest.mark.parametrize("name", ["float32-underflow", "wrong-order"])
 def test_failures_of_others_are_shown_one_by_one(load, capsys, name):
-    assert load("bench_peers").main(["--quick", "--failure", name]) == 0
+    assert load("bench_peers").BENCHMARK.main(["--quick", "--failure", name]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert "error" not in shown
     assert float(shown["found"]) != pytest.approx(shown["expected"], abs=1e-3)
@@ -302,36 +305,35 @@ def test_a_missing_package_is_a_row_that_says_so(load):
     assert "not installed" in peers.missing("no-such-package-anywhere")
 
 
-# --- import -----------------------------------------------------------------------------------
-
-
 # --- mean-field theory ------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, tmp_path, monkeypatch):
-    bench, out = load("bench_mean_field"), tmp_path / "results" / "mean_field.json"
+    bench, out = load("studies.mean_field.run"), tmp_path / "results" / "mean_field.json"
 
     def quick(*arguments):  # the normalized cells take 10 s to compile, and have their own tests
         return float(np.sin(np.sum(jax.random.key_data(arguments[-1]) % 1000)))
 
     for name in ("layer_norm_growth", "batch_norm_growth"):
         monkeypatch.setattr(bench, name, quick)
-    assert bench.main(["--quick", "--out", str(out)]) == 0
+    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
     first = json.loads(out.read_text())
     assert [len(first[part]) for part in bench.PARTS[:3]] == [4, 4, 2]
     assert len(first["wide"]) == sum(
         abs(row["full"]["measured"] - row["predicted"]) > bench.TARGET for row in first["plain"]
     )
     assert all(np.isfinite(row["measured"]) for row in first["short"] + first["normalized"])
-    assert "Toy sizes" in (tmp_path / "mean_field.md").read_text()
-    assert (tmp_path / "figures" / "mean_field.png").stat().st_size > 1000
+    page = load("studies.mean_field.page")
+    assert "Toy sizes" in page.page(first)
+    page.draw(first, tmp_path)
+    assert (tmp_path / "mean_field.png").stat().st_size > 1000
 
 
 def test_growth_of_the_mean_field_benchmark_is_that_of_the_jacobians(load):
     import vanishing_jax as vj
 
-    bench = load("bench_mean_field")
+    bench = load("studies.mean_field.run")
     W, v = np.array([[0.5, 1.0], [-0.2, 0.1]]), np.array([0.6, 0.8])
     inputs = np.array([[0.3, 0.1], [-0.2, 0.4], [0.1, 0.9]])
     with jax.enable_x64(True):
@@ -344,49 +346,34 @@ def test_growth_of_the_mean_field_benchmark_is_that_of_the_jacobians(load):
     np.testing.assert_allclose(found, np.log(np.linalg.norm(v)) / 2, rtol=1e-12)
 
 
-def test_committed_mean_field_page_is_made_from_its_results(load):
-    result = json.loads((FOLDER / "results" / "mean_field.json").read_text())
-    page = load("_mean_field_page").page(result)
-    again = "run python benchmarks/bench_mean_field.py --page"
-    assert (FOLDER / "mean_field.md").read_text() == page, again
-
-
 # --- phase diagram ----------------------------------------------------------------------------
 
 
 def test_phase_benchmark_makes_its_section_and_figures(load, tmp_path, monkeypatch):
     from .plots import fakes
 
-    bench, seen = load("bench_phase"), []
+    bench, seen = load("studies.phase.run"), []
 
     def instead(make):  # the maps have their own tests; compiling them takes 8 s
         return lambda **given: seen.append(given) or make()
 
     monkeypatch.setattr(bench.vj, "phase_diagram", instead(fakes.phase), raising=False)
     monkeypatch.setattr(bench.vj, "trainability_map", instead(fakes.trainability), raising=False)
-    monkeypatch.setattr(load("_phase_page"), "_DPI", 20)
-    page, out = tmp_path / "theory.md", tmp_path / "phase.json"
-    marks = [load("_phase_page")._BEGIN, load("_phase_page")._END]
-    page.write_text("before\n\n" + "\n".join(marks) + "\n\nafter\n")
-    assert bench.main(["--quick", "--out", str(out), "--docs", str(tmp_path)]) == 0
+    monkeypatch.setattr(load("studies.phase.page"), "_DPI", 20)
+    page, out = load("studies.phase.page"), tmp_path / "phase.json"
+    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
     assert [len(given["gains"]) for given in seen] == [3, 2, 2]
-    text = page.read_text()
-    assert text.startswith("before\n\n") and text.endswith("\n\nafter\n") and "Toy sizes" in text
+    result = json.loads(out.read_text())
+    page.draw(result, tmp_path)
+    text = page.page(result)
+    assert "Toy sizes" in text
     assert "| 0.1 | 1.105 |" in text  # e^0.1: the fakes' critical gain
     assert "| 1.2 | > 32 |" in text and "| 2 | < 2 |" in text
     assert all((tmp_path / f"{name}.png").exists() for name in ("phase_diagram", "trainability"))
-    again = load("_phase_page").dataset(json.loads(out.read_text())["phase"])
+    again = page.dataset(result["phase"])
     expected = fakes.phase()
     np.testing.assert_allclose(again.exponent, expected.exponent, rtol=1e-5)
     np.testing.assert_array_equal(np.isinf(again.horizon), np.isinf(expected.horizon))
-
-
-def test_committed_phase_section_is_made_from_its_results(load):
-    result = json.loads((FOLDER / "results" / "phase.json").read_text())
-    page = (FOLDER.parent / "docs" / "guides" / "theory.md").read_text()
-    again = "run python benchmarks/bench_phase.py --page"
-    assert load("_phase_page").with_section(page, result) == page, again
-    assert not result["settings"]["quick"]
 
 
 # --- remedies ---------------------------------------------------------------------------------
@@ -395,11 +382,11 @@ def test_committed_phase_section_is_made_from_its_results(load):
 def test_rate_is_the_best_of_all_seeds_and_a_dead_seed_rules_it_out(load):
     losses = {1e-3: (0.4, 0.2), 3e-3: (0.1, float("nan")), 1e-2: (0.1, 0.3), 3e-2: (0.5, 0.0)}
     rows = [{"learning_rate": r, "test_loss": x} for r, pair in losses.items() for x in pair]
-    assert load("bench_remedies").best_rate(rows) == 1e-2
+    assert load("studies.remedies.run").best_rate(rows) == 1e-2
 
 
 def test_rates_of_digits_are_chosen_without_the_reported_images(load):
-    one = next(x for x in load("_experiments").EXPERIMENTS if x.task == "digits")
+    one = next(x for x in load("studies.remedies.experiments").EXPERIMENTS if x.task == "digits")
     task, tuning = one.build_task(), one.build_tuning_task()
     assert len(tuning.train_targets) + len(tuning.test_targets) == len(task.train_targets)
     both = np.concatenate([tuning.train_inputs, tuning.test_inputs])
@@ -407,7 +394,7 @@ def test_rates_of_digits_are_chosen_without_the_reported_images(load):
 
 
 def test_verdicts_count_seeds(load):
-    plan, page = load("_experiments"), load("_remedies_page")
+    plan, page = load("studies.remedies.experiments"), load("studies.remedies.page")
 
     def verdict(expected, **scores):
         score = getattr(expected, "score", "test_metric")
@@ -434,36 +421,37 @@ def test_verdicts_count_seeds(load):
 
 @pytest.mark.slow
 def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path, monkeypatch):
-    bench, out = load("bench_remedies"), tmp_path / "results" / "remedies.json"
+    bench, out = load("studies.remedies.run"), tmp_path / "results" / "remedies.json"
     first = next(one for one in bench.EXPERIMENTS if one.name == "copy 50")
     two = first._replace(recipes=("tanh+clip", "linear+orthogonal+lr=0.1"))
     monkeypatch.setattr(bench, "EXPERIMENTS", [two])
     arguments = ["--quick", "--runs", str(tmp_path / "runs")]
-    assert bench.main([*arguments, "--out", str(out)]) == 0
+    assert bench.BENCHMARK.main([*arguments, "--out", str(out)]) == 0
     first = json.loads(out.read_text())
     assert [len(first[key]) for key in ("tuning", "final", "curves")] == [4, 4, 4]
     assert all(np.isfinite(row["test_loss"]) for row in first["final"])
-    assert bench.main([*arguments, "--out", str(out)]) == 0  # loads everything, also the cost
+    assert (
+        bench.BENCHMARK.main([*arguments, "--out", str(out)]) == 0
+    )  # loads everything, also the cost
     again = json.loads(out.read_text())
     assert all(
         again[key] == first[key] for key in ("experiments", "tuning", "final", "curves", "why")
     )
 
-    assert (
-        load("make_readme").main(["--results", str(out.parent), "--out", str(tmp_path / "R")]) == 0
-    )
-    text = (tmp_path / "remedies.md").read_text()
+    page = load("studies.remedies.page")
+    text = page.page(again)
     assert "`linear+orthogonal+lr=0.1`" in text and "not run yet" in text and "Toy sizes" in text
     assert "| singular values of W held within 0.01 of 1 |" in text
+    page.draw(again, tmp_path)
     for name in ("remedies_curves", "remedies_rates"):
-        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
 # --- depth ------------------------------------------------------------------------------------
 
 
 def test_growth_and_its_limit_in_closed_form(load):
-    bench = load("bench_depth")
+    bench = load("studies.depth.run")
     # log norms that rise by 0.3 and by 0.5 per layer toward the input, transients at both ends
     profiles = -np.array([[0.3], [0.5]]) * np.arange(17.0)
     profiles[:, :4] += 7.0
@@ -482,31 +470,48 @@ def test_depth_runs_at_toy_size_and_makes_a_page(load, tmp_path):
     out = tmp_path / "results" / "depth.json"
     names = "ReLU, batch norm;transformer, pre-norm"
     few = ["--quick", "--only", names, "--sizes", "", "--out", str(out)]
-    assert load("bench_depth").main(few) == 0
+    assert load("studies.depth.run").BENCHMARK.main(few) == 0
     rows = {row["network"]: row for row in json.loads(out.read_text())["rows"]}
     assert 1.2 < rows["ReLU, batch norm"]["factor"] < 1.8  # 1.47 at any size that says something
     assert rows["transformer, pre-norm"]["factor"] > 0.9
-    text = load("make_readme").depth(out.parent, tmp_path)
+    page = load("studies.depth.page")
+    text = page.page(json.loads(out.read_text()))
+    page.draw(json.loads(out.read_text()), tmp_path)
     assert "| ReLU, batch norm |" in text and "Toy sizes" in text and "per block" in text
     assert (tmp_path / "depth.png").stat().st_size > 1000
 
 
-def test_committed_page_is_made_from_the_committed_results(load, tmp_path):
-    if not (FOLDER / "README.md").exists():
-        pytest.skip("no results yet")
-    page = load("make_readme").page(FOLDER / "results", tmp_path, FOLDER / "ideas.md")
-    assert (FOLDER / "README.md").read_text() == page, "run python benchmarks/make_readme.py"
-    page = load("make_readme").remedies(FOLDER / "results", tmp_path, FOLDER / "remedies_notes.md")
-    assert (FOLDER / "remedies.md").read_text() == page, "run python benchmarks/make_readme.py"
-    page = load("make_readme").depth(FOLDER / "results", tmp_path)
-    assert (FOLDER / "depth.md").read_text() == page, "run python benchmarks/make_readme.py"
+# --- pages ------------------------------------------------------------------------------------
+
+
+def test_committed_pages_are_made_from_the_committed_results(load):
+    pages = load("make_readme").pages(FOLDER / "results")
+    for path, text in pages.items():
+        assert (FOLDER / path).read_text() == text, "run python benchmarks/make_readme.py"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_committed_page_of_a_study_is_made_from_its_result(load, name):
+    build = load("studies.build")
+    assert set(STUDIES) == set(build.NAMES) == set(build.TARGETS)
+    assert build.TARGETS[name][0].read_text() == build.page(name), (
+        "run python benchmarks/make_readme.py"
+    )
+
+
+def test_a_study_is_found_by_its_name(load, capsys):
+    study = load("study")
+    assert study.main(["no such"]) == 2 and "{choosing,depth," in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        study.main(["depth", "--help"])
+    assert ended.value.code == 0 and "--width" in capsys.readouterr().out
 
 
 def test_table_of_imports_is_the_measured_one(load):
-    table = load("_imports_table")
-    result = load("make_readme").load(FOLDER / "results", "imports")
-    text = table.PAGE.read_text()
-    assert text == table.with_measured(text, result), "run python benchmarks/make_readme.py"
+    table, tables = load("_imports_table"), load("_tables")
+    result = json.loads((FOLDER / "results" / "imports.json").read_text())
+    text, again = table.PAGE.read_text(), "run python benchmarks/make_readme.py"
+    assert text == tables.between_marks(text, table.measured(result)), again
     cases = load("bench_imports").CASES
     assert [row["framework"] for row in result["rows"]] == [case[0] for case in cases]
     for row in result["rows"]:

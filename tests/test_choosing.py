@@ -23,14 +23,8 @@ def load(monkeypatch):
 
 @pytest.fixture
 def results(load):
-    files = {name: ROOT / f"benchmarks/results/{name}.json" for name in load("_evidence").SOURCES}
-    return {name: json.loads(path.read_text()) for name, path in files.items()}
-
-
-def test_committed_page_is_made_from_the_committed_results(load, results):
-    page = load("_choosing_page").page(results)
-    assert PAGE.read_text() == page, "run python benchmarks/make_readme.py"
-    assert (ROOT / "docs/guides/choosing.png").stat().st_size > 10_000
+    result = ROOT / "benchmarks/studies/choosing/result.json"
+    return load("studies.choosing.evidence").loaded(json.loads(result.read_text()))
 
 
 def test_page_refuses_what_the_results_do_not_support(load, results):
@@ -39,17 +33,17 @@ def test_page_refuses_what_the_results_do_not_support(load, results):
         if (row["experiment"], row["recipe"]) == ("adding 100", "gru+clip"):
             row["steps_to_target"] = "nan"
     with pytest.raises(ValueError, match="do not support this line.*gru"):
-        load("_choosing_page").page(others)
+        load("studies.choosing.page").text(others)
     others = copy.deepcopy(results)
     for row in others["table"]["rows"]:
         if row["recipe"] == "tanh+layernorm":
             row["solved"] = 4
     with pytest.raises(ValueError, match="do not support"):
-        load("_choosing_page").page(others)
+        load("studies.choosing.page").text(others)
 
 
 def test_networks_measured_anew_have_the_gradients_that_the_table_says(load, results):
-    evidence = load("_evidence").Evidence(results)
+    evidence = load("studies.choosing.evidence").Evidence(results)
     assert set(evidence.networks) == set(evidence._solved)
     assert str(evidence.solved("irnn+layernorm")) == "3 of 4"
     baselines = [row for row in results["table"]["rows"] if row["role"] == "baseline"]
@@ -84,8 +78,8 @@ def test_recipes_and_causes_on_the_page_exist():
 def test_figure_ranks_by_training_and_shows_every_network(load, results):
     from matplotlib.figure import Figure
 
-    drawing, figure = load("_choosing_figure"), Figure()
-    evidence = load("_evidence").Evidence(results)
+    drawing, figure = load("studies.choosing.figure"), Figure()
+    evidence = load("studies.choosing.evidence").Evidence(results)
     names = drawing.ranked(evidence)
     assert sorted(names) == sorted(evidence.networks)
     shares = [evidence.solved(name).good for name in names]
@@ -101,14 +95,14 @@ def test_figure_ranks_by_training_and_shows_every_network(load, results):
 
 
 def test_initial_gradients_are_kept_seed_by_seed(load, tmp_path, monkeypatch):
-    bench, asked = load("bench_initial"), []
+    bench, asked = load("studies.choosing.run"), []
 
     def measured(plan, recipes, length, folder, progress):
         asked.append((length, len(recipes)))
         return {name: {"log10_gain": [0.5, np.inf]} for name in recipes}
 
     monkeypatch.setattr(bench, "_measured", measured)
-    assert bench.main(["--quick", "--out", str(tmp_path / "x.json")]) == 0
+    assert bench.BENCHMARK.main(["--quick", "--out", str(tmp_path / "x.json")]) == 0
     record = json.loads((tmp_path / "x.json").read_text())
     assert asked == [(3, 1), (6, 1)] and record["settings"]["quick"]
     assert record["rows"][1]["log10_gain"] == [0.5, "inf"]

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from _choosing_text import Failure, power, rate, ten
-from _evidence import Evidence
+from studies.choosing.evidence import Evidence
+from studies.choosing.text import Failure, power, rate, ten
 
 from vanishing_jax import theory
 

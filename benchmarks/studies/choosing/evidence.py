@@ -1,6 +1,8 @@
 """What the committed results say about one recipe or one claim, as numbers and as text."""
 
+import json
 import math
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,20 @@ from vanishing_jax import recipes
 from vanishing_jax.studies._verdicts import Share
 
 SOURCES = ("table", "initial", "remedies", "claims", "mean_field", "depth", "training")
+ROOT = pathlib.Path(__file__).parents[3]
+
+# The sources that are studies, by the name of the study; the others are files of results/.
+STUDIES = {"initial": "choosing", "remedies": "remedies", "mean_field": "mean_field"}
+STUDIES["depth"] = "depth"
+
+
+def loaded(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return all results, with that of this study as given."""
+    found = {}
+    for name in SOURCES:
+        place = f"studies/{STUDIES[name]}/result" if name in STUDIES else f"results/{name}"
+        found[name] = json.loads((ROOT / f"benchmarks/{place}.json").read_text())
+    return found | {"initial": result}
 
 
 class Evidence:
@@ -93,13 +109,12 @@ class Evidence:
         """Return a row of the benchmark of depth."""
         return next(row for row in self.results["depth"]["rows"] if row["network"] == network)
 
-    def cost(self, cell: str) -> tuple[float, int]:
-        """Return the time of a training step over that of tanh: median over sizes, how many."""
+    def cost(self, cell: str) -> float:
+        """Return the time of a training step over that of tanh: the median over sizes."""
         rows = [r for r in self.results["training"]["rows"] if r["method"] == "vanishing_jax"]
         rows = [row for row in rows if row["group"] == "step"]
 
         def seconds(name):
             return np.array([row["seconds_median"] for row in rows if row["cell"] == name])
 
-        ratios = seconds(cell) / seconds("tanh")
-        return float(np.median(ratios)), len(ratios)
+        return float(np.median(seconds(cell) / seconds("tanh")))

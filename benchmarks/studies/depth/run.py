@@ -3,24 +3,19 @@
 Log gradient norm at every layer of plain, normalized and residual networks, over several seeds, and
 its growth per layer, held against laws where there are any.
 
-python benchmarks/bench_depth.py            # a minute or two on one core
+python benchmarks/study.py depth            # a minute or two on one core
 """
 
-import argparse
-import sys
-import time
+import pathlib
+from collections.abc import Iterator
 from typing import Any
-
-import _timing
-
-if __name__ == "__main__":  # imported by the tests, it leaves the process as it is
-    _timing.use_one_core()
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from _depth import NETWORKS, RELU_BATCH_NORM, Network
+from _main import Benchmark, progress
+from studies.depth.networks import NETWORKS, RELU_BATCH_NORM, Network
 
 import vanishing_jax as vj
 
@@ -58,7 +53,7 @@ def growth(profiles: np.ndarray) -> dict[str, float]:
     }
 
 
-def measure(network: Network, *, width, batch, depth, seeds, key) -> dict[str, Any]:
+def row_of(network: Network, *, width, batch, depth, seeds, key) -> dict[str, Any]:
     """Return the row of one network: profiles' quartiles, growth, and the distance to its law."""
     profiles = np.stack(
         [
@@ -94,9 +89,9 @@ def toward_the_limit(sizes, *, depth, seeds, key) -> list[dict[str, Any]]:
     """
     network, rows = next(one for one in NETWORKS if one.name == "ReLU, batch norm"), []
     for width, batch in sizes:
-        row = measure(network, width=width, batch=batch, depth=depth, seeds=seeds, key=key)
+        row = row_of(network, width=width, batch=batch, depth=depth, seeds=seeds, key=key)
         rows.append({name: x for name, x in row.items() if name != "log10_profile"})
-        print(f"{width} x {batch}: {row['factor']:.4f}", file=sys.stderr, flush=True)
+        progress(f"{width} x {batch}: {row['factor']:.4f}")
     wide = [row for row in rows if row["width"] >= 4 * row["batch"]]
     if len(wide) > 3:
         width, batch, nats, error = (
@@ -120,22 +115,23 @@ def at_zero(columns, y, error) -> tuple[float, float, float]:
     return float(found[0]), float(np.sqrt(covariance[0, 0])), float(chi2)
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    _timing.add_arguments(parser, "depth")
+QUICK = {"depth": 10, "width": 16, "batch": 16, "seeds": 3, "sizes": "8x2,16x2,16x4,24x6"}
+
+
+def add_options(parser) -> None:
     parser.add_argument("--depth", type=int, default=32, help="layers")
     parser.add_argument("--width", type=int, default=256, help="features of every layer")
     parser.add_argument("--batch", type=int, default=64, help="samples; half as many tokens")
     parser.add_argument("--seeds", type=int, default=6, help="networks drawn of each kind")
     parser.add_argument("--sizes", default=SIZES, help="width x batch of the limit; empty: none")
     parser.add_argument("--only", default="", help="names of networks, separated by ;")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.depth, options.width, options.batch, options.seeds = 10, 16, 16, 3
-        options.sizes = options.sizes and "8x2,16x2,16x4,24x6"
-    begin = time.perf_counter()
+
+
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
     sizes = [tuple(map(int, size.split("x"))) for size in options.sizes.split(",") if size]
     only = options.only.split(";") if options.only else [network.name for network in NETWORKS]
+    many = {"depth": options.depth, "seeds": options.seeds}
     rows = []
     for index, network in enumerate(NETWORKS):
         if network.name not in only:
@@ -143,28 +139,19 @@ def main(arguments=None) -> int:
         width, batch = options.width, options.batch
         if network.tokens:
             width, batch = max(8, width // 4), max(4, batch // 2)
-        rows.append(
-            measure(
-                network,
-                width=width,
-                batch=batch,
-                depth=options.depth,
-                seeds=options.seeds,
-                key=jr.fold_in(jr.key(0), index),
-            )
-        )
-        print(f"{network.name}: {rows[-1]['factor']:.4f} per layer", file=sys.stderr, flush=True)
-    limit = toward_the_limit(sizes, depth=options.depth, seeds=options.seeds, key=jr.key(1))
-    settings = {
-        "wall_seconds": time.perf_counter() - begin,
-        **{name: getattr(options, name) for name in ("depth", "width", "batch", "seeds", "sizes")},
-        "quick": options.quick,
-        "dtype": str(jnp.float32.dtype),
-        "device": jax.devices()[0].platform,
-    }
-    _timing.write(options.out, "depth", settings, rows=rows, limit=limit)
-    return 0
+        key = jr.fold_in(jr.key(0), index)
+        rows.append(row_of(network, width=width, batch=batch, key=key, **many))
+        progress(f"{network.name}: {rows[-1]['factor']:.4f} per layer")
+    limit = toward_the_limit(sizes, key=jr.key(1), **many)
+    where = {"dtype": str(jnp.float32.dtype), "device": jax.devices()[0].platform}
+    yield {"rows": rows, "limit": limit, "settings": where}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+BENCHMARK = Benchmark(
+    "depth",
+    __doc__,
+    measure,
+    add_options,
+    QUICK,
+    out=pathlib.Path(__file__).with_name("result.json"),
+)

@@ -3,14 +3,15 @@
 import math
 import re
 
-from _choosing_failures import FAILURES
-from _choosing_figure import NEAR
-from _choosing_steps import STEPS
-from _choosing_text import filled, minus, rate
-from _evidence import Evidence
-from _sections import table
+from _tables import table
+from studies.choosing.evidence import STUDIES, Evidence, loaded
+from studies.choosing.failures import FAILURES
+from studies.choosing.figure import NEAR
+from studies.choosing.figure import draw as draw_networks
+from studies.choosing.steps import STEPS
+from studies.choosing.text import filled, minus, rate
 
-HEAD = """<!-- Written by benchmarks/make_readme.py; edit benchmarks/_choosing_page.py. -->
+HEAD = """<!-- Written by benchmarks/make_readme.py; edit benchmarks/studies/choosing/. -->
 # How to choose a remedy
 
 Measure, choose, check by training:
@@ -53,7 +54,17 @@ METHOD = """## Where the numbers are from
 """
 
 
-def page(results) -> str:
+def page(result) -> str:
+    """Return the page from this study's result and the others."""
+    return text(loaded(result))
+
+
+def draw(result, folder) -> None:
+    """Draw the figure."""
+    draw_networks(loaded(result), folder / "choosing.png")
+
+
+def text(results) -> str:
     """Return the page; raise ValueError where the results do not support what it says."""
     e = Evidence(results)
     steps = [make(e) for make in STEPS]
@@ -122,7 +133,7 @@ def _size(e: Evidence, name: str) -> float:
     return math.inf if math.isnan(mean) else abs(mean)
 
 
-COMMANDS = {
+LINKS = {
     "initial": "the networks of the table, as initialized",
     "remedies": "[remedies](../../benchmarks/remedies.md)",
     "claims": "[claims](../findings/claims.md)",
@@ -133,40 +144,16 @@ COMMANDS = {
 
 
 def _sources(e: Evidence) -> str:
-    sizes = "{hidden_size} units, T = {length}, {seeds} seeds".format(**e.table)
-    rows = [["[table](../findings/table.md): training", "`vanishing-jax table`", sizes]]
-    for name, link in COMMANDS.items():
-        result = e.results[name]
-        command = result.get("command") or "vanishing-jax claims" + (
-            " --quick" if result["settings"]["quick"] else ""
-        )
-        rows.append([link, f"`{command}`", _size_of(e, name)])
-    rows.append(["this page", "`python benchmarks/make_readme.py`", "–"])
-    return table(["results", "made by", "size"], rows)
+    rows = [["[table](../findings/table.md): training", "`vanishing-jax table`"]]
+    rows += [[link, f"`{_command(name, e.results[name])}`"] for name, link in LINKS.items()]
+    rows.append(["this page", "`python benchmarks/make_readme.py`"])
+    return table(["results", "made by"], rows)
 
 
-def _size_of(e: Evidence, name: str) -> str:
-    settings = e.results[name]["settings"]
-    if name == "initial":
-        return "the same"
-    if name == "remedies":
-        every = e.results[name]["experiments"]
-        units = sorted({one["hidden_size"] for one in every})
-        steps = sorted({one["length"] for one in every})
-        seeds = sorted({one["seeds"] for one in every})
-        return (
-            f"{units[0]} to {units[-1]} units, T = {steps[0]} to {steps[-1]}, "
-            f"{'/'.join(map(str, seeds))} seeds, learning rates tuned"
-        )
+def _command(name: str, result) -> str:
     if name == "claims":
-        return "quick sizes" if settings["quick"] else "full sizes"
-    if name == "mean_field":
-        plain = settings["plain"]
-        return f"{plain['n']} units, {plain['seeds']} networks"
-    if name == "depth":
-        return "{depth} layers of {width}, {seeds} seeds".format(**settings)
-    count = e.cost("gru")[1]
-    return f"median of {count} sizes"
+        return "vanishing-jax claims" + " --quick" * result["settings"]["quick"]
+    return f"python benchmarks/study.py {STUDIES[name]}" if name in STUDIES else result["command"]
 
 
 def _limits(e: Evidence) -> str:

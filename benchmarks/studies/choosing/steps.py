@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from _choosing_text import Step, power, rate, span, ten
-from _evidence import Evidence
+from studies.choosing.evidence import Evidence
+from studies.choosing.text import Step, power, rate, span, ten
 
 from vanishing_jax import theory
 from vanishing_jax.studies._verdicts import wins
@@ -12,7 +12,7 @@ from vanishing_jax.studies._verdicts import wins
 
 def _gates(e: Evidence) -> Step:
     gru, lstm, tanh = (e.reached("adding 100", f"{name}+clip") for name in ("gru", "lstm", "tanh"))
-    times = {name: e.cost(name)[0] for name in ("gru", "lstm")}
+    times = {name: e.cost(name) for name in ("gru", "lstm")}
     return Step(
         "**VANISHING**, a cell without gates",
         "a gated cell, clipped, its learning rate tuned: `gru+clip`, `lstm+clip`",

@@ -1,14 +1,16 @@
-"""The page about remedies, from what bench_remedies.py stored."""
+"""The page about remedies, from what the study stored."""
 
 import math
+import pathlib
 from typing import Any
 
-from _experiments import EXPERIMENTS, Claim, Order
-from _sections import provenance, short, table
+from _tables import provenance, short, table
+from studies.remedies.experiments import EXPERIMENTS, Claim, Order
+from studies.remedies.figures import draw_curves, draw_rates
 
 from vanishing_jax.studies._verdicts import Share, wins
 
-HEAD = """<!-- Written by benchmarks/make_readme.py. Edit that or remedies_notes.md, not this. -->
+HEAD = """<!-- Written by benchmarks/make_readme.py. Edit studies/remedies/, not this. -->
 # Do the remedies do what is said of them?"""
 
 WHY = "Variations of the IRNN, adding, T = 150"
@@ -16,9 +18,9 @@ TOY = "**Toy sizes (`--quick`): nothing on this page says anything.**"
 
 METHOD = """## How it was measured
 
-`python benchmarks/bench_remedies.py --runs runs/remedies` repeats everything ({cost}),
+`python benchmarks/study.py remedies --runs runs/remedies` repeats everything ({cost}),
 and goes on where it was interrupted; `--quick` tries it in two minutes at sizes that say nothing.
-Every expectation and its bound were written down (`_experiments.py`) before the experiment ran; the
+Every expectation and its bound were written down (`experiments.py`) before the experiment ran; the
 last three sections were added afterwards, to find out why. Every seed is shown.
 
 - Learning rate: all four of a grid, for every recipe, on two tuning seeds whose initial weights,
@@ -36,12 +38,12 @@ last three sections were added afterwards, to find out why. Every seed is shown.
 """
 
 
-def page(result: dict[str, Any] | None, notes: str) -> str:
+def page(result: dict[str, Any]) -> str:
     """Return the page; what has not been run is said to be so.
 
     The notes begin with the findings in plain words, up to their first heading; these come first.
     """
-    result = result or {"experiments": [], "final": [], "tuning": [], "settings": {}}
+    notes = pathlib.Path(__file__).with_name("notes.md").read_text()
     done = {one["name"]: one for one in result["experiments"]}
     lines = [(one, e, verdict(e, one.name, result)) for one in EXPERIMENTS for e in one.expected]
     findings, heading, explanations = notes.partition("\n## ")
@@ -57,6 +59,12 @@ def page(result: dict[str, Any] | None, notes: str) -> str:
     found = result.get("why")
     parts.append(f"## {WHY}\n\n{_why_section(found) if found else 'Not run yet.'}")
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def draw(result: dict[str, Any], folder: pathlib.Path) -> None:
+    """Draw the figures."""
+    draw_curves(result, folder / "remedies_curves.png")
+    draw_rates(result, folder / "remedies_rates.png")
 
 
 # --- expectations -----------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Block(eqx.Module):
     skip: bool = eqx.field(static=True)
 
     def __call__(self, x):
+        """Return the layer's output."""
         phi, W = self.activation, self.weight
         if not self.skip:
             axis = {"none": None, "batch": 0, "layer": -1}[self.placement]
@@ -60,6 +61,7 @@ class Transformer(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __call__(self, x):
+        """Return the block's output."""
         y = normalized(x, -1)
         q, k, v = (self._split(y @ W) for W in (self.query, self.key, self.value))
         scores = jnp.einsum("ihd,jhd->hij", q, k) / jnp.sqrt(q.shape[-1]).astype(x.dtype)

@@ -1,24 +1,19 @@
 """Phase diagram and trainability maps of random tanh networks, measured beside predicted.
 
-Writes the JSON; from it the section of docs/guides/theory.md between its marks, and two figures.
-
-    python benchmarks/bench_phase.py [--quick] [--only phase] [--page]
+python benchmarks/study.py phase [--quick] [--only phase]
 """
 
-import argparse
-import json
 import pathlib
-import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
-import _timing
 import jax.random as jr
 import numpy as np
-from _phase_page import write_page
+from _main import Benchmark, kept
 
 import vanishing_jax as vj
 
-HERE = pathlib.Path(__file__).parent
 PHASE = {
     "gains": np.arange(0.5, 3.01, 0.125),
     "input_variances": [0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
@@ -46,36 +41,20 @@ QUICK = {
 QUICK["strong noise"] = {**QUICK["weak noise"], "input_variance": 0.1}
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes")
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results" / "phase.json")
-    parser.add_argument("--docs", type=pathlib.Path, default=HERE.parent / "docs" / "guides")
+def add_options(parser) -> None:
     parser.add_argument("--only", choices=list(FULL), nargs="*", default=list(FULL))
-    parser.add_argument("--page", action="store_true", help="only write the page from the JSON")
-    options = parser.parse_args(arguments)
-    if not options.page:
-        measure(options)
-        print(f"wrote {options.out}", file=sys.stderr)
-    write_page(json.loads(options.out.read_text()), options.docs)
-    return 0
 
 
-def measure(options) -> None:
-    """Measure the parts asked for, keep the others of the JSON file, and write it."""
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give what was found after every part asked for, and the other parts of the JSON file."""
     parts = QUICK if options.quick else FULL
-    found, seconds = {}, {}
-    if set(options.only) != set(parts):
-        old = json.loads(options.out.read_text()) if options.out.exists() else {}
-        found = {name: old[name] for name in parts if name in old}
-        seconds = old["settings"]["cpu_seconds"] if old else {}
+    found, seconds = kept(options, parts)
     for part in options.only:
         begin = time.process_time()
         make = vj.phase_diagram if part == "phase" else vj.trainability_map
         found[part] = as_json(make(**parts[part], key=jr.key(0)))
         seconds[part] = time.process_time() - begin
-        settings = {"quick": options.quick, "cpu_seconds": seconds}
-        _timing.write(options.out, "phase", settings, **found)
+        yield found | {"settings": {"cpu_seconds": seconds}}
 
 
 def as_json(dataset) -> dict:
@@ -92,5 +71,6 @@ def as_json(dataset) -> dict:
     return found
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+BENCHMARK = Benchmark(
+    "phase", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
+)

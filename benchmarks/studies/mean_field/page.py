@@ -1,9 +1,7 @@
 """The page about mean-field predictions and its figure, from what the JSON holds."""
 
-import pathlib
-
 import numpy as np
-from _sections import table
+from _tables import table
 from matplotlib.figure import Figure
 
 from vanishing_jax import theory
@@ -13,9 +11,9 @@ TARGET = 0.015  # nats per step
 
 HEAD = """# Measured exponents of wide random networks beside their predictions
 
-Written by `python benchmarks/bench_mean_field.py --page` from `results/mean_field.json`; measured
-by the same command without `--page` in {minutes} CPU minutes on one core, in float32. What the
-theory is, and where it fails: [docs/guides/theory.md](../docs/guides/theory.md).
+Written by `python benchmarks/make_readme.py` from what `python benchmarks/study.py mean_field`
+measured in {minutes} CPU minutes on one core, in float32. What the theory is, and where it fails:
+[docs/guides/theory.md](../docs/guides/theory.md).
 
 Measured is the growth of one vector, (1/T) log ‖J_T … J_1 v‖, after a burn-in of {burn} steps,
 T = {steps}; the mean over {seeds} networks (weights, inputs, start and v all new) ± its standard
@@ -38,13 +36,6 @@ The prediction is the limit n → ∞ at fixed T. What n = {n} changes is seen i
 
 ![Predicted and measured exponents](figures/mean_field.png)
 """
-
-
-def write_page(result, folder: pathlib.Path) -> None:
-    """Write mean_field.md and its figure into `folder`."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    draw(result, folder / "figures" / "mean_field.png")
-    (folder / "mean_field.md").write_text(page(result))
 
 
 def page(result) -> str:
@@ -202,7 +193,7 @@ linear, and what was said of the spectral radius of one constant W holds for it 
 """
 
 
-def draw(result, path) -> None:
+def draw(result, folder) -> None:
     """Draw exponents over gain, their differences, and the normalized networks."""
     figure = Figure(figsize=(11.5, 3.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -228,7 +219,7 @@ def draw(result, path) -> None:
     middle.set(xlabel="gain g", ylabel="measured − predicted (nats per step)")
     middle.set_title("Difference, ± 2 standard errors")
     _draw_normalized(right, result["normalized"])
-    figure.savefig(path, dpi=110)
+    figure.savefig(folder / "mean_field.png", dpi=110)
 
 
 def _draw_curve(ax, variance, gains, color):

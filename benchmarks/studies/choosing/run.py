@@ -1,18 +1,17 @@
 """Measure gradients at first in the networks that `vanishing-jax table` trains.
 
-python benchmarks/bench_initial.py --runs runs/table/runs
+python benchmarks/study.py choosing --runs runs/table/runs
 
 What that command measures of each network before it trains it, seed by seed, as JSON. `--runs` is a
 folder of finished runs, such as that command's OUT/runs: what is there is not measured again.
 """
 
-import argparse
 import pathlib
-import sys
+from collections.abc import Iterator
 from typing import Any
 
-import _timing
 import jax
+from _main import Benchmark
 
 from vanishing_jax.studies.table import CAUSES
 from vanishing_jax.studies.table._grid import rows_of
@@ -22,7 +21,7 @@ SIZES = {"task": "adding", "length": 50, "hidden_size": 32, "seeds": 4, "num_seq
 QUICK = {**SIZES, "length": 6, "hidden_size": 3, "seeds": 2}
 
 
-def measure(sizes: dict[str, Any], folder: pathlib.Path | None, most: int) -> list[dict[str, Any]]:
+def rows_at(sizes: dict[str, Any], folder: pathlib.Path | None, most: int) -> list[dict[str, Any]]:
     """Return a row of numbers, each a list over seeds, for each network of the table."""
     plan = _Plan(
         sizes["task"], sizes["hidden_size"], 1, sizes["seeds"], 1, sizes["num_sequences"], 0.1,
@@ -37,20 +36,16 @@ def measure(sizes: dict[str, Any], folder: pathlib.Path | None, most: int) -> li
     return rows
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    out = _timing.RESULTS / "initial.json"
-    parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
+def add_options(parser) -> None:
     parser.add_argument("--runs", type=pathlib.Path, help="folder that keeps what is finished")
-    parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
-    options = parser.parse_args(arguments)
+
+
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give everything in the end."""
     sizes = QUICK if options.quick else SIZES
-    rows = measure(sizes, options.runs, 1 if options.quick else 1000)
-    _timing.write(options.out, "initial", {"quick": options.quick, **sizes}, rows=rows)
-    print(f"wrote {options.out}", file=sys.stderr)
-    return 0
+    yield {"rows": rows_at(sizes, options.runs, 1 if options.quick else 1000), "settings": sizes}
 
 
-if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+BENCHMARK = Benchmark(
+    "initial", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
+)

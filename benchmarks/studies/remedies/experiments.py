@@ -1,4 +1,4 @@
-"""What bench_remedies.py trains, and what was expected of it before it ran."""
+"""What the study trains, and what was expected of it before it ran."""
 
 from typing import NamedTuple
 

@@ -1,28 +1,27 @@
 """Do the remedies hold what they promise? Every seed, each recipe at its own tuned learning rate.
 
-python benchmarks/bench_remedies.py --runs runs/remedies
+python benchmarks/study.py remedies --runs runs/remedies
 
 Each recipe gets the same budget: every learning rate of a grid on two tuning seeds, which no
 reported seed shares anything with; the rate with the lowest mean loss on held-out sequences then
-trains the reported seeds. The results go to results/remedies.json. With `--runs`, every finished
+trains the reported seeds. With `--runs`, every finished
 recipe is kept in that folder and the same command goes on after an interruption.
 """
 
-import argparse
 import json
 import math
 import pathlib
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import _timing
 import jax
 import numpy as np
-from _experiments import EXPERIMENTS, Experiment, is_tuned
-from _why import why
+from _main import Benchmark, progress
+from studies.remedies.experiments import EXPERIMENTS, Experiment, is_tuned
+from studies.remedies.why import why
 
 import vanishing_jax as vj
 
@@ -137,35 +136,30 @@ def described(one: Experiment) -> dict[str, Any]:
     }
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    out = _timing.RESULTS / "remedies.json"
-    parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
+def add_options(parser) -> None:
     parser.add_argument("--only", help="names of experiments, or why, separated by ;")
     parser.add_argument("--runs", type=pathlib.Path, help="folder that keeps every finished run")
-    parser.add_argument("--out", type=pathlib.Path, default=out, help="JSON file to write")
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    options = parse(arguments)
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give all that is finished after each recipe."""
     chosen = [one for one in EXPERIMENTS if _is_chosen(one.name, options)]
     if options.quick:
         chosen = [one.toy() for one in chosen]
     with tempfile.TemporaryDirectory() as temporary:
-        run(chosen, options, options.runs or pathlib.Path(temporary))
-    print(f"wrote {options.out}", file=sys.stderr)
-    return 0
+        yield from run(chosen, options, options.runs or pathlib.Path(temporary))
 
 
 def _is_chosen(name, options):
     return options.only is None or name in options.only.split(";")
 
 
-def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> None:
-    """Run the experiments; after each recipe the file holds all that is finished."""
-    content: dict[str, list] = {"experiments": [], "tuning": [], "final": [], "curves": []}
-    settings = {"quick": options.quick, "only": options.only, "tuning_seeds": TUNING_SEEDS}
+def run(
+    chosen: Sequence[Experiment], options: Any, folder: pathlib.Path
+) -> Iterator[dict[str, Any]]:
+    """Run the experiments, and then the variations that say why."""
+    content: dict[str, Any] = {"experiments": [], "tuning": [], "final": [], "curves": []}
+    content["settings"] = {"tuning_seeds": TUNING_SEEDS}
     for one in chosen:
         content["experiments"].append(described(one))
         for recipe in one.recipes:
@@ -174,29 +168,27 @@ def run(chosen: Sequence[Experiment], options: Any, folder: pathlib.Path) -> Non
             found, curves = final(one, recipe, rate, folder)
             content["final"] += found
             content["curves"] += curves
-            _timing.write(options.out, "remedies", settings, **content)
+            yield content
             _progress(one, recipe, found)
     if _is_chosen("why", options):
         content["why"] = []
         for row in why(folder, options.quick):
             content["why"].append(row)
-            _timing.write(options.out, "remedies", settings, **content)
+            yield content
             losses = ", ".join("NaN" if x is None else f"{x:.4g}" for x in row["test_loss"])
-            print(f"{row['name']:48s} loss {losses}", file=sys.stderr, flush=True)
+            progress(f"{row['name']:48s} loss {losses}")
 
 
 def _progress(one, recipe, rows):
     losses = ", ".join(f"{row['test_loss']:.4g}" for row in rows)
     scores = ", ".join(f"{row['test_metric']:.4g}" for row in rows)
     first = rows[0]
-    print(
+    progress(
         f"{one.name:12s} {recipe:24s} rate {first['learning_rate']:g}  loss {losses}  score "
-        f"{scores}  {first['cpu_seconds']:.1f} CPU s a seed",
-        file=sys.stderr,
-        flush=True,
+        f"{scores}  {first['cpu_seconds']:.1f} CPU s a seed"
     )
 
 
-if __name__ == "__main__":
-    _timing.use_one_core()
-    sys.exit(main())
+BENCHMARK = Benchmark(
+    "remedies", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
+)

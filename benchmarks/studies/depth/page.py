@@ -1,14 +1,14 @@
-"""The page about depth and its figure, from what bench_depth.py stored."""
+"""The page about depth and its figure, from what the study stored."""
 
 from typing import Any
 
 import numpy as np
-from _sections import provenance, table
+from _tables import provenance, table
 from matplotlib.figure import Figure
 
 from vanishing_jax.plots._style import COLORS, LINE_STYLES, light_grid
 
-HEAD = """<!-- Written by benchmarks/make_readme.py. Edit _depth_page.py, not this one. -->
+HEAD = """<!-- Written by benchmarks/make_readme.py. Edit studies/depth/page.py, not this one. -->
 # Gradients through depth
 
 What depth does to the gradient in plain, normalized and residual networks at initialization, layer
@@ -27,7 +27,7 @@ width, and for batch norm of infinite batch: at this batch its growth is larger,
 
 METHOD = """## How it was measured
 
-`python benchmarks/bench_depth.py` repeats it; `--quick` tries it in seconds at sizes that say
+`python benchmarks/study.py depth` repeats it; `--quick` tries it in seconds at sizes that say
 nothing. Each seed draws all weights, the input (standard normal) and the loss, a random linear
 function of the output. Weights are normal with variance 2/n (He) for ReLU, 1/n (Glorot) where named
 and for tanh and linear layers; no biases; norms without trained scale and shift, batch statistics
@@ -38,10 +38,8 @@ its exponent apart, so none underflows. A z is the distance of the measured log 
 in standard errors."""
 
 
-def page(result: dict[str, Any] | None) -> str:
-    """Return the page; what has not been run is said to be so."""
-    if result is None:
-        return f"{HEAD}\n\nNot run yet.\n"
+def page(result: dict[str, Any]) -> str:
+    """Return the page."""
     settings = result["settings"]
     sizes = "{depth} layers of width {width}, batch {batch}, {seeds} seeds".format(**settings)
     sizes += f" (transformer: width {settings['width'] // 4}, {settings['batch'] // 2} tokens)."
@@ -139,7 +137,7 @@ samples as features and is no part of it."""
     return f"{text}\n\n{table(['width × batch', 'growth', 'law', 'z'], body)}"
 
 
-def draw(result, path) -> None:
+def draw(result, folder) -> None:
     """Median and quartiles over seeds of the gradient norm at every layer, networks in two panels.
 
     Left what has no skip, right what has one.
@@ -163,7 +161,7 @@ def draw(result, path) -> None:
         ax.set_ylabel(r"$\log_{10}\,\|\partial L/\partial x_l\|$, 0 at the output")
         ax.legend(fontsize=8)
         light_grid(ax)
-    figure.savefig(path, dpi=90)
+    figure.savefig(folder / "depth.png", dpi=90)
 
 
 def _has_skip(row) -> bool:

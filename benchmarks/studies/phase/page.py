@@ -1,41 +1,28 @@
 """The section of docs/guides/theory.md on phase diagrams, and its figures, from the JSON."""
 
-import pathlib
-
 import numpy as np
 import xarray as xr
-from _sections import table
+from _tables import table
 from matplotlib.figure import Figure
 
 from vanishing_jax import plots
 
-_BEGIN = "<!-- From here to the next mark written by benchmarks/bench_phase.py. -->"
-_END = "<!-- The end of what is written. -->"
 NOISES = ("weak noise", "strong noise")
 _DPI = 110
 
 
-def write_page(result, docs: pathlib.Path) -> None:
-    """Write the section of theory.md and its two figures into `docs`."""
+def draw(result, folder) -> None:
+    """Draw the phase diagram, and the maps of trainability."""
     figure = plots.plot_phase_diagram(dataset(result["phase"]), figure=_figure(10.5, 7.4))
-    figure.savefig(docs / "phase_diagram.png", dpi=_DPI)
+    figure.savefig(folder / "phase_diagram.png", dpi=_DPI)
     figure = _figure(12.0, 4.8)
     for ax, noise in zip(figure.subplots(1, 2), NOISES, strict=True):
         plots.plot_trainability(dataset(result[noise]), ax=ax)
-    figure.savefig(docs / "trainability.png", dpi=_DPI)
-    page = docs / "theory.md"
-    page.write_text(with_section(page.read_text(), result))
+    figure.savefig(folder / "trainability.png", dpi=_DPI)
 
 
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def with_section(text: str, result) -> str:
-    """Return the page with the section in its place."""
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n\n{section(result)}\n\n{_END}{after}"
 
 
 def dataset(found) -> xr.Dataset:
@@ -48,7 +35,7 @@ def dataset(found) -> xr.Dataset:
     return xr.Dataset.from_dict({**found, "data_vars": numbers, "attrs": attrs})
 
 
-def section(result) -> str:
+def page(result) -> str:
     """Return the tables and what they were measured with."""
     phase, maps = dataset(result["phase"]), [dataset(result[noise]) for noise in NOISES]
     minutes = sum(result["settings"]["cpu_seconds"].values()) / 60
@@ -60,8 +47,8 @@ def section(result) -> str:
         "![Trainability](trainability.png)",
         _boundaries(maps),
         _scales(maps),
-        f"`{result['command']}`, {result['utc'][:10]}, {max(1, round(minutes))} CPU minutes, JAX "
-        f"{result['versions']['jax']}.",
+        f"`python benchmarks/study.py phase`, {result['utc'][:10]}, {max(1, round(minutes))} CPU "
+        f"minutes, JAX {result['versions']['jax']}.",
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -3,31 +3,28 @@
 The growth of one vector along each network, (1/T) log ||J_T ... J_1 v||, by the package's own
 streamed products, after a burn-in; several networks each, so that the mean has a standard error.
 Plain tanh networks of two sizes, and of a third where they differ; the same over few steps; layer
-normalization in both placements, batch normalization over a batch. Writes the JSON, and a page with
-tables and a figure from it.
+normalization in both placements, batch normalization over a batch.
 
-    python benchmarks/bench_mean_field.py [--quick] [--only short] [--page]
+    python benchmarks/study.py mean_field [--quick] [--only short]
 """
 
-import argparse
 import functools as ft
-import json
 import pathlib
-import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
-import _timing
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from _mean_field_page import TARGET, write_page
+from _main import Benchmark, kept, progress
+from studies.mean_field.page import TARGET
 
 import vanishing_jax as vj
 from vanishing_jax import theory
 
-HERE = pathlib.Path(__file__).parent
 GAINS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 INPUT_VARIANCES = (0.0, 0.01, 0.1, 1.0)
 PARTS = ("plain", "short", "normalized", "wide")
@@ -153,7 +150,7 @@ def plain(settings, gains, input_variances):
                 ]
                 row[name] = {"n": size, **summary(found)}
             rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+            progress(row)
     return rows
 
 
@@ -170,7 +167,7 @@ def short(settings, gains, input_variances):
                 activation="tanh", gain=gain, input_variance=input_variance
             )
             rows.append(row | summary([plain_growth(*arguments, key) for key in keys]))
-            print(rows[-1], file=sys.stderr, flush=True)
+            progress(rows[-1])
     return rows
 
 
@@ -184,7 +181,7 @@ def wide(settings, plain_rows):
             arguments = (*sizes, float(row["gain"]), float(row["input_variance"]))
             found = summary([plain_growth(*arguments, key) for key in keys])
             rows.append({x: row[x] for x in ("input_variance", "gain", "predicted")} | found)
-            print(rows[-1], file=sys.stderr, flush=True)
+            progress(rows[-1])
     return rows
 
 
@@ -202,7 +199,7 @@ def layer_norm(settings, cases):
         row = {"norm": "LayerNorm", "placement": placement, "gain": gain, "activation": "tanh"}
         row |= {"input_variance": input_variance, "predicted": predicted, **summary(found)}
         rows.append(row)
-        print(row, file=sys.stderr, flush=True)
+        progress(row)
     return rows
 
 
@@ -224,7 +221,7 @@ def batch_norm(settings, cases):
         row = {"norm": "BatchNorm", "placement": placement, "gain": gain, "activation": activation}
         row |= {"input_variance": 1.0, "predicted": predicted, **summary(found)}
         rows.append(row)
-        print(row, file=sys.stderr, flush=True)
+        progress(row)
     return rows
 
 
@@ -240,22 +237,12 @@ BATCH_NORM_CASES = [
 ]
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes")
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results" / "mean_field.json")
+def add_options(parser) -> None:
     parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS))
-    parser.add_argument("--page", action="store_true", help="only write the page from the JSON")
-    options = parser.parse_args(arguments)
-    if not options.page:
-        measure(options)
-        print(f"wrote {options.out}", file=sys.stderr)
-    write_page(json.loads(options.out.read_text()), options.out.parent.parent)
-    return 0
 
 
-def measure(options) -> None:
-    """Measure the parts asked for, keep the others of the JSON file, and write it."""
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give what was found after every part asked for, and the other parts of the JSON file."""
     sizes = dict(zip(("plain", "short", "layer_norm", "batch_norm", "wide"), SIZES, strict=True))
     layer_cases, batch_cases, grid = LAYER_NORM_CASES, BATCH_NORM_CASES, (GAINS, INPUT_VARIANCES)
     if options.quick:
@@ -263,11 +250,7 @@ def measure(options) -> None:
         sizes = dict.fromkeys(sizes, small)
         layer_cases, batch_cases = layer_cases[-1:], batch_cases[:1]
         grid = ((0.5, 2.0), (0.0, 0.1))
-    found, seconds = {}, {}
-    if set(options.only) != set(PARTS):
-        old = json.loads(options.out.read_text())
-        found = {name: old[name] for name in (*PARTS, "spectral_radius") if name in old}
-        seconds = old["settings"]["cpu_seconds"]
+    found, seconds = kept(options, PARTS, ["spectral_radius"])
     for part in options.only:
         begin = time.process_time()
         if part == "plain":
@@ -282,9 +265,9 @@ def measure(options) -> None:
             found["normalized"] = layer_norm(sizes["layer_norm"], layer_cases)
             found["normalized"] += batch_norm(sizes["batch_norm"], batch_cases)
         seconds[part] = time.process_time() - begin
-    settings = sizes | {"quick": options.quick, "cpu_seconds": seconds}
-    _timing.write(options.out, "mean_field", settings, **found)
+        yield found | {"settings": sizes | {"cpu_seconds": seconds}}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+BENCHMARK = Benchmark(
+    "mean_field", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
+)

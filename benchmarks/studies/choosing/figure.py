@@ -2,9 +2,9 @@
 
 import math
 
-from _evidence import Evidence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from studies.choosing.evidence import Evidence
 
 from vanishing_jax.plots._style import COLORS, GRAY
 
