@@ -6,6 +6,7 @@ there are no numbers, nothing is looked for.
 
 import re
 import warnings
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -27,7 +28,7 @@ _SOUND: set[tuple] = set()
 _MOST_SOUND = 64
 
 
-def warn_of_suspicious_state(cell, state0: PyTree, input: PyTree) -> None:
+def warn_of_suspicious_state(cell: Callable, state0: PyTree, input: PyTree) -> None:
     """Warn if `state0` behaves as a batch of states, or looks like a swapped (h, c)."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((cell, state0, input))):
         return
@@ -149,7 +150,7 @@ def _close(a, b) -> bool:
     return bool(np.all(np.abs(a - b) <= allowed))
 
 
-def check_deterministic(cell, state: PyTree, input: PyTree) -> None:
+def check_deterministic(cell: Callable, state: PyTree, input: PyTree) -> None:
     """Raise if the cell draws its own noise: the trace of a step differs from that of another.
 
     What was found sound is remembered, since only the cell's code is in question.

@@ -343,7 +343,7 @@ def _push(chain, vector, s, t, transpose: bool):
 
 def apply_jacobian(
     chain: JacobianChain,
-    t,
+    t: Any,
     block: Float[Array, "state *columns"],
     *,
     transpose: bool = False,

@@ -4,6 +4,7 @@ import pathlib
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def num_steps(inputs: PyTree) -> int:
     return steps
 
 
-def check_step(cell, state: PyTree, input: PyTree) -> None:
+def check_step(cell: Callable, state: PyTree, input: PyTree) -> None:
     """Raise unless `cell(state, input)` returns a state like `state`; nothing is computed."""
     try:
         returned = jax.eval_shape(lambda s, x: cell(s, x), state, input)
@@ -201,7 +202,7 @@ def check_finite(
         )
 
 
-def check_finite_run(cell, states: PyTree, inputs: PyTree) -> None:
+def check_finite_run(cell: Callable, states: PyTree, inputs: PyTree) -> None:
     """Raise `NonFiniteError` for the first of inputs, weights, initial and later states.
 
     `states` and `inputs` have a leading time axis.

@@ -1,6 +1,7 @@
 """The one-step map at the moments of a trajectory, and its Jacobians, a chunk at a time."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -44,7 +45,7 @@ class Linearization(eqx.Module):
         # Time is the axis before those of one state, and holds s_0 as well.
         return leaf.shape[leaf.ndim - len(spec.shape) - 1] - 1
 
-    def step_at(self, t):
+    def step_at(self, t: Any) -> tuple[PyTree, PyTree]:
         """Return s_{t-1} and x_t (t from 1; traced)."""
 
         def take(leaf):
@@ -52,7 +53,7 @@ class Linearization(eqx.Module):
 
         return jax.tree.map(take, (self.trajectory.states, self.trajectory.inputs))
 
-    def jacobian(self, t):
+    def jacobian(self, t: Any) -> Float[Array, "state state"]:
         """Return J_t (t from 1; traced)."""
         return self.rule.jacobian(*self.step_at(t))
 
@@ -70,12 +71,14 @@ class StepRule(eqx.Module):
     mode: Literal["fwd", "rev"] = eqx.field(static=True)
     x64: bool = eqx.field(static=True)
 
-    def jacobian(self, state, input):
+    def jacobian(self, state: PyTree, input: PyTree) -> Float[Array, "state state"]:
         """Return the Jacobian of the step from this state under this input."""
         return _jacobian(self.mode, *one_step(self, state, input))
 
 
-def one_step(rule: Linearization | StepRule, state, input):
+def one_step(
+    rule: Linearization | StepRule, state: PyTree, input: PyTree
+) -> tuple[Float[Array, "state"], Callable]:
     """Return a state as a vector, and the step from there under an input as a map of it."""
 
     def step(vector):
@@ -151,7 +154,9 @@ def _transposed_jacobians(rule: StepRule, steps):
 
 
 @eqx.filter_jit
-def jacobians_of_all(mine, common, steps):
+def jacobians_of_all(
+    mine: PyTree, common: PyTree, steps: PyTree
+) -> Float[Array, "batch step state state"]:
     """Return the Jacobians of every sequence; the leaves of `mine` have a batch axis."""
     return jax.lax.map(
         lambda both: _all_jacobians(eqx.combine(both[0], common), both[1]), (mine, steps)
@@ -175,7 +180,12 @@ def _together(layout) -> int:
 
 
 def apply_step(
-    rule: StepRule, state, input, block: Float[Array, "state *columns"], *, transpose: bool
+    rule: StepRule,
+    state: PyTree,
+    input: PyTree,
+    block: Float[Array, "state *columns"],
+    *,
+    transpose: bool,
 ) -> Float[Array, "state *columns"]:
     """Return J B, or J^T B, for the step from this state under this input."""
     if rule.mode == "rev" and not transpose:
@@ -194,11 +204,11 @@ def apply_step(
     return apply(block) if block.ndim == 1 else jax.vmap(apply, in_axes=1, out_axes=1)(block)
 
 
-def dense_bytes(steps, size, dtype):
+def dense_bytes(steps: int, size: int, dtype: Any) -> int:
     """Return the bytes that `steps` Jacobians of `size` by `size` take."""
     return steps * size * size * np.dtype(dtype).itemsize
 
 
-def gib(count):
+def gib(count: int) -> str:
     """Return a number of bytes as text."""
     return f"{count / 2**30:.2f} GiB"

@@ -1,6 +1,6 @@
 """From a trajectory to its exact one-step Jacobians J_t = ds_t / ds_{t-1}."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -25,7 +25,7 @@ class NoForwardModeError(TypeError):
 
 
 def linearize(
-    cell,
+    cell: Any,
     trajectory: Trajectory,
     *,
     mode: Literal["fwd", "rev"] = "fwd",

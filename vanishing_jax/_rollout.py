@@ -1,5 +1,7 @@
 """Running a cell over a sequence."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -33,7 +35,7 @@ class Trajectory(eqx.Module):
         return f"Trajectory(steps={self.num_steps}, states={states}, inputs={inputs})"
 
 
-def rollout(cell, state0: PyTree, inputs: PyTree, *, method: str = "scan") -> Trajectory:
+def rollout(cell: Any, state0: PyTree, inputs: PyTree, *, method: str = "scan") -> Trajectory:
     """Return the trajectory s_t = cell(s_{t-1}, x_t), t = 1..T.
 
     Jittable and differentiable; batches by `jax.vmap` over `state0` and `inputs`.

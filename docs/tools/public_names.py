@@ -8,10 +8,13 @@ import vanishing_jax as vj
 
 
 def namespaces() -> Iterator[tuple[str, types.ModuleType]]:
-    """Yield the package and its public namespaces, called as users write them."""
-    waiting = [("vj", vj)]
+    """Yield the package and its public namespaces, each once, called as users write them."""
+    waiting, seen = [("vj", vj)], set()
     while waiting:
         title, module = waiting.pop(0)
+        if module in seen:
+            continue
+        seen.add(module)
         yield title, module
         inner = [(f"{title}.{name}", getattr(module, name)) for name in _names(module)]
         waiting += [(path, one) for path, one in inner if _is_namespace(one)]

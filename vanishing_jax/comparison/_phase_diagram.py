@@ -223,7 +223,9 @@ def backward_growth(
     return logs.mean(), _horizon(jnp.cumsum(logs[::-1]))
 
 
-def drawn(sizes: _Sizes, gain: Array, bias_deviation: Array, key: Key):
+def drawn(
+    sizes: _Sizes, gain: Array, bias_deviation: Array, key: Key
+) -> tuple[Array, Array, Array, Key, Array]:
     """Return W, b, the first state, the key of the input and the vector of one network."""
     key_W, key_b, key_state, key_drive, key_vector = jr.split(key, 5)
     n = sizes.hidden_size

@@ -172,7 +172,9 @@ def _run(network, inputs, length, states) -> NetworkTrajectory:
     return NetworkTrajectory(network.names, tuple(trajectories), tuple(outputs), keep)
 
 
-def run_direction(cell, state, inputs, keep):
+def run_direction(
+    cell: AbstractCell, state: PyTree, inputs: PyTree, keep: Array
+) -> tuple[Trajectory, PyTree]:
     """Return the trajectory and the hidden outputs, both in the order in which the cell steps."""
     states = rollout(MaskedCell(cell), state, (inputs, keep)).states
     after = jax.tree.map(lambda leaf: leaf[1:], states)

@@ -5,9 +5,9 @@ settings stay as they are, and nothing is shown or saved. Axes of magnitudes hol
 labels 10^k, for a product of a thousand Jacobians has no float.
 """
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
-from .._lazy import from_above
+from .. import _lazy
 from ._activations import plot_activations as plot_activations
 from ._activations import plot_gates as plot_gates
 from ._activations import plot_saturation as plot_saturation
@@ -28,13 +28,13 @@ from ._test_scores import plot_test_scores as plot_test_scores
 from ._trainability import plot_trainability as plot_trainability
 from ._transport import plot_transport as plot_transport
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ..studies.claims import plot_claim as plot_claim
 else:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> _typing.Any:
         if name == "plot_claim":  # lives with its study, in a layer above
-            return from_above("studies.claims.plot_claim")
+            return _lazy.from_above("studies.claims.plot_claim")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

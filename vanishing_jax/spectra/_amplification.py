@@ -37,7 +37,12 @@ class Piece(NamedTuple):
     worst: float
 
 
-def piece_of(R, losses, rows, last) -> Piece:
+def piece_of(
+    R: Float[np.ndarray, "state state"],
+    losses: Float[np.ndarray, "factorization state"],
+    rows: Float[np.ndarray, "factorization state"],
+    last: Float[np.ndarray, "state state"],
+) -> Piece:
     """Return the piece with the triangular factor R.
 
     `losses`: (factorization, pivot), squares of what is lost of each; `rows`: the sizes of the

@@ -135,7 +135,12 @@ def _read(path: Path, expected: dict[str, str]) -> dict[str, np.ndarray]:
 
 
 def describe_sweep(
-    chain: JacobianChain, window: tuple[int, int], lags, direction, tolerance, quantity
+    chain: JacobianChain,
+    window: tuple[int, int],
+    lags: Any,
+    direction: str,
+    tolerance: float | None,
+    quantity: str,
 ) -> dict[str, str]:
     """Return what is computed, by name; arrays by the hash of their bytes."""
     named: dict[str, Any] = {

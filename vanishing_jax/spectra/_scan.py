@@ -25,7 +25,7 @@ that is exactly zero, and the rank is right.
 """
 
 import functools as ft
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +73,7 @@ def start_basis(n: int) -> Float[np.ndarray, "state state"]:
     return basis
 
 
-def empty_product(n: int, dtype, *, diagonal_only: bool = False) -> Product:
+def empty_product(n: int, dtype: Any, *, diagonal_only: bool = False) -> Product:
     """Return the product of no Jacobians: W = I in the basis Q_0."""
     triangle = jnp.ones(n, dtype) if diagonal_only else jnp.eye(n, dtype=dtype)
     return Product(jnp.asarray(start_basis(n), dtype), jnp.zeros(n, jnp.int32), triangle)
@@ -220,7 +220,7 @@ class Swept(NamedTuple):
     loss: Float[Array, "batch"]
 
 
-def begin_batch(batch: int, n: int, dtype=jnp.float64) -> Swept:
+def begin_batch(batch: int, n: int, dtype: Any = jnp.float64) -> Swept:
     """Return the empty products of so many chains."""
     one = empty_product(n, dtype)
     product = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), one)

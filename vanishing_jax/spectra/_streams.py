@@ -7,7 +7,7 @@ time, by compiled functions that do not depend on the window.
 
 import functools as ft
 from collections.abc import Callable, Iterator
-from typing import Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from .._chain import JacobianChain
 from .._checks import NonFiniteError
 from .._linearization import StepRule, apply_step, chunk_length, dense_bytes, padded_steps
+from .._types import Array, PyTree
 from ._coupling import blocks_of_chain
 
 Direction = Literal["forward", "backward"]
@@ -118,7 +119,9 @@ def push_of(chain: JacobianChain, s: int, t: int, direction: Direction) -> Push:
 
 
 @eqx.filter_jit
-def pushed(rule: StepRule, steps, first, last, block, *, transpose: bool):
+def pushed(
+    rule: StepRule, steps: PyTree, first: Any, last: Any, block: Any, *, transpose: bool
+) -> Float[Array, "state column"]:
     """Return the block carried by the steps [first, last) of a chunk, from the last if transposed.
 
     The steps to take are an argument: one program for all numbers of them.

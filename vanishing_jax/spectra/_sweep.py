@@ -106,14 +106,14 @@ def start_basis(n: int) -> Float[np.ndarray, "state state"]:
     return basis
 
 
-def factored(A):
+def factored(A: Float[np.ndarray, "state column"]) -> tuple[Any, Any]:
     """Return L and R, packed, of A = Pi L R, and the permutation: Pi puts row i of L there."""
     lu, pivots, _ = la.lapack.dgetrf(A)
     index = np.arange(float(len(A)))[:, None]
     return lu, la.lapack.dlaswp(index, pivots)[:, 0].astype(np.intp)
 
 
-def unpacked(lu, permutation) -> Float[np.ndarray, "state column"]:
+def unpacked(lu: Any, permutation: Any) -> Float[np.ndarray, "state column"]:
     """Return the basis Q = Pi L of a packed factorization, square or tall."""
     Q, p = np.empty(lu.shape), lu.shape[1]
     Q[permutation[p:]] = lu[p:]
@@ -366,7 +366,7 @@ class Sweep:
         self.W = np.where(zero, 0.0, value)
 
 
-def factor(matrices, lu, permutation, stack):
+def factor(matrices: Any, lu: Any, permutation: Any, stack: Any) -> tuple[Any, Any]:
     """Return the factors of A = J Q = Pi L R for one J after the other, and the permutations.
 
     The inner loop of everything: the columns of J (rows of its transpose) in the order of the

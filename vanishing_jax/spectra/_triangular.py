@@ -1,6 +1,9 @@
 """Products of triangular factors, rows scaled by integer powers of two so that any size is held."""
 
+from typing import Any
+
 import numpy as np
+from jaxtyping import Float, Int
 
 from . import _lapack as la
 from ._balance import ZERO
@@ -9,7 +12,11 @@ from ._balance import ZERO
 _SMALL = 48
 
 
-def absorb(R, exponent, W=None):
+def absorb(
+    R: Float[np.ndarray, "row row"],
+    exponent: Int[np.ndarray, "row"],
+    W: Float[np.ndarray, "row column"] | None = None,
+) -> tuple[Int[np.ndarray, "row"], Float[np.ndarray, "row column"]]:
     """Return (e', W') with diag(2^e') W' = R diag(2^e) W, rows of W' in [1, 2), scaled exactly."""
     reach = np.where(R != 0, np.frexp(R)[1] + exponent, ZERO)
     largest = reach.max(axis=1)
@@ -23,7 +30,7 @@ def absorb(R, exponent, W=None):
     return np.where(zero, ZERO, largest + k), W
 
 
-def products_of(factors, length):
+def products_of(factors: Float[np.ndarray, "factor state state"], length: int) -> tuple[Any, Any]:
     """Return the products of `length` neighboring triangular factors each, and of all of them.
 
     `factors` are transposed, with L in the other half; `length` is a power of two.

@@ -1,6 +1,6 @@
 """Mean-field theory of a plain network along the inputs it is given, whatever their law."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -86,7 +86,7 @@ def driven_mean_field(
         return DrivenMeanField(variance, np.log(growth) / 2)
 
 
-def averages(phi: HostActivation, variance: float, units) -> tuple[float, float]:
+def averages(phi: HostActivation, variance: float, units: Any) -> tuple[float, float]:
     """Return <phi^2> and <phi'^2> over the Gaussian field and the units' drives."""
     s = np.sqrt(variance)
     if phi.name == "identity":
@@ -110,7 +110,9 @@ def averages(phi: HostActivation, variance: float, units) -> tuple[float, float]
     )
 
 
-def slope_squares(phi: HostActivation, variance: float, units) -> tuple[np.ndarray, np.ndarray]:
+def slope_squares(
+    phi: HostActivation, variance: float, units: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the values that phi'^2 takes over the field and the units, and their weights."""
     z = np.linspace(-_REACH, _REACH, _POINTS)
     weight = np.exp(-(z**2) / 2)
@@ -128,7 +130,7 @@ def slope_squares(phi: HostActivation, variance: float, units) -> tuple[np.ndarr
     return mean[used] / total[used], total[used]
 
 
-def quantiles(drive):
+def quantiles(drive: Any) -> Any:
     """Return the drives of every step, or quantiles where there are more units than needed."""
     n = drive.shape[1]
     if n <= _MOST_UNITS:

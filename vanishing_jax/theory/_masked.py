@@ -1,5 +1,7 @@
 """Growth along products of Gaussian matrices whose rows are switched off at random (ReLU)."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import gammaln, polygamma, psi, xlog1py, xlogy
@@ -93,7 +95,7 @@ def masked_ginibre_growth_variance(n: int, *, active: float = 0.5) -> Float64[np
     return (np.sum(weights * polygamma(1, freedom / 2), axis=1) + spread) / 4
 
 
-def conditional_rows(n: int, active: float):
+def conditional_rows(n: int, active: float) -> Any:
     """Return P(B = b | B >= i) and b - i + 1 (1 where b < i), rows i = 1..n, columns b = 1..n."""
     log_probability = _log_binomial(n, active)[1:]
     rows = np.arange(1, n + 1)

@@ -298,7 +298,7 @@ def _exponents(network: PlainNetwork, variance, law: WeightLaw) -> np.ndarray:
     return np.mean(growth, axis=0)
 
 
-def redrawn(network: PlainNetwork, law: WeightLaw, rng) -> np.ndarray:
+def redrawn(network: PlainNetwork, law: WeightLaw, rng: Any) -> np.ndarray:
     """Return the rates (draws, sequences) of networks with other weights of the same law."""
     n, count = network.states.shape[1], num_draws(network, _DRAWS)
     small = isinstance(network.norm, BatchNorm) and len(network.drives) < _SMALLEST_BATCH

@@ -1,6 +1,6 @@
 """The law of a measured rate at this size: the same network, the same inputs, other weights."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -42,7 +42,9 @@ class PlainNetwork(NamedTuple):
     norm: LayerNorm | BatchNorm | None = None
 
 
-def draw_weights(law: str, gain: float, n: int, count: int, rng) -> Float64[np.ndarray, "draw n n"]:
+def draw_weights(
+    law: str, gain: float, n: int, count: int, rng: Any
+) -> Float64[np.ndarray, "draw n n"]:
     """Return matrices of the named law: "gaussian" or "orthogonal"."""
     W = rng.normal(size=(count, n, n))
     if law == "gaussian":
@@ -59,7 +61,7 @@ def num_draws(network: PlainNetwork, wanted: int) -> int:
 
 
 def backward_rates(
-    network: PlainNetwork, W: Float[np.ndarray, "draw hidden hidden"], rng
+    network: PlainNetwork, W: Float[np.ndarray, "draw hidden hidden"], rng: Any
 ) -> Float64[np.ndarray, "draw batch"]:
     """Return the growth per step of one random vector carried back from the last state."""
     phi, k, a = network.activation, network.keep, network.scale

@@ -66,7 +66,11 @@ class Proposal(NamedTuple):
 
 
 def begin(
-    model: PyTree, task: AbstractTask, optimizer: optax.GradientTransformation, hooks: Hooks, key
+    model: PyTree,
+    task: AbstractTask,
+    optimizer: optax.GradientTransformation,
+    hooks: Hooks,
+    key: Key,
 ) -> tuple[Carry, Context]:
     """Return what `run_chunk` starts from; under `vmap` over models and keys, one for each."""
     parts = split(model)

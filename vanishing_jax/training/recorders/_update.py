@@ -43,7 +43,7 @@ def trajectories(cell: Any, inputs: PyTree) -> Trajectory:
     return jax.vmap(lambda x: rollout(cell, cell.initial_state(), x))(inputs)
 
 
-def global_norm(tree: PyTree, dtype) -> Array:
+def global_norm(tree: PyTree, dtype: Any) -> Array:
     """Return the Euclidean norm over all leaves; squares neither overflow nor underflow."""
     leaves = [jnp.abs(leaf).astype(dtype) for leaf in jax.tree.leaves(tree)]
     largest = jnp.stack([jnp.max(leaf, initial=0) for leaf in leaves]).max()
