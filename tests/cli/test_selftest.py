@@ -108,7 +108,12 @@ def test_no_check_holds_for_a_wrong_engine(selftest, first_run, monkeypatch, cap
 
 
 def test_an_error_in_one_law_fails_that_one_only(selftest, first_run, monkeypatch, capsys):
-    monkeypatch.setattr(selftest, "ginibre_exponents", lambda n, *, variance: np.zeros(n))
+    right = selftest.ginibre_exponents
+
+    def wrong(n, *, variance, beta=1):
+        return np.zeros(n) if beta == 1 else right(n, variance=variance, beta=beta)
+
+    monkeypatch.setattr(selftest, "ginibre_exponents", wrong)
     code, lines = rerun(selftest, first_run, monkeypatch, capsys, lambda values, **_: values)
     assert code == 1 and lines[-1].startswith(f"{NUM_CHECKS - 1} of {NUM_CHECKS} checks hold")
     assert [line for line in lines if line.endswith("FAILED")][0].startswith("real Ginibre")
