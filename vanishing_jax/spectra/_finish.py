@@ -86,7 +86,7 @@ def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
             Q, R = np.linalg.qr(W.T)
             sides[columns] = sides[columns] @ Q
         else:
-            R = np.linalg.qr(W.T, mode="r")
+            R = np.asarray(np.linalg.qr(W.T, mode="r"))
         exponent, W = absorb(R, exponent)
         i += 1
     capped = _RANGE // 2 - np.concatenate([[0], np.minimum(gap, cap).cumsum()])
