@@ -110,7 +110,7 @@ def diagnose(model):
 
 
 diagnosis = diagnose(model)
-print(diagnosis)
+print(diagnosis.details())
 
 # %%
 figure = diagnosis.plot()
