@@ -48,9 +48,10 @@ _SHORTEST_CHUNK, _LONGEST_CHUNK = 16, 256
 # At most 2^5 Jacobians share a factorization: more would gain little, and risk more.
 _HIGHEST = 5
 
-# Factorizations whose triangular factors are one piece of the history at first; where there are
-# more than so many pieces neighbors are merged, and later ones are longer.
-_PIECE, _PIECES = 16, 32
+# Factorizations whose triangular factors are one piece of the history at first: few, for on short
+# chains what amplifies within a piece counts; more for large ones, where a piece costs as much as a
+# step. Beyond so many pieces neighbors are merged, and later ones are longer.
+_PIECE, _PIECE_OF_LARGE, _LARGE, _PIECES = 4, 8, 48, 32
 
 # Steps at the end, at least, over which amplification is watched where W is not kept.
 _WATCHED = 64
@@ -165,7 +166,7 @@ class Sweep:
         self.exponent = np.zeros(n, np.int64)
         self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
-        self.piece_length = _PIECE
+        self.piece_length = _PIECE if n < _LARGE else _PIECE_OF_LARGE
         self.start = Q = start_basis(n) if start is None else start
         if num_steps:
             Q = pow2(self._sizes(self.feed(0, 1))[1][0])[:, None] * Q
