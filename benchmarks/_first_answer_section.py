@@ -2,7 +2,7 @@
 
 from _tables import provenance, short, table, with_quartiles
 
-# Times the cost of one gradient: cold for all, warm where the issue asked for it.
+# Times the cost of one gradient: cold for all, warm where a target is set.
 _FIRST, _WARM, _IMPORT = {"tanh 32, 16 x 100": 2.5}, {
     "LSTM 128, 32 x 200": 25,
     "GRU 512, 64 x 500": 25,

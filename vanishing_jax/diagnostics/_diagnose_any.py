@@ -89,9 +89,10 @@ def diagnose(
 
     **Cost:** one forward and one backward pass over the batch per intervention (about a dozen, one
     compilation each way, which another length, batch size or values do not repeat: buffers have
-    four sizes to an octave). Printing adds three singular spectra and the exponents of the first
-    sequence, O(T n^3), up to 128 components of the state, 8 leading values beyond; spectra,
-    influence map, gradient profile and the rest are computed when they are read.
+    four sizes to an octave). Printing adds nothing. `details()` adds three singular spectra and
+    the exponents of the first sequence, O(T n^3), up to 128 components of the state, 8 leading
+    values beyond; spectra, influence map, gradient profile and the rest are computed when they
+    are read.
 
     **Validity:** logs throughout: right in float32 far beyond its range. The interval is about
     the sequences given, at these weights.

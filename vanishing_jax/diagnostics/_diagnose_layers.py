@@ -75,8 +75,8 @@ def diagnose_layers(
     `ValueError` for a loss without gradient at the output.
 
     **Cost:** six forward and backward passes; layers that differ in their arrays alone are compiled
-    once. Printing adds three spectra of the first sample, O(L n^3), for widths up to 256; what else
-    there is, spectra for widths up to 900, is computed when it is read.
+    once. `details()` adds three spectra of the first sample, O(L n^3), for widths up to 256; what
+    else there is, spectra for widths up to 900, is computed when it is read.
 
     **Validity:** in logs throughout: right in float32 far beyond its range. Where widths differ the
     norm of a gradient changes with the number of its components, too: a layer from 100 to 10 that
