@@ -412,7 +412,7 @@ def test_tolerance_shares_factorizations_where_the_chain_allows(vj):
     rng = np.random.default_rng(0)
     mild = helpers.tanh_chain(rng, 8, 600, 0.9)
     assert levels(mild, None).max() == 0
-    assert levels(mild, 1e-6).min() >= 1 and levels(mild, 1e-3).max() > levels(mild, 1e-8).max()
+    assert levels(mild, 1e-6)[2:].min() >= 1 and levels(mild, 1e-3).max() > levels(mild, 1e-8).max()
     hard = helpers.tanh_chain(rng, 8, 600, 12.0)  # two of them lose every digit
     assert levels(hard, 1e-8).max() == 0
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from . import _lapack as la
 from ._balance import ZERO, pow2
-from ._triangular import absorb
+from ._triangular import absorb, by_strips
 
 # Squares stay in the range of floats.
 _LARGEST = 1e150
@@ -91,6 +91,6 @@ def amplified_loss(pieces: list[Piece], rank: int) -> float:
             if e.any():
                 X = np.triu(X * pow2(np.clip(e[None, :] - e[:, None], -1000, 1000)))
             W = np.asfortranarray(piece.W[:rank, :rank])
-            X = la.blas.dtrsm(1.0, W, np.asfortranarray(X), lower=0, overwrite_b=1)
+            X = by_strips(la.blas.dtrsm, W, np.asfortranarray(X))
         worst = float(np.sqrt(np.max(total)))
     return np.inf if np.isnan(worst) else worst

@@ -31,6 +31,9 @@ _UNEVEN = 3
 # Bits by which the largest entries may differ from 1: 32 such Jacobians multiply within the range.
 _MODERATE = 20
 
+# Numbers whose squares stay in cache.
+_CACHED = 2**15
+
 # Below, entries may have lost digits.
 _TINY = 2.0**-1000
 
@@ -50,10 +53,15 @@ def sizes_of(
     are those of the columns of the row-equilibrated Jacobian: 0 throughout where they are even,
     `ZERO` for a zero column. A Jacobian that is not finite has a row size that is not.
     """
+    m, n = len(JT), JT.shape[1]
+    rows, columns, ones = np.empty((m, n)), np.empty((m, n)), np.ones((1, n))
     with np.errstate(all="ignore"):
-        squares = JT * JT
-        rows = np.matmul(np.ones((1, JT.shape[1])), squares)[:, 0]  # faster than a sum
-        columns = np.matmul(squares, (1 / rows)[:, :, None])[:, :, 0]
+        together = max(1, _CACHED // (n * n))
+        for a in range(0, m, together):
+            squares = JT[a : a + together] ** 2
+            rows[a : a + together] = np.matmul(ones, squares)[:, 0]  # faster than a sum
+            weights = 1 / rows[a : a + together, :, None]
+            columns[a : a + together] = np.matmul(squares, weights)[:, :, 0]
         plain = np.all((rows > 1e-240) & (rows < 1e240) & (columns > 1e-200), axis=1)
         rows, exponents = np.sqrt(rows), np.frexp(columns)[1].astype(np.int64) >> 1
     # Each Jacobian for itself: it must have the same D whatever others it is looked at with.

@@ -49,7 +49,8 @@ class LyapunovExponents(eqx.Module):
     - `num_steps`: number of Jacobians T.
     - `tolerance`: what the sweep was allowed to lose, in nats per step; None: every Jacobian was
       factored on its own.
-    - `estimated_error`: as in a `Spectrum`, in nats per step.
+    - `estimated_error`: as in a `Spectrum`, in nats per step; NaN where every Jacobian was factored
+      on its own, which loses the least that can be lost.
 
     Computed when read, and kept: `error_bound`, `sum_rule_residual`.
     """
@@ -102,7 +103,9 @@ class LyapunovExponents(eqx.Module):
         return bool(np.all(self.error_bound <= self.tolerance))
 
     def __repr__(self) -> str:
-        error = f"; estimated numerical error {self.estimated_error:.1e}"
+        error = ""
+        if not np.isnan(self.estimated_error):
+            error = f"; estimated numerical error {self.estimated_error:.1e}"
         if "error_bound" in self.__dict__:
             error = f"; numerical error <= {np.max(self.error_bound):.1e}"
             if not self.meets_tolerance:

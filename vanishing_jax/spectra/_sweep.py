@@ -129,7 +129,8 @@ class Sweep:
     - `feed`, `num_steps`: the Jacobians, and how many there are.
     - `tolerance`: what the whole sweep may lose, in nats; None factors every Jacobian on its own.
     - `triangular`: whether W is kept whole, as singular values need it, or its diagonal only; then
-      the pieces of the history are those of the last quarter.
+      amplification is watched only where factorizations are shared, at first and over the last
+      quarter.
     - `start`: Q_0.
     - `schedule`: how an earlier sweep went, to be followed whatever is lost: its `schedule`, chunk
       by chunk the number of Jacobians and the level.
@@ -162,7 +163,7 @@ class Sweep:
         self.schedule: list[tuple[int, int]] = []
         self.kept: list[Factor] | None = None
         self._stack = np.empty((0, n, n))
-        self.t, self.level, self.loss, self.shared = 0, int(tolerance is not None), 0.0, 0.0
+        self.t, self.level, self.loss, self.shared = 0, 0, 0.0, 0.0
         self.exponent = np.zeros(n, np.int64)
         self.W = np.eye(n) if triangular else np.ones(n)
         self.pieces: list[Piece] = []
@@ -184,7 +185,12 @@ class Sweep:
 
     @property
     def estimated_error(self) -> float:
-        """What the losses have become by now, in nats, of the value hit hardest."""
+        """What the losses have become by now, in nats, of the value hit hardest.
+
+        NaN where nobody has looked: no factorization was shared, and W is not kept.
+        """
+        if not self.triangular and not self.pieces:
+            return np.nan
         return SAFETY * EPS * float(np.sqrt(self.loss)) * self._amplification_seen()
 
     def _amplification_seen(self) -> float:
@@ -260,8 +266,10 @@ class Sweep:
         """Take losses to be amplified from now on as they have been."""
         if not 0 < self.look_at <= self.t < self.num_steps:
             return
-        self.amplification = max(self._amplification_seen(), 1.0)
         self.look_at *= _LATER_LOOKS
+        if not self.pieces:
+            return
+        self.amplification = max(self._amplification_seen(), 1.0)
         if not self.triangular:
             self.look_at = 0
             if self.t < self._watched_from:
@@ -339,7 +347,8 @@ class Sweep:
         watched = self.t < self.look_at or self.t >= self._watched_from
         if not self.triangular:
             self._absorb_diagonal(pivots)
-            if not watched:
+            # With nothing shared there is nothing to decide.
+            if not (watched and self.shared):
                 return
         bits = np.log2(np.where(pivots > 0, pivots, 1)).cumsum(axis=0)
         a, before, count = 0, 0, len(pivots)

@@ -1,5 +1,7 @@
 """Products of triangular factors, rows scaled by integer powers of two so that any size is held."""
 
+import functools as ft
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ from ._balance import ZERO
 
 # Sizes for which stacked matrix products beat BLAS calls one by one.
 _SMALL = 48
+
+# Columns that are multiplied together: a strip needs the rows above its diagonal only.
+_STRIP = 64
 
 
 def absorb(
@@ -48,12 +53,28 @@ def products_of(factors: Float[np.ndarray, "factor state state"], length: int) -
         for a in range(0, len(factors), length):
             R = np.triu(factors[a].T)
             for lu in factors[a + 1 : a + length]:
-                R = la.blas.dtrmm(1.0, lu.T, R, overwrite_b=1)
+                R = by_strips(la.blas.dtrmm, lu.T, R)
             parts.append(R)
-        whole = parts[0]
-        for R in parts[1:]:
-            whole = la.blas.dtrmm(1.0, R, whole)
-        return parts, whole
+        return parts, ft.reduce(lambda R, part: by_strips(la.blas.dtrmm, part, R), parts)
+
+
+def by_strips(
+    operation: Callable[..., Any],
+    R: Float[np.ndarray, "state state"],
+    X: Float[np.ndarray, "state state"],
+) -> Float[np.ndarray, "state state"]:
+    """Return R X by `dtrmm`, or R^-1 X by `dtrsm`, of upper triangular matrices.
+
+    In half the time of one call, which would not know that X is triangular.
+    """
+    n = len(X)
+    if n <= _STRIP:
+        return operation(1.0, R, X, lower=0)
+    product = np.zeros((n, n), order="F")
+    for a in range(0, n, _STRIP):
+        b = min(a + _STRIP, n)
+        product[:b, a:b] = operation(1.0, R[:b, :b], X[:b, a:b], lower=0)
+    return product
 
 
 def _in_pairs(factors):
