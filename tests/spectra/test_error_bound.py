@@ -122,3 +122,19 @@ def test_rounding_of_float32_jacobians_is_told(vj, cell):
     np.testing.assert_array_less(error, single.rounding_of_jacobians)
     assert np.max(single.rounding_of_jacobians) < 1e4 * np.max(error)
     assert "float32 entries" in repr(single) and "entries" not in repr(double)
+
+
+@pytest.mark.parametrize("family", ["ginibre", "tanh", "inverse pairs"])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_error_bound_is_finite_over_a_hundred_orders_of_magnitude(vj, family, direction):
+    rng, n = np.random.default_rng(4), 32
+    jacobians = {
+        "ginibre": lambda: helpers.ginibre_chain(rng, n, 100),
+        "tanh": lambda: helpers.tanh_chain(rng, n, 60, 3.0),
+        "inverse pairs": lambda: helpers.inverse_pair_chain(rng, n, 100),
+    }[family]()
+    for tolerance in (None, 1e-6):
+        result = spectrum(vj, jacobians, direction=direction, tolerance=tolerance)
+        spread = np.ptp(result.log_singular_values)
+        assert (spread > 100) == (family != "inverse pairs")
+        assert np.max(result.error_bound) < 1e-6

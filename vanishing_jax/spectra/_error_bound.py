@@ -201,12 +201,20 @@ def _window_errors(chain, s, t, direction, schedule, longest, *, of_singular_val
         if of_singular_values:
             rough = Sweep(feed, n, steps, tolerance=_ROUGH).run(steps)
             start, finish = start_basis(n) @ with_right_vectors(rough)[1], log_singular_values_of
-        found = variances(lambda: Sweep(feed, n, steps, start=start, schedule=schedule))
-        logs, rounding = finish(found.product), np.zeros(n)
-        rounding[: len(found.jacobians)] = SAFETY * eps * np.sqrt(found.jacobians)
-        rounding[np.isnan(rounding)] = np.inf
-        bounds = error_bounds(found, logs, mix=of_singular_values)
-        return np.stack([logs, bounds, rounding], axis=-1)[None]
+
+        def swept(schedule):
+            found = variances(lambda: Sweep(feed, n, steps, start=start, schedule=schedule))
+            logs, rounding = finish(found.product), np.zeros(n)
+            rounding[: len(found.jacobians)] = SAFETY * eps * np.sqrt(found.jacobians)
+            rounding[np.isnan(rounding)] = np.inf
+            bounds = error_bounds(found, logs, mix=of_singular_values)
+            return np.stack([logs, bounds, rounding], axis=-1)[None]
+
+        found = swept(schedule)
+        if of_singular_values and schedule[:, 1].any() and not np.isfinite(found[..., 1]).all():
+            # A product of several may lose a pivot from this start that it kept from the other.
+            return swept(schedule * [1, 0])
+        return found
 
     found = sweep_blocks(
         chain, partition(chain, s, t), s, t, np.array([steps]), direction,
@@ -227,7 +235,8 @@ def error_bounds(
     total = found.arithmetic
     if mix and r:
         with np.errstate(invalid="ignore"):
-            spread = 8 * EPS * np.sqrt(total + total[:, None])
+            # No further than first order means anything: a lost value says nothing of the others.
+            spread = np.minimum(8 * EPS * np.sqrt(total + total[:, None]), _LARGEST)
             total = (np.abs(logs[:r, None] - logs[:r]) < spread) @ total
     bounds = np.zeros(len(logs))
     bounds[:r] = SAFETY * EPS * np.sqrt(total) + 4 * EPS * np.abs(logs[:r]) + FLOOR

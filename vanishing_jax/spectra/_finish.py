@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from . import _lapack as la
 from ._balance import ZERO
 from ._sweep import Product
 from ._thin_sweep import ThinProduct
@@ -93,7 +94,8 @@ def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
     M = np.ldexp(W, capped[:, None].astype(np.int32))
     dead = exponent == ZERO
     if vectors:
-        U, sigma, Vt = np.linalg.svd(M)
+        # gesvd: gesdd is accurate for small values of a graded matrix only without the vectors.
+        U, sigma, Vt, _ = la.lapack.dgesvd(M)
         sides = [sides[0] @ Vt.T, sides[1] @ U]
     else:
         sigma = np.linalg.svd(M, compute_uv=False)
