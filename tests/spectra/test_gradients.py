@@ -90,7 +90,7 @@ def _exact_logs(jacobians, name):
     if name == "singular values":
         sigma = mpmath.svd_r(product, compute_uv=False)
         return [mpmath.log(s) for s in sorted(sigma, reverse=True)]
-    from vanishing_jax.spectra._scan import start_basis
+    from vanishing_jax.spectra._sweep import start_basis
 
     R = mpmath.qr(product * mpmath.matrix(start_basis(product.rows).tolist()))[1]
     return [mpmath.log(abs(R[i, i])) for i in range(product.rows)]

@@ -29,11 +29,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._types import Array
 from ._powers import ZERO, binary_exponent, pow2, times_pow2
+from ._sweep import start_basis
 
 # Powers of two by which columns may differ before they are balanced.
 _UNEVEN = 3
@@ -63,14 +63,6 @@ class Factors(NamedTuple):
 
     packed: Float[Array, "*time state state"]
     order: Int[Array, "*time state"]
-
-
-@ft.cache
-def start_basis(n: int) -> Float[np.ndarray, "state state"]:
-    """Return Q_0: orthogonal, random, the same in every run."""
-    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
-    basis.flags.writeable = False  # it is shared from call to call
-    return basis
 
 
 def empty_product(n: int, dtype: Any, *, diagonal_only: bool = False) -> Product:

@@ -13,8 +13,8 @@ from .._linearize import MEMORY_LIMIT, linearize
 from .._rollout import rollout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import as_cell
-from ._scan import start_basis
 from ._scan_gradient import product_log_growth, product_log_singular_values
+from ._sweep import start_basis
 
 _FUNCTIONS = {
     "singular values": product_log_singular_values,
