@@ -109,6 +109,8 @@ def _decomposed(S, p, vectors: bool) -> tuple[Any, Any, Any]:
 
 def _largest_cap(gap) -> int:
     """Return the largest integer G with sum(min(gap, G)) <= RANGE."""
+    if gap.sum() <= _RANGE:
+        return _RANGE
     low, high = 0, _RANGE
     while low < high:
         middle = (low + high + 1) // 2

@@ -80,8 +80,7 @@ class Spectrum(eqx.Module):
         # Values beyond the chain's size, of a block of a product, are exactly zero.
         missing = [(0, 0)] * (recorded.ndim - 1) + [(0, logs.shape[-1] - recorded.shape[-1])]
         found = [np.pad(x, missing) for x in found]
-        counts = np.array([self._chain.bottleneck(*window) for window in windows.tolist()])
-        beyond = np.arange(logs.shape[-1]) >= counts[:, None]
+        beyond = np.arange(logs.shape[-1]) >= _counts(self._chain, windows)[:, None]
         errors = [np.where(beyond, 0.0, x) for x in found]
         return [x[..., 0, :] for x in errors] if single else errors
 
@@ -229,7 +228,7 @@ def log_singular_values(
     starts, ends = (s, s + record_lags) if direction == "forward" else (t - record_lags, t)
     windows = np.stack(np.broadcast_arrays(starts, ends), axis=-1).astype(np.int64)
     # What lies beyond the narrowest state of a window is zero by construction, and left out.
-    counts = np.array([chain.bottleneck(*window) for window in windows.tolist()])
+    counts = _counts(chain, windows)
     n = int(counts.max())
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the state size {n}; got {k}.")
@@ -257,6 +256,13 @@ def log_singular_values(
         found.schedules,
         chain,
     )
+
+
+def _counts(chain, windows):
+    """Return how many values of each window can be nonzero."""
+    if not chain.is_rectangular:
+        return np.full(len(windows), chain.state_size)
+    return np.array([chain.bottleneck(*window) for window in windows.tolist()])
 
 
 def _record_lags(length: int, every, lags):
