@@ -211,7 +211,7 @@ def _window_errors(chain, s, t, direction, schedule, longest, *, of_singular_val
             return np.stack([logs, bounds, rounding], axis=-1)[None]
 
         found = swept(schedule)
-        if of_singular_values and schedule[:, 1].any() and not np.isfinite(found[..., 1]).all():
+        if of_singular_values and schedule[:, 1].any() and not np.all(found[..., 1] < _LARGEST):
             # A product of several may lose a pivot from this start that it kept from the other.
             return swept(schedule * [1, 0])
         return found
