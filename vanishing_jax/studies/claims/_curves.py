@@ -1,6 +1,6 @@
 """Lines of figures, out of measured numbers and of laws."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,6 @@ def points(label: str, x: Iterable[float], y: Iterable[Any], *, measured: bool =
     """Return numbers as a line; those of several seeds count with their mean."""
     means = (float(np.mean(values)) for values in y)
     return Curve(label, tuple(map(float, x)), tuple(means), measured)
-
-
-def means(label: str, by_x: Mapping[float, Any]) -> Curve:
-    """Return what was measured at each x, of each seed, as a line of means."""
-    return points(label, by_x, by_x.values())
 
 
 def law(label: str, x: Iterable[float], of: Callable[[float], Any]) -> Curve:

@@ -23,6 +23,7 @@ from ...cells import (
     estimate_statistics,
 )
 from ...diagnostics import gradient_profile
+from .._growth import direction_growth
 
 RATE = "rate [nats per step]"
 
@@ -93,6 +94,17 @@ class Measured(NamedTuple):
     log_contribution: np.ndarray
     states: np.ndarray
     weights: np.ndarray
+
+    @property
+    def settled(self) -> np.ndarray:
+        """The states without the first quarter of the sequence, in which they settle."""
+        return self.states[:, self.log_contribution.shape[1] // 4 :]
+
+    @property
+    def early_decades(self) -> np.ndarray:
+        """The contribution of the first quarter of the steps next to the largest, per seed."""
+        logs = self.log_contribution / math.log(10)
+        return np.max(logs[:, : logs.shape[1] // 4], axis=1) - np.max(logs, axis=1)
 
 
 def rate(settings: Settings, net: Net, *, seeds: int | None = None) -> np.ndarray:
@@ -210,20 +222,14 @@ def _reads_last(probe: Array) -> Callable[[Any], Array]:
 def jacobians(settings: Settings, net: Net, seed: int = 0, steps: int | None = None) -> np.ndarray:
     """Return J_1..J_T of a tanh network of the settings, after the state has settled."""
     found = measured(settings, net)
-    slopes = 1 - np.square(found.states[seed, 1:])
-    chosen = slopes[len(slopes) // 4 :]
-    return (chosen if steps is None else chosen[:steps])[:, :, None] * found.weights[seed]
+    slopes = 1 - np.square(found.settled[seed, 1:])
+    return slopes[:steps, :, None] * found.weights[seed]
 
 
 def forward_rate(settings: Settings, net: Net) -> np.ndarray:
     """Return per seed the growth per step of a perturbation of the state, forward in time."""
-    rng = np.random.default_rng(settings.seed)
-    found = []
+    rng, found = np.random.default_rng(settings.seed), []
     for seed in range(settings.seeds):
-        v, logs = rng.normal(size=settings.units), []
-        for jacobian in jacobians(settings, net, seed):
-            v = jacobian @ v
-            logs.append(math.log(np.linalg.norm(v)))
-            v /= np.linalg.norm(v)
+        logs = direction_growth(jacobians(settings, net, seed), rng.normal(size=settings.units))
         found.append(np.mean(logs[len(logs) // 8 :]))
     return np.array(found)
