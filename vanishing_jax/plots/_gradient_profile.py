@@ -5,23 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from . import _style as style
 from ._axis import Words, words_of_all
 from ._prediction import draw_predicted_decay
-from ._style import (
-    Axes,
-    add_legend,
-    as_labeled,
-    draw_log_lines,
-    finish,
-    integer_ticks,
-    light_grid,
-    line_options,
-    new_axes,
-    plain,
-    sequence_lines,
-    set_decades,
-    to_log10,
-)
+from ._style import Axes
 
 
 def plot_gradient_profile(
@@ -45,28 +32,27 @@ def plot_gradient_profile(
 
     **Returns:** the axes. The y coordinate is log10 of the norm, labeled by powers of ten.
     """
-    ax = new_axes(ax)
-    lines, labeled = [], as_labeled(profile)
+    ax = style.new_axes(ax)
+    lines, labeled = [], style.as_labeled(profile)
     words = words_of_all(labeled.values())
     share = f"parameter gradient of {words.unit} ${words.index}$ alone"
     for index, (label, one) in enumerate(labeled.items()):
         if one is not None:  # a diagnosis without a loss has no profile
-            lines += _lines_of(index, plain(label), one, words, share, line_kwargs)
-    notes = draw_log_lines(ax, lines)
+            lines += _lines_of(index, style.plain(label), one, words, share, line_kwargs)
+    notes = style.draw_log_lines(ax, lines)
     notes = notes + _predicted(ax, profile, prediction)
     if isinstance(profile, Mapping) and lines:
         notes = [f"dotted: {share}", *notes]
-    finish(
+    style.finish(
         ax,
         title=f"Gradient of the loss at each {words.unit}",
         xlabel=words.axis,
         ylabel="gradient norm (units of the loss)",
         notes=notes,
+        integers="x",
     )
-    set_decades(ax, [y for _, y, _ in lines])
-    integer_ticks(ax)
-    light_grid(ax)
-    add_legend(ax, "lower right" if _rises(lines) else "lower left")
+    style.set_decades(ax, [y for _, y, _ in lines])
+    style.add_legend(ax, "lower right" if _rises(lines) else "lower left")
     return ax
 
 
@@ -74,28 +60,28 @@ def _lines_of(
     index: int, name: str, profile: Any, words: Words, share: str, line_kwargs: dict[str, Any]
 ) -> list:
     """Return the lines of both norms against t; one per sequence and their mean for a batch."""
-    states, shares = to_log10(profile.log_norm), to_log10(profile.log_parameter_norm)
+    states, shares = style.to_log10(profile.log_norm), style.to_log10(profile.log_parameter_norm)
     what = "state" if words.unit == "step" else "activation"
     own = rf"{what} gradient $\|\partial L/\partial {words.state}_{words.index}\|$"
-    thick = line_options(index, line_kwargs, label=name or own, zorder=4)
+    thick = style.line_options(index, line_kwargs, label=name or own, zorder=4)
     thin = {
-        "color": thick["color"] if name else line_options(1, {})["color"],
+        "color": thick["color"] if name else style.line_options(1, {})["color"],
         "linestyle": ":" if name else "--",
         "linewidth": 1.1,
         "label": "" if name else share,
     }
     num_steps = shares.shape[-1]
     return [
-        *sequence_lines(np.arange(num_steps + 1), states.reshape(-1, num_steps + 1), thick),
-        *sequence_lines(np.arange(1, num_steps + 1), shares.reshape(-1, num_steps), thin),
+        *style.sequence_lines(np.arange(num_steps + 1), states.reshape(-1, num_steps + 1), thick),
+        *style.sequence_lines(np.arange(1, num_steps + 1), shares.reshape(-1, num_steps), thin),
     ]
 
 
 def _predicted(ax: Axes, profile: Any, prediction: Any) -> list[str]:
-    first = next(iter(as_labeled(profile).values()), None)
+    first = next(iter(style.as_labeled(profile).values()), None)
     if first is None:
         return []
-    norms = to_log10(first.log_norm).reshape(-1, np.shape(first.log_norm)[-1])
+    norms = style.to_log10(first.log_norm).reshape(-1, np.shape(first.log_norm)[-1])
     ends = norms[np.isfinite(norms[:, -1]), -1]
     if ends.size == 0:  # the loss does not read the last state
         return []

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from . import _style as style
 from ._activations import height_for
 from ._comparison import quantile, seeds_text, set_magnitude_axis, title_of
-from ._style import COLORS, GRAY, Axes, finish, light_grid, new_axes, plain, write_on_axes
+from ._style import Axes
 
 _SCORES = ("loss", "metric")
 _INK = "#1c2127"
@@ -41,45 +42,37 @@ def plot_test_scores(
         raise ValueError(
             f"expected `score` as one of {', '.join(map(repr, _SCORES))}; got {score!r}."
         )
-    names = [plain(name) for name in comparison.recipe.values]
-    ax = new_axes(ax, (7.2, height_for(2 * len(names)) - 0.4))
+    names = [style.plain(name) for name in comparison.recipe.values]
+    ax = style.new_axes(ax, (7.2, height_for(2 * len(names)) - 0.4))
     scores = np.array(comparison[f"test_{score}"].values, float)
     reached = np.isfinite(comparison.steps_to_target.values)
     baseline = float(comparison.attrs["baseline"]) if score == "loss" else np.nan
-    _set_scale(ax, scores, baseline)
+    drawn = np.r_[scores.ravel(), baseline]
+    if np.isfinite(drawn).any():
+        set_magnitude_axis(ax, "x", drawn[np.isfinite(drawn)])
     for row in range(len(names)):
         hollow = ~reached[row] if comparison.attrs["target"] else np.zeros(scores.shape[1], bool)
         _draw_row(ax, row, scores[row], hollow, scatter_kwargs)
-    medians = quantile(np.where(np.isfinite(scores), scores, _worst(score)).T, 0.5)
+    worst = np.inf if score == "loss" else np.nan
+    medians = quantile(np.where(np.isfinite(scores), scores, worst).T, 0.5)
     _draw_medians(ax, medians, not np.isfinite(scores).all())
     if np.isfinite(baseline):
-        ax.axvline(baseline, color=GRAY, linewidth=1.2, linestyle="--", zorder=1)
+        ax.axvline(baseline, color=style.GRAY, linewidth=1.2, linestyle="--", zorder=1)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    finish(
+    metric = style.plain(comparison.attrs["metric"])
+    style.finish(
         ax,
         title=f"Final {score} of each seed: {title_of(comparison)}",
-        xlabel="loss of the final model" if score == "loss" else plain(comparison.attrs["metric"]),
+        xlabel="loss of the final model" if score == "loss" else metric,
         ylabel="",
         notes=_notes(comparison, baseline),
         note_width=56,  # left of the heads of the columns beside the axes
+        grid="x",
     )
-    light_grid(ax)
-    ax.grid(False, axis="y")
     if not np.isfinite(scores).any():
-        write_on_axes(ax, "all seeds diverged" if scores.size else "no data")
+        style.write_on_axes(ax, "all seeds diverged" if scores.size else "no data")
     return ax
-
-
-def _worst(score: str) -> float:
-    return np.inf if score == "loss" else np.nan
-
-
-def _set_scale(ax: Axes, scores: np.ndarray, baseline: float) -> None:
-    drawn = np.r_[scores.ravel(), baseline]
-    drawn = drawn[np.isfinite(drawn)]
-    if drawn.size:
-        set_magnitude_axis(ax, "x", drawn)
 
 
 def _draw_row(
@@ -89,16 +82,15 @@ def _draw_row(
     seeds = len(scores)
     heights = row + _SPREAD * (np.arange(seeds) - (seeds - 1) / 2) / max(seeds - 1, 1)
     finite = np.isfinite(scores)
-    color = COLORS[row % len(COLORS)]
+    color = style.COLORS[row % len(style.COLORS)]
     faces = np.where(hollow, "white", color)[finite]
     options = {"s": 34, "linewidths": 1.3, "zorder": 3, "color": faces, "edgecolors": color}
     ax.scatter(scores[finite], heights[finite], **{**options, **scatter_kwargs})
     if not finite.all():
-        ax.scatter(
-            np.full(int((~finite).sum()), _NAN), heights[~finite], marker="X", s=42, color=color,
-            edgecolors="white", linewidths=0.5, transform=ax.get_yaxis_transform(), clip_on=False,
-            zorder=3,
-        )  # fmt: skip
+        cross: dict[str, Any] = {"marker": "X", "s": 42, "edgecolors": "white", "linewidths": 0.5}
+        cross |= {"transform": ax.get_yaxis_transform(), "clip_on": False, "zorder": 3}
+        diverged = heights[~finite]
+        ax.scatter(np.full(diverged.size, _NAN), diverged, color=color, **cross)
 
 
 def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
@@ -108,16 +100,16 @@ def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
     bars: dict[str, Any] = {"color": _INK, "linewidth": 2.2, "zorder": 2.5}
     ax.vlines(medians[finite], rows[finite] - 0.34, rows[finite] + 0.34, **bars)
     column = _NAN + 0.05 if any_diverged else 1.02
-    beside: dict[str, Any] = {"fontsize": "small", "va": "center", "ha": "left"}
+    head: dict[str, Any] = {"transform": ax.transAxes, "fontsize": "small", "va": "bottom"}
+    head["color"] = style.GRAY
     if any_diverged:
-        above: dict[str, Any] = {"transform": ax.transAxes, "fontsize": "small", "color": GRAY}
-        ax.text(_NAN, 1.01, "NaN", ha="center", va="bottom", **above)
-    ax.text(
-        column, 1.01, "median", transform=ax.transAxes, fontsize="small", color=GRAY, va="bottom"
-    )
+        ax.text(_NAN, 1.01, "NaN", ha="center", **head)
+    ax.text(column, 1.01, "median", **head)
+    beside: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "fontsize": "small"}
+    beside |= {"va": "center", "ha": "left"}
     for row, median in enumerate(medians):
         text = f"{median:.3g}" if finite[row] else ("∞" if infinite[row] else "–")
-        ax.text(column, row, text, transform=ax.get_yaxis_transform(), **beside)
+        ax.text(column, row, text, **beside)
 
 
 def _notes(comparison: Any, baseline: float) -> list[str]:
@@ -128,7 +120,7 @@ def _notes(comparison: Any, baseline: float) -> list[str]:
         "bar: median",
     ]
     if comparison.attrs["target"]:
-        notes.append(f"filled: reached {plain(comparison.attrs['target'])}")
+        notes.append(f"filled: reached {style.plain(comparison.attrs['target'])}")
     if np.isfinite(baseline):
         notes.append(f"dashed: memoryless baseline {baseline:.3g}")
     return notes
