@@ -5,18 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import _style as style
 from ._activations import height_for
-from ._end_labels import End, label_ends
-from ._style import (
-    GRAY,
-    Axes,
-    finish,
-    light_grid,
-    line_options,
-    new_axes,
-    plain,
-    write_if_nothing,
-)
+from ._style import Axes
 
 _CURVES = ("loss", "metric", "gradient_norm")
 _MANY = 5  # seeds, from which on quartiles say more than the extremes
@@ -70,20 +61,18 @@ def plot_comparison(
         )
     recipes = [_curves(comparison, i, curve) for i in range(comparison.sizes["recipe"])]
     levels = _levels(comparison, curve)
-    ax = new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
+    ax = style.new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
     record = comparison.record.values
     is_cut = _set_scale(ax, recipes, [y for y, _ in levels])
     ends = [_draw(ax, i, record, one, line_kwargs) for i, one in enumerate(recipes)]
-    for (y, text), style in zip(levels, ("--", ":"), strict=False):
-        options = {"color": GRAY, "linewidth": 1.2, "linestyle": style}
-        ax.axhline(y, zorder=1.5, label="_level", **options)
-        ends.append(End(y, text, options))
-    write_if_nothing(
-        ax, *[one.middle for one in recipes], *[c for one in recipes for _, c in one.diverged]
-    )
-    every, metric = record[0] if record.size else 0, plain(comparison.attrs["metric"])
+    for (y, text), dashes in zip(levels, ("--", ":"), strict=False):
+        look = {"color": style.GRAY, "linewidth": 1.2, "linestyle": dashes}
+        ends.append((y, ax.axhline(y, zorder=1.5, label="_level", **look), text))
+    diverged = [c for one in recipes for _, c in one.diverged]
+    style.write_if_nothing(ax, *[one.middle for one in recipes], *diverged)
+    every, metric = record[0] if record.size else 0, style.plain(comparison.attrs["metric"])
     what = {"metric": metric, "gradient_norm": "norm of the gradient"}.get(curve, "training loss")
-    finish(
+    style.finish(
         ax,
         title=f"Learning curves: {title_of(comparison)}",
         xlabel="training updates",
@@ -91,15 +80,16 @@ def plot_comparison(
         notes=_notes(comparison.sizes["seed"], recipes, curve, is_cut, ax),
         note_width=88,
     )
-    light_grid(ax)
     ax.set_xlim(0, max(record[-1] if record.size else 1, 1))
-    label_ends(ax, ends)
+    # In the order in which the lines end, from top to bottom.
+    _, lines, texts = zip(*sorted(ends, key=lambda end: -end[0]), strict=True)
+    style.add_legend_beside(ax, handles=lines, labels=texts)
     return ax
 
 
 def title_of(comparison: Any) -> str:
     """Return the task and its length."""
-    return f"{plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
+    return f"{style.plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
 
 
 def seeds_text(number: int) -> str:
@@ -186,49 +176,35 @@ def set_magnitude_axis(ax: Axes, axis: str, values: np.ndarray) -> None:
 
 def _draw(
     ax: Axes, index: int, record: np.ndarray, one: Curves, line_kwargs: dict[str, Any]
-) -> End:
-    """Draw one recipe; return its end."""
-    top = ax.get_ylim()[1]
-    options = line_options(index, line_kwargs, zorder=3, label=plain(one.name))
-    color = options["color"]
-    finite = np.isfinite(one.middle)
+) -> tuple[float, Any, str]:
+    """Draw one recipe; return where its line ends, the line, and its name."""
+    options = style.line_options(index, line_kwargs, zorder=3, label=style.plain(one.name))
+    color, finite = options["color"], np.isfinite(one.middle)
     dot = {"marker": "o", "markersize": 4} if finite.sum() == 1 else {}
-    ax.plot(record, np.where(finite, one.middle, np.nan), **{**dot, **options})
-    high = np.where(np.isposinf(one.high), 10 * abs(top), one.high)
+    (line,) = ax.plot(record, np.where(finite, one.middle, np.nan), **{**dot, **options})
+    high = np.where(np.isposinf(one.high), 10 * abs(ax.get_ylim()[1]), one.high)
     shown = np.isfinite(one.low) & np.isfinite(high)
     if (high[shown] > one.low[shown]).any():
-        ax.fill_between(
-            record,
-            one.low,
-            high,
-            where=shown.tolist(),
-            color=color,
-            alpha=0.15,
-            linewidth=0,
-            zorder=2,
-        )
+        band: dict[str, Any] = {"color": color, "alpha": 0.15, "linewidth": 0, "zorder": 2}
+        ax.fill_between(record, one.low, high, where=shown.tolist(), **band)
     for step, values in one.diverged:
         _draw_ended(ax, record, step, values, color)
-    seeds = one.solved, len(one.diverged)
-    counts = [f"{n} {word}" for n, word in zip(seeds, ("solved", "diverged"), strict=True) if n]
-    text = plain(one.name) + (f" ({', '.join(counts)})" if counts else "")
-    last = one.middle[-1] if finite.size and finite[-1] else np.inf
-    return End(last, text, options)
+    seeds = {"solved": one.solved, "diverged": len(one.diverged)}
+    counts = ", ".join(f"{n} {word}" for word, n in seeds.items() if n)
+    text = style.plain(one.name) + (f" ({counts})" if counts else "")
+    return one.middle[-1] if finite.size and finite[-1] else np.inf, line, text
 
 
 def _draw_ended(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, color: Any) -> None:
     """Draw a diverged seed as a thin line to a cross, at the top if above the axes or unknown."""
-    top = ax.get_ylim()[1]
-    finite = np.isfinite(values)
-    ax.plot(
-        record, np.where(finite, values, np.nan), color=color, linewidth=0.8, alpha=0.7, zorder=2.5,
-        label="_diverged seed",
-    )  # fmt: skip
+    top, finite = ax.get_ylim()[1], np.isfinite(values)
+    thin: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7, "zorder": 2.5}
+    shown = np.where(finite, values, np.nan)
+    ax.plot(record, shown, color=color, label="_diverged seed", **thin)
     last = values[finite][-1] if finite.any() else top
-    ax.plot(
-        [step], [min(last, top)], marker="X", markersize=7, color=color, markeredgecolor="white",
-        markeredgewidth=0.6, clip_on=False, zorder=5, linestyle="", label="_death",
-    )  # fmt: skip
+    cross: dict[str, Any] = {"marker": "X", "markersize": 7, "markeredgecolor": "white"}
+    cross |= {"markeredgewidth": 0.6, "clip_on": False, "zorder": 5, "linestyle": ""}
+    ax.plot([step], [min(last, top)], color=color, label="_divergence", **cross)
 
 
 def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: Axes) -> list[str]:
