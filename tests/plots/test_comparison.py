@@ -72,18 +72,6 @@ def test_a_diverged_seed_is_marked_and_counts_as_infinite(plot_comparison):
     assert ax.collections[0].get_paths()[0].vertices[:, 1].max() > ax.get_ylim()[1]
 
 
-def test_a_metric_has_no_worst_value(plot_comparison):
-    comparison = fakes.comparison(
-        {"tanh": [[0.2, 0.4], [0.1, nan], [0.3, 0.5]]}, died={("tanh", 1): 15}
-    )
-    ax = plot_comparison(comparison, curve="metric")
-    np.testing.assert_allclose(curves(ax)["tanh"].get_ydata(), [0.8, 0.5])
-    assert "no longer counts" in note(ax) and names_beside(ax) == ["tanh (1 diverged)"]
-    assert ax.get_ylabel() == "accuracy (mean over 10 updates)"
-    ax = plot_comparison(comparison, curve="gradient_norm")
-    np.testing.assert_allclose(curves(ax)["tanh"].get_ydata(), [0.4, 0.8])
-
-
 def test_a_seed_at_the_target_keeps_its_value(plot_comparison):
     losses = {"lstm": [[0.1, nan, nan], [0.3, 0.2, 0.6], [0.4, 0.4, 0.4]]}
     comparison = fakes.comparison(losses, reached={("lstm", 0): 10}, target="loss < 0.15")
@@ -92,7 +80,6 @@ def test_a_seed_at_the_target_keeps_its_value(plot_comparison):
     assert set(names_beside(ax)) >= {"lstm (1 solved)", "target: loss < 0.15"}
     levels = [line.get_ydata()[0] for line in labeled(ax, "_level")]
     assert levels == [0.5, 0.15] and "keeps its last value" in note(ax)
-    assert len(labeled(plot_comparison(comparison, curve="metric"), "_level")) == 0
 
 
 def test_scale_follows_the_values(plot_comparison):
@@ -114,8 +101,6 @@ def test_nothing_finite_and_one_record(plot_comparison):
     assert curves(ax)["a"].get_marker() == "o"
 
 
-def test_another_curve_is_refused(plot_comparison):
-    with pytest.raises(ValueError, match="'loss', 'metric', 'gradient_norm'; got 'test_loss'"):
-        plot_comparison(fakes.comparison(), curve="test_loss")
+def test_the_callers_keywords_win(plot_comparison):
     ax = plot_comparison(fakes.comparison({"$x_": [[1.0]]}), linewidth=5)
     assert r"\$x_" in names_beside(ax) and curves(ax)[r"\$x_"].get_linewidth() == 5

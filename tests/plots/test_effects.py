@@ -40,9 +40,6 @@ def test_many_interventions_show_the_best_and_count_the_others(plot_effects):
     shown = [container.lines[0].get_xdata()[0] for container in ax.containers]
     np.testing.assert_allclose(shown, sorted((e.rate for e in d.effects), key=abs)[:12])
     assert "13 more measured" in "".join(text.get_text() for text in ax.texts)
-    assert len(plot_effects(d, most=25).containers) == 25
-    with pytest.raises(ValueError, match="at least 1 intervention to show; got most=0"):
-        plot_effects(d, most=0)
 
 
 def test_texts_beside_do_not_touch_in_the_summary(plot_effects):

@@ -9,10 +9,8 @@ from ._heat_map import draw_cells
 from ._style import Axes
 
 
-def plot_activations(
-    history: Any, name: str | None = None, *, ax: Any = None, **mesh_kwargs: Any
-) -> Axes:
-    """Draw the histogram of one activation's values over time as a heat map.
+def plot_activations(history: Any, *, ax: Any = None, **mesh_kwargs: Any) -> Axes:
+    """Draw the histogram of the first activation that is no gate over time, as a heat map.
 
     Mass at the ends of a tanh or a sigmoid is saturation, where the derivative is near 0; mass at 0
     of a ReLU is units that are off. A band that drifts says that the hidden state has not settled.
@@ -20,18 +18,15 @@ def plot_activations(
     **Arguments:**
 
     - `history`: an `ActivationHistory`.
-    - `name`: one of `history.names`. Default: the first one that is not a gate, else the first.
     - `ax`: axes to draw on; None makes a figure.
     - `mesh_kwargs`: passed on to `Axes.pcolormesh`.
 
     **Returns:** the axes.
-
-    **Raises:** `ValueError` when the history has no activation called `name`.
     """
     from matplotlib.colors import PowerNorm
 
     ax = style.new_axes(ax)
-    index = _index_of(history, name)
+    index = next((i for i, gate in enumerate(history.is_gate) if not gate), 0)
     label = style.plain(history.names[index]) if history.names else "activation"
     kind = history.kinds[index] if history.names else ""
     shares = np.asarray(history.histogram[index], float) if history.names else np.zeros((0, 0))
@@ -101,17 +96,6 @@ def plot_gates(history: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
 def height_for(num_lines: int) -> float:
     """Return the height in inches at which a legend of so many lines fits beside the axes."""
     return max(3.9, 1.2 + 0.19 * num_lines)
-
-
-def _index_of(history: Any, name: str | None) -> int:
-    names = tuple(history.names)
-    if name is None:
-        return next((i for i, is_gate in enumerate(history.is_gate) if not is_gate), 0)
-    if name not in names:
-        raise ValueError(
-            f"expected the name of a recorded activation, one of {list(names)}; got {name!r}."
-        )
-    return names.index(name)
 
 
 def _rows(history: Any, series: Any, *, gates: bool) -> list[tuple[str, str, np.ndarray]]:

@@ -9,7 +9,6 @@ from . import _style as style
 from ._activations import height_for
 from ._style import Axes
 
-_CURVES = ("loss", "metric", "gradient_norm")
 _MANY = 5  # seeds, from which on quartiles say more than the extremes
 _LOG_RATIO = 10.0  # largest over smallest value, from which on the axis is logarithmic
 # A recipe that diverges must not flatten the others: its curve leaves the axes at the first
@@ -28,10 +27,8 @@ class Curves(NamedTuple):
     solved: int
 
 
-def plot_comparison(
-    comparison: Any, *, curve: str = "loss", ax: Any = None, **line_kwargs: Any
-) -> Axes:
-    """Draw one learning curve per recipe: the median over seeds, with a band.
+def plot_comparison(comparison: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the training loss of each recipe: the median over seeds, with a band.
 
     The band is from quartile to quartile, with fewer than five seeds from the smallest to the
     largest; the line above the axes says which. Each is one of the seeds' values, as in
@@ -45,22 +42,14 @@ def plot_comparison(
     **Arguments:**
 
     - `comparison`: what `vj.compare` returns.
-    - `curve`: "loss", "metric" or "gradient_norm", of the training batches. The latter two may be
-      better high or low, so that there the median is that of the seeds that live.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the medians.
 
     **Returns:** the axes. The y axis is logarithmic when the values are positive and span more than
     a decade.
-
-    **Raises:** `ValueError` for another `curve`.
     """
-    if curve not in _CURVES:
-        raise ValueError(
-            f"expected `curve` as one of {', '.join(map(repr, _CURVES))}; got {curve!r}."
-        )
-    recipes = [_curves(comparison, i, curve) for i in range(comparison.sizes["recipe"])]
-    levels = _levels(comparison, curve)
+    recipes = [_curves(comparison, i) for i in range(comparison.sizes["recipe"])]
+    levels = _levels(comparison)
     ax = style.new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
     record = comparison.record.values
     is_cut = _set_scale(ax, recipes, [y for y, _ in levels])
@@ -70,14 +59,12 @@ def plot_comparison(
         ends.append((y, ax.axhline(y, zorder=1.5, label="_level", **look), text))
     diverged = [c for one in recipes for _, c in one.diverged]
     style.write_if_nothing(ax, *[one.middle for one in recipes], *diverged)
-    every, metric = record[0] if record.size else 0, style.plain(comparison.attrs["metric"])
-    what = {"metric": metric, "gradient_norm": "norm of the gradient"}.get(curve, "training loss")
     style.finish(
         ax,
         title=f"Learning curves: {title_of(comparison)}",
         xlabel="training updates",
-        ylabel=f"{what} (mean over {every} updates)",
-        notes=_notes(comparison.sizes["seed"], recipes, curve, is_cut, ax),
+        ylabel=f"training loss (mean over {record[0] if record.size else 0} updates)",
+        notes=_notes(comparison.sizes["seed"], recipes, is_cut, ax),
         note_width=88,
     )
     ax.set_xlim(0, max(record[-1] if record.size else 1, 1))
@@ -105,18 +92,18 @@ def quantile(values: np.ndarray, q: float) -> np.ndarray:
     return np.take_along_axis(ordered, place[None], axis=0)[0]
 
 
-def _curves(comparison: Any, index: int, curve: str) -> Curves:
+def _curves(comparison: Any, index: int) -> Curves:
     """Return what is drawn of one recipe."""
     of_one = comparison.isel(recipe=index)
     record = comparison.record.values
-    values = np.array(of_one[curve].values, float)
-    died = np.asarray(of_one.nonfinite_step.values, float)
+    values = np.array(of_one.loss.values, float)
+    ended = np.asarray(of_one.nonfinite_step.values, float)
     reached = np.isfinite(of_one.steps_to_target.values)
     diverged = []
     for k, row in enumerate(values):
-        if np.isfinite(died[k]):
-            diverged.append((died[k], np.where(record <= died[k], row, np.nan)))
-            row[record >= died[k]] = np.inf if curve == "loss" else np.nan
+        if np.isfinite(ended[k]):
+            diverged.append((ended[k], np.where(record <= ended[k], row, np.nan)))
+            row[record >= ended[k]] = np.inf
         elif reached[k] and np.isfinite(row).any():
             last = np.flatnonzero(np.isfinite(row))[-1]
             row[last:] = row[last]
@@ -125,13 +112,13 @@ def _curves(comparison: Any, index: int, curve: str) -> Curves:
     return Curves(str(of_one.recipe.item()), low, middle, high, diverged, int(reached.sum()))
 
 
-def _levels(comparison: Any, curve: str) -> list[tuple[float, str]]:
-    """Return the horizontal lines of a curve and their names."""
+def _levels(comparison: Any) -> list[tuple[float, str]]:
+    """Return the horizontal lines and their names."""
     levels = []
     baseline, target = comparison.attrs["baseline"], comparison.attrs["target"]
-    if curve == "loss" and np.isfinite(baseline):
+    if np.isfinite(baseline):
         levels.append((float(baseline), f"memoryless baseline {baseline:.3g}"))
-    if target and target.split()[0] == curve:
+    if target and target.split()[0] == "loss":
         levels.append((float(target.split()[-1]), f"target: {target}"))
     return levels
 
@@ -207,7 +194,7 @@ def _draw_ended(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, c
     ax.plot([step], [min(last, top)], color=color, label="_divergence", **cross)
 
 
-def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: Axes) -> list[str]:
+def _notes(seeds: int, recipes: Sequence[Curves], is_cut: bool, ax: Axes) -> list[str]:
     """Return what the lines, bands and crosses are."""
     if seeds == 1:
         notes = ["one seed"]
@@ -215,8 +202,7 @@ def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: 
         band = "quartiles" if seeds >= _MANY else "smallest to largest"
         notes = [f"line: median of {seeds} seeds; band: {band}"]
     if any(one.diverged for one in recipes):
-        counted = "counts as infinite" if curve == "loss" else "no longer counts"
-        notes.append(f"cross: a seed diverged (NaN) and {counted}")
+        notes.append("cross: a seed diverged (NaN) and counts as infinite")
     if any(one.solved for one in recipes):
         notes.append("a seed that reached the target keeps its last value")
     if is_cut:

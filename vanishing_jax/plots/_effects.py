@@ -15,9 +15,7 @@ _STYLE = {"cause": (style.COLORS[1], "s"), "remedy": (style.COLORS[0], "o")}
 _KEY = {"cause": "squares: thought experiment", "remedy": "dots: can be built"}
 
 
-def plot_effects(
-    diagnosis: Any, *, most: int = MOST, ax: Any = None, **errorbar_kwargs: Any
-) -> Axes:
+def plot_effects(diagnosis: Any, *, ax: Any = None, **errorbar_kwargs: Any) -> Axes:
     """Draw the rate re-measured after each intervention, with its error bar and horizon.
 
     Sorted by how close to 0 each one comes: 0 is a gradient carried back unchanged. The dashed line
@@ -28,17 +26,12 @@ def plot_effects(
     **Arguments:**
 
     - `diagnosis`: a `Diagnosis`.
-    - `most`: how many interventions to show, those closest to 0; a note counts the others.
     - `ax`: axes to draw on; None makes a figure as tall as the list.
     - `errorbar_kwargs`: passed on to `Axes.errorbar`.
 
     **Returns:** the axes, in nats per step.
-
-    **Raises:** `ValueError` when `most` is below 1.
     """
-    if most < 1:
-        raise ValueError(f"expected at least 1 intervention to show; got most={most}.")
-    effects = sorted(diagnosis.effects, key=_distance)[:most]
+    effects = sorted(diagnosis.effects, key=_distance)[:MOST]
     num_more = len(diagnosis.effects) - len(effects)
     ax = style.new_axes(ax, (5.6, max(2.6, 1.4 + 0.42 * len(effects))))
     rates = np.array([effect.rate for effect in effects], float)

@@ -25,25 +25,22 @@ def plot_gradient_history(
     *,
     recipe: str | None = None,
     seed: int | None = None,
-    relative: bool = True,
     ax: Any = None,
     **mesh_kwargs: Any,
 ) -> Axes:
     r"""Draw log10 of $\|\partial L/\partial s_t\|$ over training updates (across) and t (upwards).
 
     A column is the gradient of one update: how strongly the loss depends on the state at each time
-    step. Relative to the last step, white is neutral, blue has vanished on its way back, red has
+    step, relative to the last one. White is neutral, blue has vanished on its way back, red has
     exploded. A blue lower part that never brightens is a network that does not learn from early
     inputs; one that brightens has learned to carry them. The dashed line is the earliest step from
-    which on more than a thousandth is left. In absolute terms (`relative=False`) a whole column
-    that darkens is a loss that has become small.
+    which on more than a thousandth is left.
 
     **Arguments:**
 
     - `training`: what `vj.compare` returns, or the `History` of `vj.train`; with the recorder
       "gradient_profile".
     - `recipe`, `seed`: which run of a comparison; needed where there are several.
-    - `relative`: to the gradient at the last step of the same update (True), or absolute.
     - `ax`: axes to draw on; None makes a figure.
     - `mesh_kwargs`: passed on to `Axes.pcolormesh`; the same `norm` makes several runs comparable.
 
@@ -54,16 +51,15 @@ def plot_gradient_history(
     """
     records = _records(training, recipe, seed)
     ax = style.new_axes(ax, (6.4, 4.0))
-    values = decades(records.log_norm, relative).T
+    values = decades(records.log_norm).T
     made = np.asarray(~np.isnan(records.log_norm).all(axis=1))  # False after the run's end
     known, notes = np.broadcast_to(made, values.shape), []
     if not style.write_if_nothing(ax, values[known]):
         edges = style.cell_edges(records.step), style.cell_edges(np.arange(len(values)))
-        colors = signed_colors(values[known]) if relative else _absolute_colors(values[known])
+        colors = signed_colors(values[known])
         mesh, notes = draw_cells(ax, edges, values, mesh_kwargs, known=known, **colors)
-        if relative:
-            notes += _draw_reach(ax, records.step, values, made)
-        _colorbar(ax, mesh, relative)
+        notes += _draw_reach(ax, records.step, values, made)
+        _colorbar(ax, mesh)
     style.finish(
         ax,
         title=records.title,
@@ -76,11 +72,9 @@ def plot_gradient_history(
     return ax
 
 
-def decades(log_norm: np.ndarray, relative: bool = True) -> np.ndarray:
-    """Return log10 of gradient norms, relative to the last step of each or absolute."""
+def decades(log_norm: np.ndarray) -> np.ndarray:
+    """Return log10 of gradient norms, relative to the last step of each."""
     values = style.to_log10(log_norm)
-    if not relative or values.shape[-1] == 0:
-        return values
     with np.errstate(invalid="ignore"):  # 0 relative to 0 is not a number
         return values - values[..., -1:]
 
@@ -126,16 +120,6 @@ def _ending(target_step: int | None, nonfinite_step: int | None) -> str:
     return "" if target_step is None else f"reached the target at update {target_step}"
 
 
-def _absolute_colors(values: np.ndarray) -> dict[str, Any]:
-    """Return color map and scale, over two decades at least."""
-    from matplotlib.colors import Normalize
-
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (-1.0, 1.0)  # nothing but zeros
-    missing = max(0.0, 2.0 - (high - low)) / 2
-    return {"cmap": style.SEQUENTIAL, "norm": Normalize(low - missing, high + missing)}
-
-
 def _draw_reach(ax: Axes, step: np.ndarray, values: np.ndarray, made: np.ndarray) -> list[str]:
     """Draw from which step on a thousandth of the gradient is left; return what to say of it."""
     below = ~(values >= style.HORIZON_LEVEL)  # (time, record)
@@ -148,10 +132,9 @@ def _draw_reach(ax: Axes, step: np.ndarray, values: np.ndarray, made: np.ndarray
     return [f"dashed: from here on at least $10^{{{style.HORIZON_LEVEL:.0f}}}$ is left"]
 
 
-def _colorbar(ax: Axes, mesh: Any, relative: bool) -> None:
+def _colorbar(ax: Axes, mesh: Any) -> None:
     values, (low, high) = mesh.get_array().compressed(), mesh.get_clim()
     beyond = bool((values < low).any()), bool((values > high).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond)
-    norm = r"\|\partial L/\partial s_t\|"
-    of = rf"{norm}\,/\,\|\partial L/\partial s_T\|" if relative else norm
+    of = r"\|\partial L/\partial s_t\|\,/\,\|\partial L/\partial s_T\|"
     style.colorbar(ax, mesh, rf"$\log_{{10}}\,{of}$ (decades)", extend=extend or "neither")

@@ -1,6 +1,5 @@
 """Singular values of products of Jacobians: fan over lags, one spectrum, densities."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,10 +52,8 @@ def plot_spectrum(
     return ax
 
 
-def plot_spectrum_density(
-    spectrum: Any, *, lags: Sequence[int] | None = None, ax: Any = None, **line_kwargs: Any
-) -> Axes:
-    """Draw the density of log10 sigma at chosen lags, one row per lag.
+def plot_spectrum_density(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the density of log10 sigma at four lags over the recorded range, one row per lag.
 
     A narrow peak at 0 is isometry; a peak that wanders left and widens with the lag is vanishing
     with a growing condition number. Each row is scaled to its own peak, for widths differ by
@@ -65,8 +62,6 @@ def plot_spectrum_density(
     **Arguments:**
 
     - `spectrum`: a `Spectrum`.
-    - `lags`: lags to show; each is replaced by the nearest recorded one. Default: four over the
-      recorded range.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the outlines.
 
@@ -74,7 +69,7 @@ def plot_spectrum_density(
     """
     ax = style.new_axes(ax)
     recorded, values = _records(spectrum)
-    rows = _rows_at(recorded, lags)
+    rows = _spread_rows(recorded)
     chosen = values[rows]
     notes = style.count_notes(int(np.isneginf(chosen).sum()), style.count_undefined(chosen))
     floor = style.floor_of(chosen, gap=0.25)  # room for the count beside it
@@ -162,16 +157,14 @@ def _error_note(spectrum: Any) -> list[str]:
     return [f"largest error bound {bound.max() / np.log(10):.2g} decades"]
 
 
-def _rows_at(recorded: np.ndarray, lags: Sequence[int] | None) -> list[int]:
-    """Return the records nearest to the wanted lags, each once, ascending."""
-    if len(recorded) == 0:
+def _spread_rows(recorded: np.ndarray) -> list[int]:
+    """Return up to four records, evenly spread in the log of their place, ascending."""
+    positive = np.flatnonzero(recorded > 0)  # at lag 0 every singular value is 1
+    positive = positive if positive.size else np.arange(len(recorded))
+    if positive.size == 0:
         return []
-    if lags is None:
-        positive = np.flatnonzero(recorded > 0)  # at lag 0 every singular value is 1
-        positive = positive if positive.size else np.arange(len(recorded))
-        wanted = np.geomspace(1, positive.size, min(4, positive.size)).round().astype(int) - 1
-        return sorted({int(positive[k]) for k in wanted})
-    return sorted({int(np.argmin(np.abs(recorded - lag))) for lag in lags})
+    wanted = np.geomspace(1, positive.size, min(4, positive.size)).round().astype(int) - 1
+    return sorted({int(positive[k]) for k in wanted})
 
 
 def _draw_ridge(

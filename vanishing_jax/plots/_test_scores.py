@@ -9,62 +9,49 @@ from ._activations import height_for
 from ._comparison import quantile, seeds_text, set_magnitude_axis, title_of
 from ._style import Axes
 
-_SCORES = ("loss", "metric")
 _INK = "#1c2127"
 _SPREAD = 0.5  # of a row's height, over which its seeds are spread
 _NAN = 1.035  # where the column of seeds that met a NaN is, in widths of the axes
 
 
-def plot_test_scores(
-    comparison: Any, *, score: str = "loss", ax: Any = None, **scatter_kwargs: Any
-) -> Axes:
-    """Draw the final score of every seed as a dot, one row per recipe, and the median as a bar.
+def plot_test_scores(comparison: Any, *, ax: Any = None, **scatter_kwargs: Any) -> Axes:
+    """Draw the final loss of every seed as a dot, one row per recipe, and the median as a bar.
 
     From top to bottom the dots of a row are the seeds in order, so that the same place in all rows
     is the same data. Dots far apart in one row are a recipe that works by luck; a row at the
     baseline has learned nothing. Diverged seeds are crosses in a column of their own, and count in
-    the median of the loss as infinite.
+    the median as infinite.
 
     **Arguments:**
 
-    - `comparison`: what `vj.compare` returns.
-    - `score`: "loss" or "metric", on fresh or held-out sequences. A metric may be better high or
-      low, so that its median is that of the seeds that live.
+    - `comparison`: what `vj.compare` returns; its losses on fresh or held-out sequences.
     - `ax`: axes to draw on; None makes a figure.
     - `scatter_kwargs`: passed on to `Axes.scatter` for the dots.
 
     **Returns:** the axes. The x axis is logarithmic when the scores are positive and span more than
     a decade. With a target, hollow dots are seeds that did not reach it.
-
-    **Raises:** `ValueError` for another `score`.
     """
-    if score not in _SCORES:
-        raise ValueError(
-            f"expected `score` as one of {', '.join(map(repr, _SCORES))}; got {score!r}."
-        )
     names = [style.plain(name) for name in comparison.recipe.values]
     ax = style.new_axes(ax, (7.2, height_for(2 * len(names)) - 0.4))
-    scores = np.array(comparison[f"test_{score}"].values, float)
+    scores = np.array(comparison.test_loss.values, float)
     reached = np.isfinite(comparison.steps_to_target.values)
-    baseline = float(comparison.attrs["baseline"]) if score == "loss" else np.nan
+    baseline = float(comparison.attrs["baseline"])
     drawn = np.r_[scores.ravel(), baseline]
     if np.isfinite(drawn).any():
         set_magnitude_axis(ax, "x", drawn[np.isfinite(drawn)])
     for row in range(len(names)):
         hollow = ~reached[row] if comparison.attrs["target"] else np.zeros(scores.shape[1], bool)
         _draw_row(ax, row, scores[row], hollow, scatter_kwargs)
-    worst = np.inf if score == "loss" else np.nan
-    medians = quantile(np.where(np.isfinite(scores), scores, worst).T, 0.5)
+    medians = quantile(np.where(np.isfinite(scores), scores, np.inf).T, 0.5)
     _draw_medians(ax, medians, not np.isfinite(scores).all())
     if np.isfinite(baseline):
         ax.axvline(baseline, color=style.GRAY, linewidth=1.2, linestyle="--", zorder=1)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    metric = style.plain(comparison.attrs["metric"])
     style.finish(
         ax,
-        title=f"Final {score} of each seed: {title_of(comparison)}",
-        xlabel="loss of the final model" if score == "loss" else metric,
+        title=f"Final loss of each seed: {title_of(comparison)}",
+        xlabel="loss of the final model",
         ylabel="",
         notes=_notes(comparison, baseline),
         note_width=56,  # left of the heads of the columns beside the axes
@@ -96,7 +83,7 @@ def _draw_row(
 def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
     """Draw the medians as bars, an infinite one in the column of the diverged, and write them."""
     rows = np.arange(len(medians))
-    finite, infinite = np.isfinite(medians), np.isposinf(medians)
+    finite = np.isfinite(medians)
     bars: dict[str, Any] = {"color": _INK, "linewidth": 2.2, "zorder": 2.5}
     ax.vlines(medians[finite], rows[finite] - 0.34, rows[finite] + 0.34, **bars)
     column = _NAN + 0.05 if any_diverged else 1.02
@@ -108,8 +95,7 @@ def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
     beside: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "fontsize": "small"}
     beside |= {"va": "center", "ha": "left"}
     for row, median in enumerate(medians):
-        text = f"{median:.3g}" if finite[row] else ("∞" if infinite[row] else "–")
-        ax.text(column, row, text, **beside)
+        ax.text(column, row, f"{median:.3g}" if finite[row] else "∞", **beside)
 
 
 def _notes(comparison: Any, baseline: float) -> list[str]:
