@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from . import _rates as rates
 from ._claim import claim
 from ._intervals import all_seeds, over_seeds
 from ._networks import PRESERVED, Net, Settings
-from ._rates import rate_finding
 from ._result import Finding
 from ._training import SOLVED, fails, learning_curves, learns, sizes, trained
 
@@ -68,7 +68,7 @@ def identity_relu(settings: Settings) -> Any:
     identity = Net("relu", weights="identity", noise=1e-4)
     slow, fast = "irnn+clip", "irnn+clip+lr=0.03"
     findings = [
-        rate_finding(
+        rates.finding(
             settings, "ReLU with the identity at initialization", identity, above=PRESERVED
         ),
         *learns(settings, {slow: "IRNN"}),
@@ -125,7 +125,7 @@ def partial_relief(settings: Settings) -> Any:
     names = {"lstm": "LSTM", "gru": "GRU", "irnn+clip": "IRNN"}
     nets = {"LSTM (forget bias 1)": Net("lstm", bias=1.0, noise=0.1), "GRU": Net("gru", noise=0.1)}
     findings = learns(settings, names) + [
-        rate_finding(settings, f"what {name} still loses", net, below=0.0)
+        rates.finding(settings, f"what {name} still loses", net, below=0.0)
         for name, net in nets.items()
     ]
     title = "Learning curves of four architectures"

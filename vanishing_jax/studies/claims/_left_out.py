@@ -15,11 +15,11 @@ from ..._rollout import rollout
 from ..._types import Array
 from ...cells import TruncatedCell
 from ...spectra import log_singular_values
+from . import _rates as rates
 from ._claim import claim
 from ._curves import law, points
 from ._intervals import all_seeds, exact, over_seeds
 from ._networks import Net, Settings, jacobians, make_cell, measured
-from ._rates import GAINS, predicted_curve, rate_curve, rate_figure, rate_finding
 from ._result import Figure
 
 _WHERE = "not in the article"
@@ -35,14 +35,14 @@ _LAG = 50
 def explosion(settings: Settings) -> Any:
     """Measure the rate beyond the critical gain."""
     net = Net(noise=0.01)
-    finding = rate_finding(
+    finding = rates.finding(
         settings, "tanh at gain 2, input variance 0.01", net._replace(gain=2.0), above=0.0
     )
     curves = (
-        rate_curve(settings, "measured", net, gain=GAINS),
-        predicted_curve("theory", net, gain=np.linspace(0.5, 3.0, 26)),
+        rates.curve(settings, "measured", net, gain=rates.GAINS),
+        rates.law("theory", net, gain=np.linspace(0.5, 3.0, 26)),
     )
-    return [finding], rate_figure("Rate with weak inputs over the gain", "gain", *curves)
+    return [finding], rates.figure("Rate with weak inputs over the gain", "gain", *curves)
 
 
 @claim(
@@ -68,12 +68,12 @@ def direction(settings: Settings) -> Any:
                    decades[:, 0] - decades[:, -1], above=10.0),
     ]  # fmt: skip
     index = range(1, decades.shape[1] + 1)
-    rates = theory.mean_field_spectrum(
+    exponents = theory.mean_field_spectrum(
         settings.units, activation="tanh", gain=gain, input_variance=0.1
     )
     curves = (
         points("measured", index, np.mean(decades, axis=0)),
-        points("mean field", index, _LAG * np.asarray(rates) / math.log(10), measured=False),
+        points("mean field", index, _LAG * np.asarray(exponents) / math.log(10), measured=False),
     )
     title = f"Singular values of {_LAG} steps at the critical gain"
     return findings, Figure(title, "index", "log10 sigma", curves, 0.0)

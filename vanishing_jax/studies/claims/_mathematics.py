@@ -13,20 +13,11 @@ from ..._linearize import linearize
 from ..._rollout import rollout
 from ..._types import Array
 from ...cells import VanillaCell
+from . import _rates as rates
 from ._claim import claim
 from ._curves import points
 from ._intervals import all_seeds, over_seeds, spread_ratio
 from ._networks import RATE, Net, Settings, jacobians, measured, rate
-from ._rates import (
-    CHANGE,
-    GAINS,
-    change_finding,
-    predicted,
-    predicted_curve,
-    rate_curve,
-    rate_figure,
-    rate_finding,
-)
 from ._result import Figure
 
 
@@ -41,17 +32,17 @@ def squashing(settings: Settings) -> Any:
     """Measure the rate of the sigmoid, and of tanh under stronger and stronger inputs."""
     sigmoid = Net("sigmoid", noise=0.01, weights="orthogonal")
     findings = [
-        rate_finding(settings, "sigmoid with orthogonal weights", sigmoid, below=math.log(0.25)),
-        change_finding(settings, "tanh as the input variance rises from 0.01 to 4",
-                       Net(noise=0.01), Net(noise=4.0), CHANGE, below=0.0),
+        rates.finding(settings, "sigmoid with orthogonal weights", sigmoid, below=math.log(0.25)),
+        rates.change(settings, "tanh as the input variance rises from 0.01 to 4",
+                       Net(noise=0.01), Net(noise=4.0), rates.CHANGE, below=0.0),
     ]  # fmt: skip
     fine = np.geomspace(0.01, 4.0, 30)
     curves = (
-        rate_curve(settings, "tanh", Net(), noise=(0.01, 0.1, 1.0, 4.0)),
-        predicted_curve("tanh, theory", Net(), noise=fine),
-        predicted_curve("sigmoid, theory", Net("sigmoid"), noise=fine),
+        rates.curve(settings, "tanh", Net(), noise=(0.01, 0.1, 1.0, 4.0)),
+        rates.law("tanh, theory", Net(), noise=fine),
+        rates.law("sigmoid, theory", Net("sigmoid"), noise=fine),
     )
-    return findings, rate_figure(
+    return findings, rates.figure(
         "Rate over the size of the inputs", "variance of the inputs", *curves
     )
 
@@ -65,16 +56,16 @@ def squashing(settings: Settings) -> Any:
 )
 def careless_initialization(settings: Settings) -> Any:
     """Follow saturation and rate as the gain rises: both go up."""
-    shares = {g: _saturated(settings, Net(gain=g, noise=0.1)) for g in GAINS}
+    shares = {g: _saturated(settings, Net(gain=g, noise=0.1)) for g in rates.GAINS}
     findings = [
         over_seeds("saturation as the gain rises from 1 to 3",
                    "change of the saturated share", shares[3.0] - shares[1.0], above=0.0),
-        change_finding(settings, "the gradient as the gain rises from 1 to 3",
-                       Net(gain=1.0, noise=0.1), Net(gain=3.0, noise=0.1), CHANGE, below=0.0),
+        rates.change(settings, "the gradient as the gain rises from 1 to 3",
+                       Net(gain=1.0, noise=0.1), Net(gain=3.0, noise=0.1), rates.CHANGE, below=0.0),
     ]  # fmt: skip
     curves = (
         points("saturated share", shares, shares.values()),
-        rate_curve(settings, RATE, Net(noise=0.1), gain=GAINS),
+        rates.curve(settings, RATE, Net(noise=0.1), gain=rates.GAINS),
     )
     title = "Saturation and rate over the gain"
     return findings, Figure(title, "gain of the recurrent weights", "share, or rate", curves, 0.0)
@@ -99,7 +90,7 @@ def instability(settings: Settings) -> Any:
     }
     many = 60 if settings.quick else 200
     plain, normed = (
-        np.ptp([rate(settings, net._replace(gain=g)) for g in GAINS], axis=0)
+        np.ptp([rate(settings, net._replace(gain=g)) for g in rates.GAINS], axis=0)
         for net in nets.values()
     )
     findings = [
@@ -109,9 +100,9 @@ def instability(settings: Settings) -> Any:
                      "normalization [decades]",
                      *(rate(settings, net, seeds=many) for net in nets.values()), above=0.0),
     ]  # fmt: skip
-    curves = (rate_curve(settings, label, net, gain=GAINS) for label, net in nets.items())
+    curves = (rates.curve(settings, label, net, gain=rates.GAINS) for label, net in nets.items())
     title = "Rate over the gain, with and without normalization"
-    return findings, rate_figure(title, "gain of the recurrent weights", *curves)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)
 
 
 @claim(
@@ -177,7 +168,7 @@ def less_than_one(settings: Settings) -> Any:
                   "largest factor of one step", np.exp(np.max(-np.diff(logs), axis=1)), below=1.0),
         all_seeds("each direction there", "largest singular value of one step",
                   np.max(singular, axis=(1, 2)), below=1.0),
-        rate_finding(settings, "the gradient at gain 2, input variance 0.01",
+        rates.finding(settings, "the gradient at gain 2, input variance 0.01",
                      Net(gain=2, noise=0.01), below=0.0),
     ]  # fmt: skip
     mean = np.mean(singular, axis=(0, 1))
@@ -201,7 +192,7 @@ def underflow(settings: Settings) -> Any:
         "tanh at gain 1, input variance 1": Net(),
     }
     for name, net in nets.items():
-        steps = math.log(np.finfo(np.float32).tiny) / predicted(net)
+        steps = math.log(np.finfo(np.float32).tiny) / rates.predicted(net)
         counts = [_steps_to_zero(settings, net, seed) for seed in range(settings.seeds)]
         findings += [
             all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=steps),

@@ -6,18 +6,11 @@ from typing import Any
 import numpy as np
 
 from ... import theory
+from . import _rates as rates
 from ._claim import claim
 from ._curves import law
 from ._intervals import over_seeds
 from ._networks import Net, Settings, measured
-from ._rates import (
-    CHANGE,
-    change_finding,
-    predicted_curve,
-    rate_curve,
-    rate_figure,
-    rate_finding,
-)
 from ._training import drifted, learns
 
 
@@ -32,22 +25,22 @@ def layer_normalization(settings: Settings) -> Any:
     """Scale the weights, and change the inputs, of layer-normalized networks."""
     separate = Net(norm="layer-separate")
     findings = [
-        change_finding(settings, "weights three times as large (separate placement)",
-                       separate, separate._replace(gain=3.0), CHANGE, above=-0.01, below=0.01,
+        rates.change(settings, "weights three times as large (separate placement)",
+                       separate, separate._replace(gain=3.0), rates.CHANGE, above=-0.01, below=0.01,
                        prediction=0.0)
     ]  # fmt: skip
     findings += [
-        rate_finding(settings, f"joint placement, input variance {v:g}",
+        rates.finding(settings, f"joint placement, input variance {v:g}",
                      Net(noise=v, norm="layer"), above=-0.05, below=0.05)
         for v in (0.1, 1.0)
     ]  # fmt: skip
     curves = (
         law("separate placement, theory", np.linspace(0.1, 3, 20),
             lambda g: theory.layer_norm_exponent(placement="separate", gain=g)),
-        rate_curve(settings, "separate placement, measured", separate, norm_gain=(0.5, 1.0, 2.0)),
+        rates.curve(settings, "separate placement, measured", separate, norm_gain=(0.5, 1.0, 2.0)),
     )  # fmt: skip
     title = "Rate over the gain of layer normalization"
-    return findings, rate_figure(title, "gain of the normalization", *curves)
+    return findings, rates.figure(title, "gain of the normalization", *curves)
 
 
 @claim(
@@ -92,16 +85,16 @@ def batch_normalization_flow(settings: Settings) -> Any:
     """Compare rates with and without recurrent batch normalization."""
     normed = Net(norm="batch", norm_gain=0.1)
     findings = [
-        change_finding(settings, f"input variance {v:g}", Net(noise=v), normed._replace(noise=v),
+        rates.change(settings, f"input variance {v:g}", Net(noise=v), normed._replace(noise=v),
                        above=0.0)
         for v in (1.0, 0.01)
     ]  # fmt: skip
     curves = (
-        predicted_curve("any inputs, theory", normed, norm_gain=np.geomspace(0.05, 3, 20)),
-        rate_curve(settings, "input variance 1, measured", normed, norm_gain=(0.1, 1.0)),
+        rates.law("any inputs, theory", normed, norm_gain=np.geomspace(0.05, 3, 20)),
+        rates.curve(settings, "input variance 1, measured", normed, norm_gain=(0.1, 1.0)),
     )
     title = "Rate over the gain of batch normalization"
-    return findings, rate_figure(title, "gain of the normalization", *curves)
+    return findings, rates.figure(title, "gain of the normalization", *curves)
 
 
 @claim(
@@ -122,7 +115,7 @@ def healthy_derivatives(settings: Settings) -> Any:
         over_seeds("the derivative in training", "change of the mean of tanh'", change, below=0.0),
         over_seeds("the derivative under layer normalization", "gain in the mean of tanh'^2",
                    gain, above=0.0, prediction=_average(1.0) - _average(q)),
-        change_finding(settings, "the gradient under layer normalization", plain, normed,
+        rates.change(settings, "the gradient under layer normalization", plain, normed,
                        above=0.0),
     ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ... import theory
-from ._curves import law, points
+from . import _curves
 from ._intervals import over_seeds
 from ._networks import RATE, Net, Settings, rate
 from ._result import Curve, Figure, Finding
@@ -28,32 +28,32 @@ def predicted(net: Net) -> float | None:
     return float(theory.mean_field_exponent(activation=net.kind, **sizes))
 
 
-def rate_finding(settings: Settings, case: str, net: Net, **bounds: Any) -> Finding:
+def finding(settings: Settings, case: str, net: Net, **bounds: Any) -> Finding:
     """Return the rate of a network; `bounds` as of `over_seeds`, the prediction from theory."""
     return over_seeds(case, RATE, rate(settings, net), **{"prediction": predicted(net), **bounds})
 
 
-def change_finding(
+def change(
     settings: Settings, case: str, before: Net, after: Net, quantity: str = GAINED, **bounds: Any
 ) -> Finding:
     """Return by how much the rate of one network exceeds that of another, seed by seed."""
-    change = rate(settings, after) - rate(settings, before)
+    gained = rate(settings, after) - rate(settings, before)
     laws = predicted(after), predicted(before)
     if "prediction" not in bounds and laws[0] is not None and laws[1] is not None:
         bounds["prediction"] = laws[0] - laws[1]
-    return over_seeds(case, quantity, change, **bounds)
+    return over_seeds(case, quantity, gained, **bounds)
 
 
-def rate_curve(settings: Settings, label: str, net: Net, **swept: Iterable[float]) -> Curve:
+def curve(settings: Settings, label: str, net: Net, **swept: Iterable[float]) -> Curve:
     """Return the measured rate over one field of a network: `gain=(1.0, 2.0)`."""
     nets = _swept(net, swept)
-    return points(label, nets, (rate(settings, one) for one in nets.values()))
+    return _curves.points(label, nets, (rate(settings, one) for one in nets.values()))
 
 
-def predicted_curve(label: str, net: Net, **swept: Iterable[float]) -> Curve:
+def law(label: str, net: Net, **swept: Iterable[float]) -> Curve:
     """Return the mean-field rate over one field of a network."""
     nets = _swept(net, swept)
-    return law(label, nets, lambda x: predicted(nets[x]))
+    return _curves.law(label, nets, lambda x: predicted(nets[x]))
 
 
 def _swept(net: Net, swept: dict[str, Iterable[float]]) -> dict[float, Net]:
@@ -61,6 +61,6 @@ def _swept(net: Net, swept: dict[str, Iterable[float]]) -> dict[float, Net]:
     return {float(x): net._replace(**{name: float(x)}) for x in values}
 
 
-def rate_figure(title: str, x_label: str, *curves: Curve) -> Figure:
+def figure(title: str, x_label: str, *curves: Curve) -> Figure:
     """Return a figure of rates, of which 0 is neutral."""
     return Figure(title, x_label, RATE, curves, 0.0)

@@ -15,11 +15,11 @@ from ..._rollout import rollout
 from ..._types import Array
 from ...cells import ClippedGradientCell, StackedCell, VanillaCell
 from ...diagnostics import gradient_profile
+from . import _rates as rates
 from ._claim import claim
 from ._curves import law, points
 from ._intervals import all_seeds, over_seeds
 from ._networks import PRESERVED, Net, Settings, make_cell, measured
-from ._rates import change_finding, predicted_curve, rate_curve, rate_figure, rate_finding
 from ._result import Figure
 
 _KEEPS = "keeps a thousandth of the gradient over 50 steps (rate above −0.138)"
@@ -81,15 +81,15 @@ def gates(settings: Settings) -> Any:
         **{f"LSTM, forget bias {b:g}": lstm._replace(bias=b) for b in (1.0, 0.0, 3.0)},
         **{f"GRU, update bias {b:g}": gru._replace(bias=b) for b in (0.0, 3.0)},
     }
-    findings = [rate_finding(settings, name, net, above=PRESERVED) for name, net in cases.items()]
+    findings = [rates.finding(settings, name, net, above=PRESERVED) for name, net in cases.items()]
     at_rest = ft.partial(theory.gate_log_retention, steps=1)
     curves = (
-        rate_curve(settings, "LSTM, measured", lstm, bias=(0.0, 1.0, 3.0)),
+        rates.curve(settings, "LSTM, measured", lstm, bias=(0.0, 1.0, 3.0)),
         law("log of the forget gate at rest", np.linspace(0.0, 3.0, 25), at_rest),
-        rate_curve(settings, "GRU, measured", gru, bias=(0.0, 3.0)),
+        rates.curve(settings, "GRU, measured", gru, bias=(0.0, 3.0)),
     )
     title = "Rate over the bias of the gate that keeps"
-    return findings, rate_figure(title, "bias of the gate that keeps", *curves)
+    return findings, rates.figure(title, "bias of the gate that keeps", *curves)
 
 
 @claim(
@@ -104,11 +104,11 @@ def direct_solutions(settings: Settings) -> Any:
     nets = {"LSTM, forget bias 1": Net("lstm", bias=1.0), "GRU": Net("gru")}
     gained = "rate gained over tanh [nats per step]"
     findings = [
-        change_finding(settings, f"{name} against tanh", Net(), net, gained, above=0.0)
+        rates.change(settings, f"{name} against tanh", Net(), net, gained, above=0.0)
         for name, net in nets.items()
     ]
     return findings + [
-        rate_finding(settings, f"{name} as it is", net, above=PRESERVED)
+        rates.finding(settings, f"{name} as it is", net, above=PRESERVED)
         for name, net in nets.items()
     ]
 
@@ -201,22 +201,22 @@ def glorot_and_he(settings: Settings) -> Any:
     """Measure the rates of the two initializations in driven tanh networks."""
     small, noises, gains = Net(gain=0.1, noise=0.1), (0.1, 1.0), (1.0, math.sqrt(2))
     findings = [
-        change_finding(
+        rates.change(
             settings, "Glorot against small weights", small, small._replace(gain=1.0), above=0.0
         )
     ]
     findings += [
-        rate_finding(settings, f"{name} with tanh, input variance {v:g}", Net(gain=g, noise=v),
+        rates.finding(settings, f"{name} with tanh, input variance {v:g}", Net(gain=g, noise=v),
                      below=PRESERVED)
         for name, g in zip(("Glorot", "He"), gains, strict=True)
         for v in noises
     ]  # fmt: skip
     fine = np.linspace(0.5, 2.5, 25)
     curves = (
-        *(predicted_curve(f"input variance {v:g}, theory", Net(noise=v), gain=fine)
+        *(rates.law(f"input variance {v:g}, theory", Net(noise=v), gain=fine)
           for v in noises),
-        *(rate_curve(settings, f"input variance {v:g}, measured", Net(noise=v), gain=gains)
+        *(rates.curve(settings, f"input variance {v:g}, measured", Net(noise=v), gain=gains)
           for v in noises),
     )  # fmt: skip
     title = "Glorot (gain 1) and He (gain 1.41) under input"
-    return findings, rate_figure(title, "gain of the recurrent weights", *curves)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)

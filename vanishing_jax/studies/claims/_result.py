@@ -142,19 +142,14 @@ def number(value: float) -> str:
 
 def to_json(result: ClaimResult) -> dict[str, Any]:
     """Return a result as plain data, verdict and sentence included; inverse of `from_json`."""
+    curves = [curve._asdict() for curve in result.figure.curves]
     return to_plain(
         {
-            "id": result.id,
-            "statement": result.statement,
-            "where": result.where,
+            **result._asdict(),
             "verdict": result.verdict,
             "why": result.why,
-            "note": result.note,
             "findings": [{**one._asdict(), "outcome": one.outcome} for one in result.findings],
-            "figure": {
-                **result.figure._asdict(),
-                "curves": [curve._asdict() for curve in result.figure.curves],
-            },
+            "figure": {**result.figure._asdict(), "curves": curves},
         }
     )
 
@@ -162,13 +157,13 @@ def to_json(result: ClaimResult) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> ClaimResult:
     """Return the result that `to_json` wrote; its verdict is computed anew from the findings."""
     data = from_plain(data)
-    findings = tuple(
-        Finding(**{name: one[name] for name in Finding._fields}) for one in data["findings"]
-    )
-    curves = tuple(
-        Curve(**{**one, "x": tuple(map(float, one["x"])), "y": tuple(map(float, one["y"]))})
-        for one in data["figure"]["curves"]
-    )
-    figure = Figure(**{**data["figure"], "curves": curves})
-    texts = {name: data[name] for name in ("id", "statement", "where", "note")}
-    return ClaimResult(findings=findings, figure=figure, **texts)
+    findings = (_made(Finding, one) for one in data["findings"])
+    curves = (_made(Curve, one) for one in data["figure"]["curves"])
+    numbers = [one._replace(x=tuple(one.x), y=tuple(one.y)) for one in curves]
+    figure = Figure(**{**data["figure"], "curves": tuple(numbers)})
+    return _made(ClaimResult, data)._replace(findings=tuple(findings), figure=figure)
+
+
+def _made(kind: Any, data: Mapping[str, Any]) -> Any:
+    """Return the record of which `data` has the fields, among others."""
+    return kind(**{name: data[name] for name in kind._fields})

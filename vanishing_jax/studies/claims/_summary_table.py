@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from . import _rates as rates
 from ._claim import claim
 from ._curves import points
 from ._intervals import over_seeds
 from ._networks import PRESERVED, Net, Settings, measured, rate
-from ._rates import change_finding, rate_finding
 from ._result import Figure
 
 _TABLE = "summary table"
@@ -34,11 +34,13 @@ def activations(settings: Settings) -> Any:
         "ReLU with layer normalization": Net("relu", norm="layer"),
     }
     findings = [
-        rate_finding(settings, "the effect in tanh", Net(), below=0.0),
-        rate_finding(settings, "the effect in sigmoid", Net("sigmoid"), below=0.0, prediction=None),
+        rates.finding(settings, "the effect in tanh", Net(), below=0.0),
+        rates.finding(
+            settings, "the effect in sigmoid", Net("sigmoid"), below=0.0, prediction=None
+        ),
     ]
     return findings + [
-        change_finding(settings, name, Net(), net, _GAINED, above=0.0, prediction=None)
+        rates.change(settings, name, Net(), net, _GAINED, above=0.0, prediction=None)
         for name, net in remedies.items()
     ]
 
@@ -61,7 +63,7 @@ def longer_chains(settings: Settings) -> Any:
     findings = [
         over_seeds("longer chains", "log of the gradient, twice the steps over once", ratio,
                    above=1.9, below=2.1, prediction=2.0),
-        change_finding(settings, "skip connections through time", Net(), Net(leak=0.1), _GAINED,
+        rates.change(settings, "skip connections through time", Net(), Net(leak=0.1), _GAINED,
                        above=0.0),
     ]  # fmt: skip
     curve = points("tanh, gain 1", range(logs.shape[1]), np.mean(logs, 0) / math.log(10))
@@ -86,11 +88,11 @@ def initial_weights(settings: Settings) -> Any:
         "layer normalization with orthogonal weights": Net(norm="layer", weights="orthogonal"),
     }
     findings = [
-        change_finding(settings, "the effect of small weights", Net(), Net(gain=0.1),
+        rates.change(settings, "the effect of small weights", Net(), Net(gain=0.1),
                        "rate lost [nats per step]", below=0.0)
     ]  # fmt: skip
     return findings + [
-        rate_finding(settings, name, net, above=PRESERVED) for name, net in good.items()
+        rates.finding(settings, name, net, above=PRESERVED) for name, net in good.items()
     ]
 
 
@@ -108,8 +110,8 @@ def gradient_control(settings: Settings) -> Any:
     low, high = Net(gain=0.5, noise=0.1), Net(gain=3.0, noise=0.1)
     remedies = {"leaky units": {"leak": 0.1}, "layer normalization": {"norm": "layer"}}
     findings = [
-        rate_finding(settings, "vanishing at gain 0.5", low, below=0.0),
-        rate_finding(settings, "explosion at gain 3", high, above=0.0),
+        rates.finding(settings, "vanishing at gain 0.5", low, below=0.0),
+        rates.finding(settings, "explosion at gain 3", high, above=0.0),
     ]
     return findings + [
         over_seeds(f"{name} at gain {net.gain:g}", "change of |rate| [nats per step]",

@@ -6,19 +6,11 @@ from typing import Any
 import numpy as np
 
 from ... import theory
+from . import _rates as rates
 from ._claim import claim
 from ._curves import law, points
 from ._intervals import exact, over_seeds
 from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measured, rate
-from ._rates import (
-    GAINS,
-    change_finding,
-    predicted,
-    predicted_curve,
-    rate_curve,
-    rate_figure,
-    rate_finding,
-)
 from ._result import Figure
 
 
@@ -32,9 +24,9 @@ from ._result import Figure
 def unnormalized_networks(settings: Settings) -> Any:
     """Compare rates with and without layer normalization, for weak and strong inputs."""
     cases = {0.01: "weak inputs (variance 0.01)", 1.0: "strong inputs (variance 1)"}
-    findings = [rate_finding(settings, "tanh at gain 1, input variance 1", Net(), below=0.0)]
+    findings = [rates.finding(settings, "tanh at gain 1, input variance 1", Net(), below=0.0)]
     findings += [
-        change_finding(
+        rates.change(
             settings, case, Net(noise=v), Net(noise=v, norm="layer"),
             "rate gained by layer normalization [nats per step]", above=0.0,
         )
@@ -43,11 +35,11 @@ def unnormalized_networks(settings: Settings) -> Any:
     curves = []
     for label, net in {"plain": Net(), "layer norm": Net(norm="layer")}.items():
         curves += [
-            rate_curve(settings, label, net, noise=(0.01, 0.1, 0.3, 1.0)),
-            predicted_curve(f"{label}, theory", net, noise=np.geomspace(0.01, 1.0, 25)),
+            rates.curve(settings, label, net, noise=(0.01, 0.1, 0.3, 1.0)),
+            rates.law(f"{label}, theory", net, noise=np.geomspace(0.01, 1.0, 25)),
         ]
     title = "Rate with and without layer normalization"
-    return findings, rate_figure(title, "variance of the inputs", *curves)
+    return findings, rates.figure(title, "variance of the inputs", *curves)
 
 
 @claim(
@@ -96,7 +88,7 @@ def forgetting(settings: Settings) -> Any:
     forward = forward_rate(settings, net)
     return [
         over_seeds(
-            f"perturbations of {where}", RATE, forward, below=0.0, prediction=predicted(net)
+            f"perturbations of {where}", RATE, forward, below=0.0, prediction=rates.predicted(net)
         ),
         over_seeds(
             f"forward and backward in {where}", "difference of rates [nats per step]",
@@ -115,24 +107,24 @@ def forgetting(settings: Settings) -> Any:
 def small_derivatives(settings: Settings) -> Any:
     """Take the derivative's smallness away, and keep it with larger weights."""
     findings = [
-        rate_finding(
+        rates.finding(
             settings, f"tanh at gain {g}, input variance 0.1", Net(gain=g, noise=0.1), below=0.0
         )
         for g in (1, 3)
     ]
     linear = Net("identity", gain=0.8)
     findings.append(
-        rate_finding(settings, "derivative 1 (linear) at gain 0.8", linear, above=-0.01)
+        rates.finding(settings, "derivative 1 (linear) at gain 0.8", linear, above=-0.01)
     )
     curves = []
     for v in (0.1, 1.0):
         label = f"input variance {v:g}"
         curves += [
-            rate_curve(settings, label, Net(noise=v), gain=GAINS),
-            predicted_curve(f"{label}, theory", Net(noise=v), gain=np.linspace(0.5, 3.0, 26)),
+            rates.curve(settings, label, Net(noise=v), gain=rates.GAINS),
+            rates.law(f"{label}, theory", Net(noise=v), gain=np.linspace(0.5, 3.0, 26)),
         ]
     title = "Rate of tanh networks over the gain"
-    return findings, rate_figure(title, "gain of the recurrent weights", *curves)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)
 
 
 @claim(
