@@ -253,7 +253,7 @@ def network(parts=("layer0.forward", "layer0.backward"), **changes):
 def claim_result(*, curves=False):
     """Return a claim that holds in one case and fails in another."""
     from vanishing_jax.studies.claims import ClaimResult, Curve, Figure
-    from vanishing_jax.studies.claims._result import Finding
+    from vanishing_jax.studies.claims._finding import Finding
 
     findings = (
         Finding("small", "rate [nats]", -1.5, -2.0, -1.0, below=0.0, prediction=-1.4),

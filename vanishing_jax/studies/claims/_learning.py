@@ -6,9 +6,8 @@ import numpy as np
 
 from . import _rates as rates
 from ._claim import claim
-from ._intervals import all_seeds, over_seeds
+from ._finding import Finding, all_seeds, over_seeds
 from ._networks import PRESERVED, Net, Settings
-from ._result import Finding
 from ._training import SOLVED, fails, learning_curves, learns, sizes, trained
 
 _SIZES = "Adding task, Adam unless said otherwise; small networks and few updates."

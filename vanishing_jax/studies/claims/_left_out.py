@@ -17,10 +17,9 @@ from ...cells import TruncatedCell
 from ...spectra import log_singular_values
 from . import _rates as rates
 from ._claim import claim
-from ._curves import law, points
-from ._intervals import all_seeds, exact, over_seeds
+from ._figure import Figure, law, points
+from ._finding import all_seeds, exact, over_seeds
 from ._networks import Net, Settings, jacobians, make_cell, measured
-from ._result import Figure
 
 _WHERE = "not in the article"
 _LAG = 50

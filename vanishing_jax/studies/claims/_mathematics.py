@@ -15,10 +15,9 @@ from ..._types import Array
 from ...cells import VanillaCell
 from . import _rates as rates
 from ._claim import claim
-from ._curves import points
-from ._intervals import all_seeds, over_seeds, spread_ratio
+from ._figure import Figure, points
+from ._finding import all_seeds, over_seeds, spread_ratio
 from ._networks import RATE, Net, Settings, jacobians, measured, rate
-from ._result import Figure
 
 
 @claim(
@@ -34,7 +33,7 @@ def squashing(settings: Settings) -> Any:
     findings = [
         rates.finding(settings, "sigmoid with orthogonal weights", sigmoid, below=math.log(0.25)),
         rates.change(settings, "tanh as the input variance rises from 0.01 to 4",
-                       Net(noise=0.01), Net(noise=4.0), rates.CHANGE, below=0.0),
+                     Net(noise=0.01), Net(noise=4.0), rates.CHANGE, below=0.0),
     ]  # fmt: skip
     fine = np.geomspace(0.01, 4.0, 30)
     curves = (
@@ -61,7 +60,7 @@ def careless_initialization(settings: Settings) -> Any:
         over_seeds("saturation as the gain rises from 1 to 3",
                    "change of the saturated share", shares[3.0] - shares[1.0], above=0.0),
         rates.change(settings, "the gradient as the gain rises from 1 to 3",
-                       Net(gain=1.0, noise=0.1), Net(gain=3.0, noise=0.1), rates.CHANGE, below=0.0),
+                     Net(gain=1.0, noise=0.1), Net(gain=3.0, noise=0.1), rates.CHANGE, below=0.0),
     ]  # fmt: skip
     curves = (
         points("saturated share", shares, shares.values()),
@@ -169,7 +168,7 @@ def less_than_one(settings: Settings) -> Any:
         all_seeds("each direction there", "largest singular value of one step",
                   np.max(singular, axis=(1, 2)), below=1.0),
         rates.finding(settings, "the gradient at gain 2, input variance 0.01",
-                     Net(gain=2, noise=0.01), below=0.0),
+                      Net(gain=2, noise=0.01), below=0.0),
     ]  # fmt: skip
     mean = np.mean(singular, axis=(0, 1))
     curve = points("singular values of J_t", range(1, len(mean) + 1), mean)
@@ -192,7 +191,9 @@ def underflow(settings: Settings) -> Any:
         "tanh at gain 1, input variance 1": Net(),
     }
     for name, net in nets.items():
-        steps = math.log(np.finfo(np.float32).tiny) / rates.predicted(net)
+        law = rates.predicted(net)
+        assert law is not None
+        steps = math.log(np.finfo(np.float32).tiny) / law
         counts = [_steps_to_zero(settings, net, seed) for seed in range(settings.seeds)]
         findings += [
             all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=steps),

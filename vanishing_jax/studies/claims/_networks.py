@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from ..._rollout import rollout
 from ..._types import Array
@@ -170,12 +171,8 @@ def make_cell(net: Net, weights: Array, inputs: Array) -> Any:
     if net.norm.startswith("layer"):
         placement = "separate" if net.norm.endswith("separate") else "joint"
         cell = LayerNormCell(cell, placement=placement)
-        gains = [norm.weight for norm in cell.norms.values()]
-        cell = eqx.tree_at(
-            lambda c: [norm.weight for norm in c.norms.values()],
-            cell,
-            [net.norm_gain * gain for gain in gains],
-        )
+        weights_of = lambda c: [norm.weight for norm in c.norms.values()]  # noqa: E731
+        cell = eqx.tree_at(weights_of, cell, replace_fn=lambda weight: net.norm_gain * weight)
     if net.norm == "batch":
         cell = BatchNormCell(cell, num_steps=len(inputs), gain=net.norm_gain)
         batch = math.sqrt(net.noise) * jr.normal(jr.key(7), (256, *inputs.shape), jnp.float32)
@@ -211,7 +208,7 @@ def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any]:
 def _log_gradient(cell: Any, inputs: Array, probe: Array) -> Array:
     last, state0 = _reads_last(probe), cell.initial_state()
     gradient = eqx.filter_grad(lambda c: last(rollout(c, state0, inputs).states))(cell)
-    return jnp.log(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient))) / 2
+    return jnp.log(optax.global_norm(gradient))
 
 
 def _reads_last(probe: Array) -> Callable[[Any], Array]:

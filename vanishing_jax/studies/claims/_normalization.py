@@ -8,8 +8,8 @@ import numpy as np
 from ... import theory
 from . import _rates as rates
 from ._claim import claim
-from ._curves import law
-from ._intervals import over_seeds
+from ._figure import law
+from ._finding import over_seeds
 from ._networks import Net, Settings, measured
 from ._training import drifted, learns
 
@@ -26,12 +26,12 @@ def layer_normalization(settings: Settings) -> Any:
     separate = Net(norm="layer-separate")
     findings = [
         rates.change(settings, "weights three times as large (separate placement)",
-                       separate, separate._replace(gain=3.0), rates.CHANGE, above=-0.01, below=0.01,
-                       prediction=0.0)
+                     separate, separate._replace(gain=3.0), rates.CHANGE, above=-0.01, below=0.01,
+                     prediction=0.0)
     ]  # fmt: skip
     findings += [
         rates.finding(settings, f"joint placement, input variance {v:g}",
-                     Net(noise=v, norm="layer"), above=-0.05, below=0.05)
+                      Net(noise=v, norm="layer"), above=-0.05, below=0.05)
         for v in (0.1, 1.0)
     ]  # fmt: skip
     curves = (
@@ -86,7 +86,7 @@ def batch_normalization_flow(settings: Settings) -> Any:
     normed = Net(norm="batch", norm_gain=0.1)
     findings = [
         rates.change(settings, f"input variance {v:g}", Net(noise=v), normed._replace(noise=v),
-                       above=0.0)
+                     above=0.0)
         for v in (1.0, 0.01)
     ]  # fmt: skip
     curves = (
@@ -116,7 +116,7 @@ def healthy_derivatives(settings: Settings) -> Any:
         over_seeds("the derivative under layer normalization", "gain in the mean of tanh'^2",
                    gain, above=0.0, prediction=_average(1.0) - _average(q)),
         rates.change(settings, "the gradient under layer normalization", plain, normed,
-                       above=0.0),
+                     above=0.0),
     ]  # fmt: skip
 
 

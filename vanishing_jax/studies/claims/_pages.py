@@ -12,9 +12,10 @@ from ...report._figures import FigureSpec, draw_png, drawn_once
 from ...report._html import load_template
 from .._json import json_bytes
 from ._catalogue import CLAIMS
+from ._finding import Finding, number
 from ._networks import Settings
 from ._plot import height_of, plot_claim, shown_findings
-from ._result import RULE, ClaimResult, Finding, number, to_json
+from ._result import RULE, ClaimResult, to_json
 
 SYMBOLS = {
     "confirmed": "✔",

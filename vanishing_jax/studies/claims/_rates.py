@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ... import theory
-from . import _curves
-from ._intervals import over_seeds
+from ._figure import Curve, Figure, points
+from ._finding import Finding, over_seeds
 from ._networks import RATE, Net, Settings, rate
-from ._result import Curve, Figure, Finding
 
 GAINS = (0.5, 1.0, 1.5, 2.0, 3.0)
 GAINED = "rate gained [nats per step]"
@@ -16,7 +15,7 @@ CHANGE = "change of rate [nats per step]"
 
 def predicted(net: Net) -> float | None:
     """Return the mean-field rate of a network, or None where the claims need none."""
-    sizes = {"gain": float(net.gain), "input_variance": float(net.noise)}
+    sizes: dict[str, Any] = {"gain": float(net.gain), "input_variance": float(net.noise)}
     if net.kind not in ("tanh", "sigmoid", "identity") or net.norm == "layer-separate":
         return None
     if net.norm == "layer":
@@ -47,13 +46,13 @@ def change(
 def curve(settings: Settings, label: str, net: Net, **swept: Iterable[float]) -> Curve:
     """Return the measured rate over one field of a network: `gain=(1.0, 2.0)`."""
     nets = _swept(net, swept)
-    return _curves.points(label, nets, (rate(settings, one) for one in nets.values()))
+    return points(label, nets, (rate(settings, one) for one in nets.values()))
 
 
 def law(label: str, net: Net, **swept: Iterable[float]) -> Curve:
     """Return the mean-field rate over one field of a network."""
     nets = _swept(net, swept)
-    return _curves.law(label, nets, lambda x: predicted(nets[x]))
+    return points(label, nets, map(predicted, nets.values()), measured=False)
 
 
 def _swept(net: Net, swept: dict[str, Iterable[float]]) -> dict[float, Net]:

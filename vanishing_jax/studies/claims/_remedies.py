@@ -5,10 +5,10 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from ... import mitigations, theory
 from ..._rollout import rollout
@@ -17,10 +17,9 @@ from ...cells import ClippedGradientCell, StackedCell, VanillaCell
 from ...diagnostics import gradient_profile
 from . import _rates as rates
 from ._claim import claim
-from ._curves import law, points
-from ._intervals import all_seeds, over_seeds
+from ._figure import Figure, law, points
+from ._finding import all_seeds, over_seeds
 from ._networks import PRESERVED, Net, Settings, make_cell, measured
-from ._result import Figure
 
 _KEEPS = "keeps a thousandth of the gradient over 50 steps (rate above −0.138)"
 
@@ -54,10 +53,7 @@ def _layer_gradients(settings: Settings, seed: int) -> list[float]:
     stack = StackedCell([VanillaCell(n, n, dtype=jnp.float32, key=key) for key in keys[:3]])
     inputs = jr.normal(keys[3], (60, n), jnp.float32)
     gradient = _stack_gradient(stack, inputs, jr.normal(keys[4], (n,), jnp.float32))
-    return [
-        float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(cell))))
-        for cell in gradient.cells
-    ]
+    return [float(optax.global_norm(cell)) for cell in gradient.cells]
 
 
 @eqx.filter_jit
@@ -144,7 +140,7 @@ def _clipped_change(log_norm: float) -> float:
     size = jnp.exp(jnp.asarray(log_norm, jnp.float32))
     gradient = {"w": size * jnp.ones(4, jnp.float32) / 2}
     after, _ = clip.update(gradient, clip.init(gradient))
-    return math.log10(float(jnp.linalg.norm(after["w"]) / size))
+    return math.log10(float(optax.global_norm(after) / size))
 
 
 _CLIPPED = {"exploding": Net(gain=3, noise=0.1), "vanishing": Net(noise=0.1)}
@@ -207,7 +203,7 @@ def glorot_and_he(settings: Settings) -> Any:
     ]
     findings += [
         rates.finding(settings, f"{name} with tanh, input variance {v:g}", Net(gain=g, noise=v),
-                     below=PRESERVED)
+                      below=PRESERVED)
         for name, g in zip(("Glorot", "He"), gains, strict=True)
         for v in noises
     ]  # fmt: skip

@@ -7,10 +7,9 @@ import numpy as np
 
 from . import _rates as rates
 from ._claim import claim
-from ._curves import points
-from ._intervals import over_seeds
+from ._figure import Figure, points
+from ._finding import over_seeds
 from ._networks import PRESERVED, Net, Settings, measured, rate
-from ._result import Figure
 
 _TABLE = "summary table"
 _GAINED = "rate gained over tanh [nats per step]"
@@ -64,7 +63,7 @@ def longer_chains(settings: Settings) -> Any:
         over_seeds("longer chains", "log of the gradient, twice the steps over once", ratio,
                    above=1.9, below=2.1, prediction=2.0),
         rates.change(settings, "skip connections through time", Net(), Net(leak=0.1), _GAINED,
-                       above=0.0),
+                     above=0.0),
     ]  # fmt: skip
     curve = points("tanh, gain 1", range(logs.shape[1]), np.mean(logs, 0) / math.log(10))
     title = "Gradient over the number of steps"
@@ -89,7 +88,7 @@ def initial_weights(settings: Settings) -> Any:
     }
     findings = [
         rates.change(settings, "the effect of small weights", Net(), Net(gain=0.1),
-                       "rate lost [nats per step]", below=0.0)
+                     "rate lost [nats per step]", below=0.0)
     ]  # fmt: skip
     return findings + [
         rates.finding(settings, name, net, above=PRESERVED) for name, net in good.items()

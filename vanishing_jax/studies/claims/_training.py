@@ -17,9 +17,9 @@ from ...comparison._seeds import Job, train_seeds
 from ...comparison._train import built
 from ...comparison.recipes import parse
 from ...training._updates import Settings as Chunk
-from ._intervals import all_seeds
+from ._figure import Curve, Figure
+from ._finding import Finding, all_seeds
 from ._networks import Settings
-from ._result import Curve, Figure, Finding
 
 SOLVED = 0.2  # of the memoryless baseline: where training ends
 

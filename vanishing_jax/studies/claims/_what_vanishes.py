@@ -8,10 +8,9 @@ import numpy as np
 from ... import theory
 from . import _rates as rates
 from ._claim import claim
-from ._curves import law, points
-from ._intervals import exact, over_seeds
+from ._figure import Figure, law, points
+from ._finding import exact, over_seeds
 from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measured, rate
-from ._result import Figure
 
 
 @claim(

@@ -36,7 +36,6 @@ _TRAINED = {
     "test_metric": "metric of the last model on fresh sequences",
     "nonfinite_step": "update at which the loss became NaN or infinite; nan: never",
 }
-_DECIDING = "steps_to_solve", "best_loss", "nonfinite_step"
 
 
 def mitigation_table(
@@ -209,8 +208,10 @@ def _trained(
     result: dict[str, dict[str, list[Any]]] = {}
     for name in recipes:
         numbers = {one: ds[one].sel(recipe=name).values.tolist() for one in _TRAINED}
-        seeds = zip(*(numbers[one] for one in _DECIDING), strict=True)
-        result[name] = numbers | {"outcome": [outcome(*one, task.baseline) for one in seeds]}
+        deciding = (numbers[one] for one in ("steps_to_solve", "best_loss", "nonfinite_step"))
+        seeds = zip(*deciding, strict=True)
+        outcomes = [outcome(steps, loss, end, task.baseline) for steps, loss, end in seeds]
+        result[name] = numbers | {"outcome": outcomes}
     return result
 
 
