@@ -58,8 +58,8 @@ def test_a_diverged_seed_is_marked_and_counts_as_infinite(plot_comparison):
         "tanh": [[1, 2, 3], [2, 7, nan], [4, 4, 4]],
         "irnn": [[1, nan, nan], [9, nan, nan], [2] * 3],
     }
-    died = {("tanh", 1): 15, ("irnn", 0): 8, ("irnn", 1): 13}
-    ax = plot_comparison(fakes.comparison(losses, died=died))
+    diverged = {("tanh", 1): 15, ("irnn", 0): 8, ("irnn", 1): 13}
+    ax = plot_comparison(fakes.comparison(losses, diverged=diverged))
     # Of 1, 2, 4, then of 2, inf, 4, then of 3, inf, 4.
     np.testing.assert_array_equal(curves(ax)["tanh"].get_ydata(), [2, 4, 4])
     np.testing.assert_array_equal(curves(ax)["irnn"].get_ydata(), [9, nan, nan])
@@ -94,8 +94,8 @@ def test_scale_follows_the_values(plot_comparison):
 
 
 def test_nothing_finite_and_one_record(plot_comparison):
-    died = {("a", 0): 4, ("a", 1): 5}
-    ax = plot_comparison(fakes.comparison({"a": [[nan], [nan]]}, died=died))
+    diverged = {("a", 0): 4, ("a", 1): 5}
+    ax = plot_comparison(fakes.comparison({"a": [[nan], [nan]]}, diverged=diverged))
     assert any("not finite" in text.get_text() for text in ax.texts)
     ax = plot_comparison(fakes.comparison({"a": [[0.1]]}))
     assert curves(ax)["a"].get_marker() == "o"

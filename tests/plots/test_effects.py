@@ -57,9 +57,9 @@ def test_texts_beside_do_not_touch_in_the_summary(plot_effects):
         assert all(a.y1 <= b.y0 for a, b in zip(boxes, boxes[1:], strict=False))
 
 
-def test_a_dead_gradient_an_undefined_rate_and_no_error(plot_effects):
+def test_a_zero_gradient_an_undefined_rate_and_no_error(plot_effects):
     effects = [
-        fakes.effect("dead", -np.inf, 1.0),
+        fakes.effect("zero", -np.inf, 1.0),
         fakes.effect("undefined", np.nan, np.nan),
         fakes.effect("$\\broken{", -0.1, 2.0),
     ]

@@ -59,7 +59,7 @@ def test_the_dashed_line_is_where_a_thousandth_is_left(plot_gradient_history):
 
 def test_the_run_of_a_comparison(plot_gradient_history):
     losses = {"a": [[1.0, 0.5, 0.1]] * 2, "b": [[1.0, nan, nan], [1.0, 0.4, nan]]}
-    ends = {"died": {("b", 0): 13}, "reached": {("b", 1): 20}, "target": "loss < 0.5"}
+    ends = {"diverged": {("b", 0): 13}, "reached": {("b", 1): 20}, "target": "loss < 0.5"}
     comparison = fakes.comparison(losses, **ends)
     ax = plot_gradient_history(comparison, recipe="b", seed=1)
     assert ax.get_title(loc="left") == "Gradient while training: b, seed 1"

@@ -19,7 +19,8 @@ def test_zeros_undefined_values_and_empty_places_look_different(heat_map):
     assert notes == ["1 exact zero in black", "2 not finite in gray"]
     np.testing.assert_array_equal(mesh.get_array().filled(0), [[1, 0, 0], [0, 2, 0]])
     assert mesh.get_clim()[1] == 9 and mesh.get_cmap().name == "gray"
-    painted = [np.argwhere(~one.get_array().mask).tolist() for one in ax.collections[1:]]
+    masks = [np.ma.getmaskarray(np.ma.asarray(one.get_array())) for one in ax.collections[1:]]
+    painted = [np.argwhere(~mask).tolist() for mask in masks]
     assert painted == [[[0, 1]], [[0, 2], [1, 0]]]
     looks = [tuple(one.get_cmap()(0.0)[:3]) for one in ax.collections[1:]]
     assert len({*looks, tuple(ax.get_facecolor()[:3])}) == 3

@@ -14,7 +14,7 @@ def plot_test_scores():
 
 
 LOSSES = {"tanh": [[0.5], [0.4], [0.6]], "irnn": [[nan], [0.01], [nan]]}
-DIED = {("irnn", 0): 3, ("irnn", 2): 7}
+DIVERGED = {("irnn", 0): 3, ("irnn", 2): 7}
 
 
 def points(ax, index):
@@ -26,7 +26,7 @@ def texts(ax):
 
 
 def test_every_seed_is_seen(plot_test_scores):
-    ax = plot_test_scores(fakes.comparison(LOSSES, died=DIED))
+    ax = plot_test_scores(fakes.comparison(LOSSES, diverged=DIVERGED))
     np.testing.assert_allclose(points(ax, 0)[:, 0], [0.5, 0.4, 0.6])
     np.testing.assert_allclose(points(ax, 1)[:, 0], [0.01])
     crosses = points(ax, 2)
@@ -40,7 +40,7 @@ def test_every_seed_is_seen(plot_test_scores):
 
 
 def test_medians_count_diverged_seeds(plot_test_scores):
-    ax = plot_test_scores(fakes.comparison(LOSSES, died=DIED))
+    ax = plot_test_scores(fakes.comparison(LOSSES, diverged=DIVERGED))
     (bar,) = ax.collections[3].get_segments()  # of the finite median
     np.testing.assert_allclose(bar[:, 0], 0.5)
     assert {"NaN", "median", "0.5", "∞"} <= set(texts(ax))
@@ -60,6 +60,6 @@ def test_hollow_dots_did_not_reach_the_target(plot_test_scores):
 
 
 def test_all_diverged_and_one_seed(plot_test_scores):
-    ax = plot_test_scores(fakes.comparison({"a": [[nan]]}, died={("a", 0): 1}))
+    ax = plot_test_scores(fakes.comparison({"a": [[nan]]}, diverged={("a", 0): 1}))
     assert "all seeds diverged" in texts(ax)
     assert "dot: the one seed" in "".join(texts(plot_test_scores(fakes.comparison({"a": [[1.0]]}))))

@@ -79,11 +79,6 @@ def title_of(comparison: Any) -> str:
     return f"{style.plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
 
 
-def seeds_text(number: int) -> str:
-    """Return "one seed" or "4 seeds"."""
-    return "one seed" if number == 1 else f"{number} seeds"
-
-
 def quantile(values: np.ndarray, q: float) -> np.ndarray:
     """Return a quantile over the first axis that is one of the values; NaNs do not count."""
     ordered = np.sort(values, axis=0)  # NaN comes last

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..diagnostics._words import count_text
 from . import _style as style
 from ._axis import words_of
 from ._prediction import draw_predicted_exponents
@@ -39,11 +40,10 @@ def plot_lyapunov(
     zeros = style.floor_zeros(ax, index, values, style.floor_of(values), options["color"])
     style.write_if_nothing(ax, values)
     words = words_of(lyapunov)
-    steps = f"1 {words.unit}" if lyapunov.num_steps == 1 else f"{lyapunov.num_steps} {words.units}"
     theory = draw_predicted_exponents(ax, prediction, values.size)
     style.finish(
         ax,
-        title=f"Lyapunov exponents over {steps}",
+        title=f"Lyapunov exponents over {count_text(lyapunov.num_steps, words.unit)}",
         xlabel="index $i$ (descending)",
         ylabel=rf"exponent $\lambda_i$ (nats per {words.unit})",
         notes=[*theory, *style.count_notes(zeros, style.count_undefined(values))],

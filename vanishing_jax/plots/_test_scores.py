@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _style as style
 from ._activations import height_for
-from ._comparison import quantile, seeds_text, set_magnitude_axis, title_of
+from ._comparison import quantile, set_magnitude_axis, title_of
 from ._style import Axes
 
 _INK = "#1c2127"
@@ -101,10 +101,7 @@ def _draw_medians(ax: Axes, medians: np.ndarray, any_diverged: bool) -> None:
 def _notes(comparison: Any, baseline: float) -> list[str]:
     """Return what the marks are."""
     seeds = comparison.sizes["seed"]
-    notes = [
-        f"dot: one of {seeds_text(seeds)}" if seeds > 1 else "dot: the one seed",
-        "bar: median",
-    ]
+    notes = [f"dot: one of {seeds} seeds" if seeds > 1 else "dot: the one seed", "bar: median"]
     if comparison.attrs["target"]:
         notes.append(f"filled: reached {style.plain(comparison.attrs['target'])}")
     if np.isfinite(baseline):
