@@ -65,11 +65,10 @@ def stagnation(settings: Settings) -> Any:
 def identity_relu(settings: Settings) -> Any:
     """Measure the initial rate, and train at two learning rates."""
     identity = Net("relu", weights="identity", noise=1e-4)
+    nets = {"ReLU with the identity at initialization": identity}
     slow, fast = "irnn+clip", "irnn+clip+lr=0.03"
     findings = [
-        rates.finding(
-            settings, "ReLU with the identity at initialization", identity, above=PRESERVED
-        ),
+        *rates.findings(settings, nets, above=PRESERVED),
         *learns(settings, {slow: "IRNN"}),
         *fails(settings, {fast: "the limit: IRNN at learning rate 0.03"}),
     ]
@@ -122,11 +121,11 @@ def normalization_required(settings: Settings) -> Any:
 def partial_relief(settings: Settings) -> Any:
     """Train the three, and measure their initial rates under input of variance 0.1."""
     names = {"lstm": "LSTM", "gru": "GRU", "irnn+clip": "IRNN"}
-    nets = {"LSTM (forget bias 1)": Net("lstm", bias=1.0, noise=0.1), "GRU": Net("gru", noise=0.1)}
-    findings = learns(settings, names) + [
-        rates.finding(settings, f"what {name} still loses", net, below=0.0)
-        for name, net in nets.items()
-    ]
+    nets = {
+        "what LSTM (forget bias 1) still loses": Net("lstm", bias=1.0, noise=0.1),
+        "what GRU still loses": Net("gru", noise=0.1),
+    }
+    findings = [*learns(settings, names), *rates.findings(settings, nets, below=0.0)]
     title = "Learning curves of four architectures"
     return findings, learning_curves(settings, title, (*names, "tanh"))
 

@@ -34,14 +34,13 @@ _LAG = 50
 def explosion(settings: Settings) -> Any:
     """Measure the rate beyond the critical gain."""
     net = Net(noise=0.01)
-    finding = rates.finding(
-        settings, "tanh at gain 2, input variance 0.01", net._replace(gain=2.0), above=0.0
-    )
+    nets = {"tanh at gain 2, input variance 0.01": net._replace(gain=2.0)}
+    findings = rates.findings(settings, nets, above=0.0)
     curves = (
         rates.curve(settings, "measured", net, gain=rates.GAINS),
         rates.law("theory", net, gain=np.linspace(0.5, 3.0, 26)),
     )
-    return [finding], rates.figure("Rate with weak inputs over the gain", "gain", *curves)
+    return findings, rates.figure("Rate with weak inputs over the gain", "gain", *curves)
 
 
 @claim(

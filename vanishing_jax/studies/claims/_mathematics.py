@@ -29,9 +29,9 @@ from ._networks import RATE, Net, Settings, jacobians, measured, rate
 )
 def squashing(settings: Settings) -> Any:
     """Measure the rate of the sigmoid, and of tanh under stronger and stronger inputs."""
-    sigmoid = Net("sigmoid", noise=0.01, weights="orthogonal")
+    sigmoid = {"sigmoid with orthogonal weights": Net("sigmoid", noise=0.01, weights="orthogonal")}
     findings = [
-        rates.finding(settings, "sigmoid with orthogonal weights", sigmoid, below=math.log(0.25)),
+        *rates.findings(settings, sigmoid, below=math.log(0.25)),
         rates.change(settings, "tanh as the input variance rises from 0.01 to 4",
                      Net(noise=0.01), Net(noise=4.0), rates.CHANGE, below=0.0),
     ]  # fmt: skip
@@ -162,13 +162,13 @@ def less_than_one(settings: Settings) -> Any:
         np.linalg.svd(jacobians(settings, Net(), seed, steps=3), compute_uv=False)
         for seed in range(settings.seeds)
     ])  # fmt: skip
+    chaotic = {"the gradient at gain 2, input variance 0.01": Net(gain=2, noise=0.01)}
     findings = [
         all_seeds("the norm of the gradient at gain 1, input variance 1",
                   "largest factor of one step", np.exp(np.max(-np.diff(logs), axis=1)), below=1.0),
         all_seeds("each direction there", "largest singular value of one step",
                   np.max(singular, axis=(1, 2)), below=1.0),
-        rates.finding(settings, "the gradient at gain 2, input variance 0.01",
-                      Net(gain=2, noise=0.01), below=0.0),
+        *rates.findings(settings, chaotic, below=0.0),
     ]  # fmt: skip
     mean = np.mean(singular, axis=(0, 1))
     curve = points("singular values of J_t", range(1, len(mean) + 1), mean)

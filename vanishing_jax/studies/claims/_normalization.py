@@ -29,11 +29,10 @@ def layer_normalization(settings: Settings) -> Any:
                      separate, separate._replace(gain=3.0), rates.CHANGE, above=-0.01, below=0.01,
                      prediction=0.0)
     ]  # fmt: skip
-    findings += [
-        rates.finding(settings, f"joint placement, input variance {v:g}",
-                      Net(noise=v, norm="layer"), above=-0.05, below=0.05)
-        for v in (0.1, 1.0)
-    ]  # fmt: skip
+    joint = {
+        f"joint placement, input variance {v:g}": Net(noise=v, norm="layer") for v in (0.1, 1.0)
+    }
+    findings += rates.findings(settings, joint, above=-0.05, below=0.05)
     curves = (
         law("separate placement, theory", np.linspace(0.1, 3, 20),
             lambda g: theory.layer_norm_exponent(placement="separate", gain=g)),

@@ -1,6 +1,6 @@
 """The rate of a random network as a finding and as a curve, beside what theory predicts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ... import theory
@@ -27,9 +27,12 @@ def predicted(net: Net) -> float | None:
     return float(theory.mean_field_exponent(activation=net.kind, **sizes))
 
 
-def finding(settings: Settings, case: str, net: Net, **bounds: Any) -> Finding:
-    """Return the rate of a network; `bounds` as of `over_seeds`, the prediction from theory."""
-    return over_seeds(case, RATE, rate(settings, net), **{"prediction": predicted(net), **bounds})
+def findings(settings: Settings, nets: Mapping[str, Net], **bounds: Any) -> list[Finding]:
+    """Return the rates of networks, by case, and what theory says; `bounds` as of `over_seeds`."""
+    return [
+        over_seeds(case, RATE, rate(settings, net), **{"prediction": predicted(net), **bounds})
+        for case, net in nets.items()
+    ]
 
 
 def change(

@@ -77,7 +77,7 @@ def gates(settings: Settings) -> Any:
         **{f"LSTM, forget bias {b:g}": lstm._replace(bias=b) for b in (1.0, 0.0, 3.0)},
         **{f"GRU, update bias {b:g}": gru._replace(bias=b) for b in (0.0, 3.0)},
     }
-    findings = [rates.finding(settings, name, net, above=PRESERVED) for name, net in cases.items()]
+    findings = rates.findings(settings, cases, above=PRESERVED)
     at_rest = ft.partial(theory.gate_log_retention, steps=1)
     curves = (
         rates.curve(settings, "LSTM, measured", lstm, bias=(0.0, 1.0, 3.0)),
@@ -103,10 +103,8 @@ def direct_solutions(settings: Settings) -> Any:
         rates.change(settings, f"{name} against tanh", Net(), net, gained, above=0.0)
         for name, net in nets.items()
     ]
-    return findings + [
-        rates.finding(settings, f"{name} as it is", net, above=PRESERVED)
-        for name, net in nets.items()
-    ]
+    as_they_are = {f"{name} as it is": net for name, net in nets.items()}
+    return findings + rates.findings(settings, as_they_are, above=PRESERVED)
 
 
 @claim(
@@ -201,12 +199,12 @@ def glorot_and_he(settings: Settings) -> Any:
             settings, "Glorot against small weights", small, small._replace(gain=1.0), above=0.0
         )
     ]
-    findings += [
-        rates.finding(settings, f"{name} with tanh, input variance {v:g}", Net(gain=g, noise=v),
-                      below=PRESERVED)
+    nets = {
+        f"{name} with tanh, input variance {v:g}": Net(gain=g, noise=v)
         for name, g in zip(("Glorot", "He"), gains, strict=True)
         for v in noises
-    ]  # fmt: skip
+    }
+    findings += rates.findings(settings, nets, below=PRESERVED)
     fine = np.linspace(0.5, 2.5, 25)
     curves = (
         *(rates.law(f"input variance {v:g}, theory", Net(noise=v), gain=fine)

@@ -32,15 +32,14 @@ def activations(settings: Settings) -> Any:
         "layer normalization": Net(norm="layer"),
         "ReLU with layer normalization": Net("relu", norm="layer"),
     }
-    findings = [
-        rates.finding(settings, "the effect in tanh", Net(), below=0.0),
-        rates.finding(
-            settings, "the effect in sigmoid", Net("sigmoid"), below=0.0, prediction=None
+    sigmoid = {"the effect in sigmoid": Net("sigmoid")}
+    return [
+        *rates.findings(settings, {"the effect in tanh": Net()}, below=0.0),
+        *rates.findings(settings, sigmoid, below=0.0, prediction=None),
+        *(
+            rates.change(settings, name, Net(), net, _GAINED, above=0.0, prediction=None)
+            for name, net in remedies.items()
         ),
-    ]
-    return findings + [
-        rates.change(settings, name, Net(), net, _GAINED, above=0.0, prediction=None)
-        for name, net in remedies.items()
     ]
 
 
@@ -90,9 +89,7 @@ def initial_weights(settings: Settings) -> Any:
         rates.change(settings, "the effect of small weights", Net(), Net(gain=0.1),
                      "rate lost [nats per step]", below=0.0)
     ]  # fmt: skip
-    return findings + [
-        rates.finding(settings, name, net, above=PRESERVED) for name, net in good.items()
-    ]
+    return findings + rates.findings(settings, good, above=PRESERVED)
 
 
 @claim(
@@ -108,16 +105,14 @@ def gradient_control(settings: Settings) -> Any:
     """Apply the two remedies to a vanishing and to an exploding network."""
     low, high = Net(gain=0.5, noise=0.1), Net(gain=3.0, noise=0.1)
     remedies = {"leaky units": {"leak": 0.1}, "layer normalization": {"norm": "layer"}}
-    findings = [
-        rates.finding(settings, "vanishing at gain 0.5", low, below=0.0),
-        rates.finding(settings, "explosion at gain 3", high, above=0.0),
-    ]
-    return findings + [
-        over_seeds(f"{name} at gain {net.gain:g}", "change of |rate| [nats per step]",
-                   np.abs(rate(settings, net._replace(**remedy))) - np.abs(rate(settings, net)),
-                   below=0.0)
-        for name, remedy in remedies.items()
-        for net in (low, high)
+    return [
+        *rates.findings(settings, {"vanishing at gain 0.5": low}, below=0.0),
+        *rates.findings(settings, {"explosion at gain 3": high}, above=0.0),
+        *(over_seeds(f"{name} at gain {net.gain:g}", "change of |rate| [nats per step]",
+                     np.abs(rate(settings, net._replace(**remedy))) - np.abs(rate(settings, net)),
+                     below=0.0)
+          for name, remedy in remedies.items()
+          for net in (low, high)),
     ]  # fmt: skip
 
 

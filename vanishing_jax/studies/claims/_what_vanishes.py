@@ -23,7 +23,7 @@ from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measure
 def unnormalized_networks(settings: Settings) -> Any:
     """Compare rates with and without layer normalization, for weak and strong inputs."""
     cases = {0.01: "weak inputs (variance 0.01)", 1.0: "strong inputs (variance 1)"}
-    findings = [rates.finding(settings, "tanh at gain 1, input variance 1", Net(), below=0.0)]
+    findings = rates.findings(settings, {"tanh at gain 1, input variance 1": Net()}, below=0.0)
     findings += [
         rates.change(
             settings, case, Net(noise=v), Net(noise=v, norm="layer"),
@@ -105,16 +105,12 @@ def forgetting(settings: Settings) -> Any:
 )
 def small_derivatives(settings: Settings) -> Any:
     """Take the derivative's smallness away, and keep it with larger weights."""
+    tanh = {f"tanh at gain {g}, input variance 0.1": Net(gain=g, noise=0.1) for g in (1, 3)}
+    linear = {"derivative 1 (linear) at gain 0.8": Net("identity", gain=0.8)}
     findings = [
-        rates.finding(
-            settings, f"tanh at gain {g}, input variance 0.1", Net(gain=g, noise=0.1), below=0.0
-        )
-        for g in (1, 3)
+        *rates.findings(settings, tanh, below=0.0),
+        *rates.findings(settings, linear, above=-0.01),
     ]
-    linear = Net("identity", gain=0.8)
-    findings.append(
-        rates.finding(settings, "derivative 1 (linear) at gain 0.8", linear, above=-0.01)
-    )
     curves = []
     for v in (0.1, 1.0):
         label = f"input variance {v:g}"
