@@ -182,10 +182,12 @@ def one_step(**changes):
     return diagnosis(**{**fields, **nothing, "surviving_directions": {1: 1.0}, **changes})
 
 
-def comparison(losses=None, *, died=None, reached=None, target=None, num_steps=6, profiles=True):
+def comparison(
+    losses=None, *, diverged=None, reached=None, target=None, num_steps=6, profiles=True
+):
     """Return the Dataset of a comparison whose training losses are given, by recipe, seed, record.
 
-    `died` and `reached` are numbers of updates by (recipe, seed): the run ends with that record.
+    `diverged` and `reached` are numbers of updates by (recipe, seed): the run ends with that one.
     """
     # The package's own code makes it, so that it has the variables of the real ones.
     from vanishing_jax.comparison._result import joined, run_dataset
@@ -194,14 +196,14 @@ def comparison(losses=None, *, died=None, reached=None, target=None, num_steps=6
     from ..training.small import FirstSign
 
     losses = {"tanh": [[1.0, 0.9], [0.8, 0.7]]} if losses is None else losses
-    died, reached = died or {}, reached or {}
+    diverged, reached = diverged or {}, reached or {}
     every, records = 10, len(next(iter(losses.values()))[0])
     task = FirstSign(name="adding", length=num_steps, baseline=0.5)
 
     def run(recipe, seed, loss):
         loss = np.array(loss, float)
         kept = len(loss) if not np.isnan(loss).any() else int(np.argmax(np.isnan(loss)))
-        last = died.get((recipe, seed)), reached.get((recipe, seed))
+        last = diverged.get((recipe, seed)), reached.get((recipe, seed))
         history = training_history(loss[:kept], every, num_steps, profiles, *last)
         settings = dict(recipe=recipe, seed=seed, learning_rate=0.1, target=target)
         settings |= dict(steps=every * records, record_every=every)
@@ -213,7 +215,7 @@ def comparison(losses=None, *, died=None, reached=None, target=None, num_steps=6
     return joined(rows)
 
 
-def training_history(loss, every=10, num_steps=6, profiles=True, died=None, reached=None):
+def training_history(loss, every=10, num_steps=6, profiles=True, diverged=None, reached=None):
     """Return a history whose gradient falls by one nat per step back, and by two per record."""
     from vanishing_jax.training import History
 
@@ -226,8 +228,8 @@ def training_history(loss, every=10, num_steps=6, profiles=True, died=None, reac
         1.0 - loss,
         2.0 * loss,
         {"gradient_profile": log_norm} if profiles else {},
-        nonfinite_step=died,
-        nonfinite_leaf=None if died is None else "loss",
+        nonfinite_step=diverged,
+        nonfinite_leaf=None if diverged is None else "loss",
         target_step=reached,
     )
 
@@ -253,7 +255,7 @@ def network(parts=("layer0.forward", "layer0.backward"), **changes):
 def claim_result(*, curves=False):
     """Return a claim that holds in one case and fails in another."""
     from vanishing_jax.studies.claims import ClaimResult, Curve, Figure
-    from vanishing_jax.studies.claims._result import Finding
+    from vanishing_jax.studies.claims._finding import Finding
 
     findings = (
         Finding("small", "rate [nats]", -1.5, -2.0, -1.0, below=0.0, prediction=-1.4),

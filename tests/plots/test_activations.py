@@ -23,13 +23,6 @@ def test_histogram_over_time(plots):
     np.testing.assert_allclose(ax.collections[0].get_array(), history.histogram[index].T)
     assert ax.get_ylabel() == "value of tanh"
     np.testing.assert_allclose(ax.get_xlim(), (0.5, 16.5))
-    gate = plots.plot_activations(history, "forget gate")
-    assert gate.get_ylabel() == "value of sigmoid"
-
-
-def test_an_unknown_name_is_refused(plots):
-    with pytest.raises(ValueError, match="one of .*'candidate'.*got 'nope'"):
-        plots.plot_activations(fakes.history(), "nope")
 
 
 def test_saturation_leaves_gates_out(plots):

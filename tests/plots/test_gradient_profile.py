@@ -22,12 +22,6 @@ def test_states_from_0_and_parameters_from_1(plot_gradient_profile):
     assert states.get_linestyle() != parameters.get_linestyle()
 
 
-def test_an_overlay_leaves_out_what_has_no_loss(plot_gradient_profile):
-    ax = plot_gradient_profile({"a": fakes.profile(), "b": None, "c": fakes.profile(rate=-0.1)})
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "c"]
-    assert "no data" in plot_gradient_profile({"b": None}).texts[0].get_text()
-
-
 def test_a_batch_of_profiles(plot_gradient_profile):
     profile = fakes.profile(num_steps=16)
     profile.log_norm = profile.log_norm * np.array([[1.0], [2.0], [3.0]])

@@ -33,4 +33,4 @@ def test_zeros_undefined_errors_and_nothing(plot_lyapunov):
     assert "not finite" in [text.get_text() for text in plot_lyapunov(lyapunov).texts]
     assert plot_lyapunov(fakes.lyapunov(n=0)).texts[0].get_text() == "no data"
     one = plot_lyapunov(fakes.lyapunov(n=1, num_steps=1))
-    assert one.get_title(loc="left") == "Lyapunov exponents over 1 step"
+    assert one.get_title(loc="left") == "Lyapunov exponents over one step"

@@ -54,8 +54,6 @@ def test_what_is_beyond_or_undefined_is_told_apart():
     np.testing.assert_array_equal(horizon.reshape(expected.shape), expected)
     phase.exponent[:] = np.nan
     assert "not finite" in [text.get_text() for text in plot_phase(phase).texts]
-    with pytest.raises(ValueError, match="expected `of` as one of.*got 'rate'"):
-        plot_phase(phase, of="rate")
 
 
 def test_all_four_maps_on_one_page():

@@ -59,7 +59,7 @@ def test_one_is_said_in_words(plot_transport):
     assert labels(alone)[1] == "one of 3 sequences"
 
 
-def test_the_share_of_dead_sequences_is_noted(plot_transport):
+def test_the_share_of_zero_gradients_is_noted(plot_transport):
     note = plot_transport(fakes.diagnosis(zero_share=0.4)).texts[0].get_text()
     assert "gradient exactly 0 in 40 % of the sequences" in note
     assert "exactly 0" not in plot_transport(fakes.diagnosis()).texts[0].get_text()

@@ -9,7 +9,7 @@ LOSSES = {
     "tanh": [[0.9, 0.6], [0.9, 0.5], [0.9, 0.7]],
     "irnn+clip=5": [[nan, nan], [0.9, 0.1], [nan, nan]],
 }
-DIED = {("irnn+clip=5", 0): 3, ("irnn+clip=5", 2): 7}
+DIVERGED = {("irnn+clip=5", 0): 3, ("irnn+clip=5", 2): 7}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def report():
 
 
 def test_table_figures_and_command(report, tmp_path):
-    comparison = fakes.comparison(LOSSES, died=DIED, target="loss < 0.2")
+    comparison = fakes.comparison(LOSSES, diverged=DIVERGED, target="loss < 0.2")
     path = report.write_comparison(
         tmp_path / "new" / "report.html", comparison, command="vanishing-jax compare --out 'a b'"
     )
@@ -60,7 +60,7 @@ def test_what_users_write_is_escaped(report, tmp_path):
 
 
 def test_figures_as_files(report, tmp_path):
-    comparison = fakes.comparison(LOSSES, died=DIED)
+    comparison = fakes.comparison(LOSSES, diverged=DIVERGED)
     paths = report.save_comparison_figures(tmp_path, comparison)
     assert [path.name for path in paths] == [
         "learning_curves.png", "test_scores.png", "gradient_history_tanh.png",
@@ -72,7 +72,7 @@ def test_figures_as_files(report, tmp_path):
 def test_gradients_share_one_scale(report):
     from vanishing_jax.report import _comparison
 
-    comparison = fakes.comparison(LOSSES, died=DIED, num_steps=6)
+    comparison = fakes.comparison(LOSSES, diverged=DIVERGED, num_steps=6)
     # Seed 0 of tanh has the median loss; a median that diverged is shown on a scale of its own.
     assert _comparison._median_seeds(comparison) == [0, 0]
     reach = _comparison._reach(comparison, [0, 1])

@@ -5,20 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import _style as style
 from ._activations import height_for
-from ._end_labels import End, label_ends
-from ._style import (
-    GRAY,
-    Axes,
-    finish,
-    light_grid,
-    line_options,
-    new_axes,
-    plain,
-    write_if_nothing,
-)
+from ._style import Axes
 
-_CURVES = ("loss", "metric", "gradient_norm")
 _MANY = 5  # seeds, from which on quartiles say more than the extremes
 _LOG_RATIO = 10.0  # largest over smallest value, from which on the axis is logarithmic
 # A recipe that diverges must not flatten the others: its curve leaves the axes at the first
@@ -37,10 +27,8 @@ class Curves(NamedTuple):
     solved: int
 
 
-def plot_comparison(
-    comparison: Any, *, curve: str = "loss", ax: Any = None, **line_kwargs: Any
-) -> Axes:
-    """Draw one learning curve per recipe: the median over seeds, with a band.
+def plot_comparison(comparison: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the training loss of each recipe: the median over seeds, with a band.
 
     The band is from quartile to quartile, with fewer than five seeds from the smallest to the
     largest; the line above the axes says which. Each is one of the seeds' values, as in
@@ -54,57 +42,41 @@ def plot_comparison(
     **Arguments:**
 
     - `comparison`: what `vj.compare` returns.
-    - `curve`: "loss", "metric" or "gradient_norm", of the training batches. The latter two may be
-      better high or low, so that there the median is that of the seeds that live.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the medians.
 
     **Returns:** the axes. The y axis is logarithmic when the values are positive and span more than
     a decade.
-
-    **Raises:** `ValueError` for another `curve`.
     """
-    if curve not in _CURVES:
-        raise ValueError(
-            f"expected `curve` as one of {', '.join(map(repr, _CURVES))}; got {curve!r}."
-        )
-    recipes = [_curves(comparison, i, curve) for i in range(comparison.sizes["recipe"])]
-    levels = _levels(comparison, curve)
-    ax = new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
+    recipes = [_curves(comparison, i) for i in range(comparison.sizes["recipe"])]
+    levels = _levels(comparison)
+    ax = style.new_axes(ax, (7.2, height_for(len(recipes) + len(levels))))
     record = comparison.record.values
     is_cut = _set_scale(ax, recipes, [y for y, _ in levels])
     ends = [_draw(ax, i, record, one, line_kwargs) for i, one in enumerate(recipes)]
-    for (y, text), style in zip(levels, ("--", ":"), strict=False):
-        options = {"color": GRAY, "linewidth": 1.2, "linestyle": style}
-        ax.axhline(y, zorder=1.5, label="_level", **options)
-        ends.append(End(y, text, options))
-    write_if_nothing(
-        ax, *[one.middle for one in recipes], *[c for one in recipes for _, c in one.diverged]
-    )
-    every, metric = record[0] if record.size else 0, plain(comparison.attrs["metric"])
-    what = {"metric": metric, "gradient_norm": "norm of the gradient"}.get(curve, "training loss")
-    finish(
+    for (y, text), dashes in zip(levels, ("--", ":"), strict=False):
+        look = {"color": style.GRAY, "linewidth": 1.2, "linestyle": dashes}
+        ends.append((y, ax.axhline(y, zorder=1.5, label="_level", **look), text))
+    diverged = [c for one in recipes for _, c in one.diverged]
+    style.write_if_nothing(ax, *[one.middle for one in recipes], *diverged)
+    style.finish(
         ax,
         title=f"Learning curves: {title_of(comparison)}",
         xlabel="training updates",
-        ylabel=f"{what} (mean over {every} updates)",
-        notes=_notes(comparison.sizes["seed"], recipes, curve, is_cut, ax),
+        ylabel=f"training loss (mean over {record[0] if record.size else 0} updates)",
+        notes=_notes(comparison.sizes["seed"], recipes, is_cut, ax),
         note_width=88,
     )
-    light_grid(ax)
     ax.set_xlim(0, max(record[-1] if record.size else 1, 1))
-    label_ends(ax, ends)
+    # In the order in which the lines end, from top to bottom.
+    _, lines, texts = zip(*sorted(ends, key=lambda end: -end[0]), strict=True)
+    style.add_legend_beside(ax, handles=lines, labels=texts)
     return ax
 
 
 def title_of(comparison: Any) -> str:
     """Return the task and its length."""
-    return f"{plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
-
-
-def seeds_text(number: int) -> str:
-    """Return "one seed" or "4 seeds"."""
-    return "one seed" if number == 1 else f"{number} seeds"
+    return f"{style.plain(comparison.attrs['task'])}, T = {comparison.attrs['length']}"
 
 
 def quantile(values: np.ndarray, q: float) -> np.ndarray:
@@ -115,18 +87,18 @@ def quantile(values: np.ndarray, q: float) -> np.ndarray:
     return np.take_along_axis(ordered, place[None], axis=0)[0]
 
 
-def _curves(comparison: Any, index: int, curve: str) -> Curves:
+def _curves(comparison: Any, index: int) -> Curves:
     """Return what is drawn of one recipe."""
     of_one = comparison.isel(recipe=index)
     record = comparison.record.values
-    values = np.array(of_one[curve].values, float)
-    died = np.asarray(of_one.nonfinite_step.values, float)
+    values = np.array(of_one.loss.values, float)
+    ended = np.asarray(of_one.nonfinite_step.values, float)
     reached = np.isfinite(of_one.steps_to_target.values)
     diverged = []
     for k, row in enumerate(values):
-        if np.isfinite(died[k]):
-            diverged.append((died[k], np.where(record <= died[k], row, np.nan)))
-            row[record >= died[k]] = np.inf if curve == "loss" else np.nan
+        if np.isfinite(ended[k]):
+            diverged.append((ended[k], np.where(record <= ended[k], row, np.nan)))
+            row[record >= ended[k]] = np.inf
         elif reached[k] and np.isfinite(row).any():
             last = np.flatnonzero(np.isfinite(row))[-1]
             row[last:] = row[last]
@@ -135,13 +107,13 @@ def _curves(comparison: Any, index: int, curve: str) -> Curves:
     return Curves(str(of_one.recipe.item()), low, middle, high, diverged, int(reached.sum()))
 
 
-def _levels(comparison: Any, curve: str) -> list[tuple[float, str]]:
-    """Return the horizontal lines of a curve and their names."""
+def _levels(comparison: Any) -> list[tuple[float, str]]:
+    """Return the horizontal lines and their names."""
     levels = []
     baseline, target = comparison.attrs["baseline"], comparison.attrs["target"]
-    if curve == "loss" and np.isfinite(baseline):
+    if np.isfinite(baseline):
         levels.append((float(baseline), f"memoryless baseline {baseline:.3g}"))
-    if target and target.split()[0] == curve:
+    if target and target.split()[0] == "loss":
         levels.append((float(target.split()[-1]), f"target: {target}"))
     return levels
 
@@ -186,52 +158,38 @@ def set_magnitude_axis(ax: Axes, axis: str, values: np.ndarray) -> None:
 
 def _draw(
     ax: Axes, index: int, record: np.ndarray, one: Curves, line_kwargs: dict[str, Any]
-) -> End:
-    """Draw one recipe; return its end."""
-    top = ax.get_ylim()[1]
-    options = line_options(index, line_kwargs, zorder=3, label=plain(one.name))
-    color = options["color"]
-    finite = np.isfinite(one.middle)
+) -> tuple[float, Any, str]:
+    """Draw one recipe; return where its line ends, the line, and its name."""
+    options = style.line_options(index, line_kwargs, zorder=3, label=style.plain(one.name))
+    color, finite = options["color"], np.isfinite(one.middle)
     dot = {"marker": "o", "markersize": 4} if finite.sum() == 1 else {}
-    ax.plot(record, np.where(finite, one.middle, np.nan), **{**dot, **options})
-    high = np.where(np.isposinf(one.high), 10 * abs(top), one.high)
+    (line,) = ax.plot(record, np.where(finite, one.middle, np.nan), **{**dot, **options})
+    high = np.where(np.isposinf(one.high), 10 * abs(ax.get_ylim()[1]), one.high)
     shown = np.isfinite(one.low) & np.isfinite(high)
     if (high[shown] > one.low[shown]).any():
-        ax.fill_between(
-            record,
-            one.low,
-            high,
-            where=shown.tolist(),
-            color=color,
-            alpha=0.15,
-            linewidth=0,
-            zorder=2,
-        )
+        band: dict[str, Any] = {"color": color, "alpha": 0.15, "linewidth": 0, "zorder": 2}
+        ax.fill_between(record, one.low, high, where=shown.tolist(), **band)
     for step, values in one.diverged:
         _draw_ended(ax, record, step, values, color)
-    seeds = one.solved, len(one.diverged)
-    counts = [f"{n} {word}" for n, word in zip(seeds, ("solved", "diverged"), strict=True) if n]
-    text = plain(one.name) + (f" ({', '.join(counts)})" if counts else "")
-    last = one.middle[-1] if finite.size and finite[-1] else np.inf
-    return End(last, text, options)
+    seeds = {"solved": one.solved, "diverged": len(one.diverged)}
+    counts = ", ".join(f"{n} {word}" for word, n in seeds.items() if n)
+    text = style.plain(one.name) + (f" ({counts})" if counts else "")
+    return one.middle[-1] if finite.size and finite[-1] else np.inf, line, text
 
 
 def _draw_ended(ax: Axes, record: np.ndarray, step: float, values: np.ndarray, color: Any) -> None:
     """Draw a diverged seed as a thin line to a cross, at the top if above the axes or unknown."""
-    top = ax.get_ylim()[1]
-    finite = np.isfinite(values)
-    ax.plot(
-        record, np.where(finite, values, np.nan), color=color, linewidth=0.8, alpha=0.7, zorder=2.5,
-        label="_diverged seed",
-    )  # fmt: skip
+    top, finite = ax.get_ylim()[1], np.isfinite(values)
+    thin: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7, "zorder": 2.5}
+    shown = np.where(finite, values, np.nan)
+    ax.plot(record, shown, color=color, label="_diverged seed", **thin)
     last = values[finite][-1] if finite.any() else top
-    ax.plot(
-        [step], [min(last, top)], marker="X", markersize=7, color=color, markeredgecolor="white",
-        markeredgewidth=0.6, clip_on=False, zorder=5, linestyle="", label="_death",
-    )  # fmt: skip
+    cross: dict[str, Any] = {"marker": "X", "markersize": 7, "markeredgecolor": "white"}
+    cross |= {"markeredgewidth": 0.6, "clip_on": False, "zorder": 5, "linestyle": ""}
+    ax.plot([step], [min(last, top)], color=color, label="_divergence", **cross)
 
 
-def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: Axes) -> list[str]:
+def _notes(seeds: int, recipes: Sequence[Curves], is_cut: bool, ax: Axes) -> list[str]:
     """Return what the lines, bands and crosses are."""
     if seeds == 1:
         notes = ["one seed"]
@@ -239,8 +197,7 @@ def _notes(seeds: int, recipes: Sequence[Curves], curve: str, is_cut: bool, ax: 
         band = "quartiles" if seeds >= _MANY else "smallest to largest"
         notes = [f"line: median of {seeds} seeds; band: {band}"]
     if any(one.diverged for one in recipes):
-        counted = "counts as infinite" if curve == "loss" else "no longer counts"
-        notes.append(f"cross: a seed diverged (NaN) and {counted}")
+        notes.append("cross: a seed diverged (NaN) and counts as infinite")
     if any(one.solved for one in recipes):
         notes.append("a seed that reached the target keeps its last value")
     if is_cut:

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from ..diagnostics._words import horizon_text, rate_text
+from . import _style as style
 from ._activations import plot_saturation
 from ._axis import words_of
 from ._effects import plot_effects
 from ._gradient_profile import plot_gradient_profile
 from ._influence import plot_influence
 from ._spectrum import plot_spectrum
-from ._style import VERDICT_COLORS, Figure, write_on_axes
+from ._style import Figure
 from ._transport import plot_transport
 
 
 def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
-    """Draw a diagnosis on one page: transport, spectrum, influence, and what was tried.
+    """Draw a diagnosis on one page: gradient, spectrum, influence, and what was tried.
 
     Read it from the upper left: how far the gradient reaches, how many directions it keeps, which
     steps cut it, and what the interventions change (the saturation of the units when none was
@@ -28,10 +28,7 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
 
     **Returns:** the figure, of 2 x 2 panels.
     """
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(11.5, 8.6), layout="constrained")
+    figure = style.new_figure(figure, (11.5, 8.6))
     unit = words_of(diagnosis).unit
     # One subfigure per panel: in a common grid, one panel's colorbar narrows the other's axes.
     panels = figure.subfigures(2, 2, wspace=0.04, hspace=0.05)
@@ -39,7 +36,7 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
     if diagnosis.spectrum is None:
         plot_gradient_profile(diagnosis.profile, ax=panels[0, 1].subplots())
         ax = panels[1, 0].subplots()
-        write_on_axes(ax, "no spectra: activations too wide")
+        style.write_on_axes(ax, "no spectra: activations too wide")
         ax.set_axis_off()
     else:
         ax = panels[0, 1].subplots()
@@ -50,12 +47,5 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
         plot_effects(diagnosis, ax=panels[1, 1].subplots())
     else:
         plot_saturation(diagnosis.activations, ax=panels[1, 1].subplots())
-    figure.suptitle(
-        f"{diagnosis.verdict.upper()}:  rate {rate_text(diagnosis.rate, diagnosis.rate_error)} "
-        f"nats per {unit},  horizon "
-        f"{horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated, unit)}",
-        color=VERDICT_COLORS.get(diagnosis.verdict, "#000000"),
-        fontsize="x-large",
-        fontweight="bold",
-    )
+    style.write_verdict(figure, diagnosis, unit)
     return figure

@@ -6,29 +6,16 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics._words import short_horizon
+from . import _style as style
 from ._axis import words_of
-from ._style import (
-    COLORS,
-    GRAY,
-    Axes,
-    Number,
-    count_notes,
-    count_undefined,
-    finish,
-    light_grid,
-    new_axes,
-    plain,
-    write_on_axes,
-)
+from ._style import Axes, Number
 
 MOST = 12  # rows that stay readable in one panel of the summary
-_STYLE = {"cause": (COLORS[1], "s"), "remedy": (COLORS[0], "o")}
+_STYLE = {"cause": (style.COLORS[1], "s"), "remedy": (style.COLORS[0], "o")}
 _KEY = {"cause": "squares: thought experiment", "remedy": "dots: can be built"}
 
 
-def plot_effects(
-    diagnosis: Any, *, most: int = MOST, ax: Any = None, **errorbar_kwargs: Any
-) -> Axes:
+def plot_effects(diagnosis: Any, *, ax: Any = None, **errorbar_kwargs: Any) -> Axes:
     """Draw the rate re-measured after each intervention, with its error bar and horizon.
 
     Sorted by how close to 0 each one comes: 0 is a gradient carried back unchanged. The dashed line
@@ -39,24 +26,19 @@ def plot_effects(
     **Arguments:**
 
     - `diagnosis`: a `Diagnosis`.
-    - `most`: how many interventions to show, those closest to 0; a note counts the others.
     - `ax`: axes to draw on; None makes a figure as tall as the list.
     - `errorbar_kwargs`: passed on to `Axes.errorbar`.
 
     **Returns:** the axes, in nats per step.
-
-    **Raises:** `ValueError` when `most` is below 1.
     """
-    if most < 1:
-        raise ValueError(f"expected at least 1 intervention to show; got most={most}.")
-    effects = sorted(diagnosis.effects, key=_distance)[:most]
+    effects = sorted(diagnosis.effects, key=_distance)[:MOST]
     num_more = len(diagnosis.effects) - len(effects)
-    ax = new_axes(ax, (5.6, max(2.6, 1.4 + 0.42 * len(effects))))
+    ax = style.new_axes(ax, (5.6, max(2.6, 1.4 + 0.42 * len(effects))))
     rates = np.array([effect.rate for effect in effects], float)
     floor = _place(rates, diagnosis.rate)
     for row, effect in enumerate(effects):
         _draw_effect(ax, row, effect, floor, errorbar_kwargs)
-    ax.axvline(0.0, color=GRAY, linewidth=1.0, zorder=1)
+    ax.axvline(0.0, color=style.GRAY, linewidth=1.0, zorder=1)
     if np.isfinite(diagnosis.rate):
         _mark_baseline(ax, diagnosis)
     kinds = {effect.kind for effect in effects}
@@ -64,24 +46,24 @@ def plot_effects(
     notes += [note for kind, note in _KEY.items() if kind in kinds]
     notes += [f"{num_more} more measured"] if num_more else []
     if not effects:
-        write_on_axes(ax, "no intervention was measured")
+        style.write_on_axes(ax, "no intervention was measured")
     ax.set_yticks(range(len(effects)), [_name(e.name, len(effects)) for e in effects])
     ax.set_ylim(max(len(effects), 1) - 0.4, -1.2 if effects else -0.6)
-    finish(
+    notes += style.count_notes(int(np.isneginf(rates).sum()), style.count_undefined(rates))
+    style.finish(
         ax,
         title="Rate after each intervention",
         xlabel=f"rate (nats per {words_of(diagnosis).unit})",
         ylabel="",
-        notes=notes + count_notes(int(np.isneginf(rates).sum()), count_undefined(rates)),
+        notes=notes,
         note_width=44,
+        grid="x",
     )
     if effects:
         _write_beside(ax, -0.85, f"horizon ({words_of(diagnosis).units})")
     ax.locator_params(axis="x", nbins=6)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    light_grid(ax)
-    ax.grid(False, axis="y")
     return ax
 
 
@@ -105,7 +87,7 @@ def _mark_baseline(ax: Axes, diagnosis: Any) -> None:
 
 
 def _draw_effect(ax: Axes, row: int, effect: Any, floor: Number, kwargs: dict[str, Any]) -> None:
-    color, marker = _STYLE.get(effect.kind, (GRAY, "o"))
+    color, marker = _STYLE.get(effect.kind, (style.GRAY, "o"))
     if np.isneginf(effect.rate):
         ax.scatter([floor], [row], marker="<", s=30, color=color, zorder=3)
     elif np.isfinite(effect.rate):
@@ -118,11 +100,11 @@ def _draw_effect(ax: Axes, row: int, effect: Any, floor: Number, kwargs: dict[st
 
 def _write_beside(ax: Axes, row: Number, text: str) -> None:
     place: Any = ("axes fraction", "data")
-    ax.annotate(text, (1.02, row), xycoords=place, va="center", fontsize="small", color=GRAY)
+    ax.annotate(text, (1.02, row), xycoords=place, va="center", fontsize="small", color=style.GRAY)
 
 
 def _name(name: str, num_rows: int) -> str:
     """Return a row's name: over two lines where rows are tall, else cut to one."""
     if num_rows <= 8:
-        return "\n".join(textwrap.wrap(plain(name), 24)) or " "
-    return plain(name, 36) or " "
+        return "\n".join(textwrap.wrap(style.plain(name), 24)) or " "
+    return style.plain(name, 36) or " "

@@ -4,16 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ._style import (
-    GRAY,
-    SEQUENTIAL,
-    Axes,
-    count_notes,
-    finish,
-    light_grid,
-    new_axes,
-    write_if_nothing,
-)
+from . import _style as style
+from ._style import Axes
 
 
 def plot_eigenvalues(eigenvalues: Any, *, ax: Any = None, **scatter_kwargs: Any) -> Axes:
@@ -31,31 +23,28 @@ def plot_eigenvalues(eigenvalues: Any, *, ax: Any = None, **scatter_kwargs: Any)
 
     **Returns:** the axes, of equal aspect.
     """
-    ax = new_axes(ax, (5.2, 4.3))
+    ax = style.new_axes(ax, (5.2, 4.3))
     values = np.asarray(eigenvalues.eigenvalues).reshape(
         len(eigenvalues.times), -1 if len(eigenvalues.times) else 0
     )
     times = np.broadcast_to(np.asarray(eigenvalues.times)[:, None], values.shape)
     finite = np.isfinite(values)
     angle = np.linspace(0.0, 2 * np.pi, 361)
-    ax.plot(np.cos(angle), np.sin(angle), color=GRAY, linewidth=1.0, label="unit circle")
-    options: dict[str, Any] = {"s": 12, "alpha": 0.8, "linewidths": 0, "cmap": SEQUENTIAL}
+    ax.plot(np.cos(angle), np.sin(angle), color=style.GRAY, linewidth=1.0, label="unit circle")
+    options: dict[str, Any] = {"s": 12, "alpha": 0.8, "linewidths": 0, "cmap": style.SEQUENTIAL}
     options |= {"c": times[finite], "zorder": 3, **scatter_kwargs}
-    if not write_if_nothing(ax, np.where(finite, 0.0, np.nan)):
+    if not style.write_if_nothing(ax, np.where(finite, 0.0, np.nan)):
         points = ax.scatter(np.real(values[finite]), np.imag(values[finite]), **options)
         if len(eigenvalues.times) > 1 and "c" not in scatter_kwargs:
-            bar = ax.figure.colorbar(points, ax=ax, pad=0.02, shrink=0.9)
-            bar.set_label("time $t$ (steps)", fontsize="small")
-            bar.ax.tick_params(labelsize="small")
+            bar = style.colorbar(ax, points, "time $t$ (steps)", shrink=0.9)
             bar.solids.set(alpha=1) if bar.solids is not None else None
     ax.set_aspect("equal")
-    finish(
+    style.finish(
         ax,
         title="Eigenvalues of the one-step Jacobians",
         xlabel=r"$\mathrm{Re}\,\lambda$",
         ylabel=r"$\mathrm{Im}\,\lambda$",
-        notes=count_notes(0, int((~finite).sum())),
+        notes=style.count_notes(0, int((~finite).sum())),
     )
     ax.locator_params(nbins=6)
-    light_grid(ax)
     return ax

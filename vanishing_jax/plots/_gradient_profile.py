@@ -1,27 +1,13 @@
 """The gradient of the loss with respect to every state, against time."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ._axis import Words, words_of_all
+from . import _style as style
+from ._axis import Words, words_of
 from ._prediction import draw_predicted_decay
-from ._style import (
-    Axes,
-    add_legend,
-    as_labeled,
-    draw_log_lines,
-    finish,
-    integer_ticks,
-    light_grid,
-    line_options,
-    new_axes,
-    plain,
-    sequence_lines,
-    set_decades,
-    to_log10,
-)
+from ._style import Axes
 
 
 def plot_gradient_profile(
@@ -36,75 +22,57 @@ def plot_gradient_profile(
 
     **Arguments:**
 
-    - `profile`: a `GradientProfile`, or a dict from label to `GradientProfile` for an overlay. A
-      batch of profiles is drawn as thin lines with their mean.
+    - `profile`: a `GradientProfile`; a batch of profiles is drawn as thin lines with their mean.
     - `prediction`: a `theory.Prediction` to draw beneath: its decay from the last step, where the
-      first profile has its mean; None draws none.
+      profile has its mean; None draws none.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the state gradients.
 
     **Returns:** the axes. The y coordinate is log10 of the norm, labeled by powers of ten.
     """
-    ax = new_axes(ax)
-    lines, labeled = [], as_labeled(profile)
-    words = words_of_all(labeled.values())
-    share = f"parameter gradient of {words.unit} ${words.index}$ alone"
-    for index, (label, one) in enumerate(labeled.items()):
-        if one is not None:  # a diagnosis without a loss has no profile
-            lines += _lines_of(index, plain(label), one, words, share, line_kwargs)
-    notes = draw_log_lines(ax, lines)
-    notes = notes + _predicted(ax, profile, prediction)
-    if isinstance(profile, Mapping) and lines:
-        notes = [f"dotted: {share}", *notes]
-    finish(
+    ax, words = style.new_axes(ax), words_of(profile)
+    norms = style.to_log10(profile.log_norm)
+    norms = norms.reshape(-1, norms.shape[-1])  # one sequence, or a batch of them
+    lines = _lines_of(norms, style.to_log10(profile.log_parameter_norm), words, line_kwargs)
+    notes = style.draw_log_lines(ax, lines) + _predicted(ax, norms, prediction)
+    style.finish(
         ax,
         title=f"Gradient of the loss at each {words.unit}",
         xlabel=words.axis,
         ylabel="gradient norm (units of the loss)",
         notes=notes,
+        integers="x",
     )
-    set_decades(ax, [y for _, y, _ in lines])
-    integer_ticks(ax)
-    light_grid(ax)
-    add_legend(ax, "lower right" if _rises(lines) else "lower left")
+    style.set_decades(ax, [y for _, y, _ in lines])
+    style.add_legend(ax, "lower right" if _rises(norms[0]) else "lower left")
     return ax
 
 
 def _lines_of(
-    index: int, name: str, profile: Any, words: Words, share: str, line_kwargs: dict[str, Any]
+    norms: np.ndarray, shares: np.ndarray, words: Words, line_kwargs: dict[str, Any]
 ) -> list:
     """Return the lines of both norms against t; one per sequence and their mean for a batch."""
-    states, shares = to_log10(profile.log_norm), to_log10(profile.log_parameter_norm)
     what = "state" if words.unit == "step" else "activation"
-    own = rf"{what} gradient $\|\partial L/\partial {words.state}_{words.index}\|$"
-    thick = line_options(index, line_kwargs, label=name or own, zorder=4)
-    thin = {
-        "color": thick["color"] if name else line_options(1, {})["color"],
-        "linestyle": ":" if name else "--",
-        "linewidth": 1.1,
-        "label": "" if name else share,
-    }
-    num_steps = shares.shape[-1]
+    label = rf"{what} gradient $\|\partial L/\partial {words.state}_{words.index}\|$"
+    thick = style.line_options(0, line_kwargs, label=label, zorder=4)
+    share = f"parameter gradient of {words.unit} ${words.index}$ alone"
+    thin = style.line_options(1, {}, linewidth=1.1, label=share)
+    steps = np.arange(norms.shape[1])
     return [
-        *sequence_lines(np.arange(num_steps + 1), states.reshape(-1, num_steps + 1), thick),
-        *sequence_lines(np.arange(1, num_steps + 1), shares.reshape(-1, num_steps), thin),
+        *style.sequence_lines(steps, norms, thick),
+        *style.sequence_lines(steps[1:], shares.reshape(-1, len(steps) - 1), thin),
     ]
 
 
-def _predicted(ax: Axes, profile: Any, prediction: Any) -> list[str]:
-    first = next(iter(as_labeled(profile).values()), None)
-    if first is None:
-        return []
-    norms = to_log10(first.log_norm).reshape(-1, np.shape(first.log_norm)[-1])
+def _predicted(ax: Axes, norms: np.ndarray, prediction: Any) -> list[str]:
     ends = norms[np.isfinite(norms[:, -1]), -1]
     if ends.size == 0:  # the loss does not read the last state
         return []
-    last = norms.shape[1] - 1
-    lags = np.arange(last + 1)
-    return draw_predicted_decay(ax, prediction, lags, x=last - lags, start=float(ends.mean()))
+    lags = np.arange(norms.shape[1])
+    return draw_predicted_decay(ax, prediction, lags, x=lags[::-1], start=float(ends.mean()))
 
 
-def _rises(lines: list) -> bool:
-    """Return whether the first line ends higher than it starts (a vanishing gradient's shape)."""
-    finite = lines[0][1][np.isfinite(lines[0][1])] if lines else np.zeros(0)
+def _rises(norms: np.ndarray) -> bool:
+    """Return whether a line ends higher than it starts (a vanishing gradient's shape)."""
+    finite = norms[np.isfinite(norms)]
     return bool(finite.size == 0 or finite[-1] >= finite[0])

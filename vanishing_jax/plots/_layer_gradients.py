@@ -4,19 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ._style import (
-    Axes,
-    add_legend,
-    draw_log_lines,
-    finish,
-    integer_ticks,
-    light_grid,
-    line_options,
-    new_axes,
-    plain,
-    set_decades,
-    to_log10,
-)
+from . import _style as style
+from ._style import Axes
 
 
 def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
@@ -34,39 +23,36 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
 
     **Returns:** the axes. The y coordinate is log10 of the norm, labeled by powers of ten.
     """
-    ax = new_axes(ax)
+    ax = style.new_axes(ax)
     lags = np.arange(gradients.log_norm.shape[2])
     lines, silent = [], []
     for index, (name, rows) in enumerate(zip(gradients.names, gradients.log_norm, strict=True)):
         if np.isnan(gradients.starved_at[index]):
-            silent.append(plain(name))
+            silent.append(style.plain(name))
             continue
-        options = line_options(index, line_kwargs, label=plain(name))
-        lines.append((lags, _mean(to_log10(rows)), options))
-    notes = [note for note in draw_log_lines(ax, lines) if "not finite" not in note]
+        options = style.line_options(index, line_kwargs, label=style.plain(name))
+        lines.append((lags, _mean(style.to_log10(rows)), options))
+    notes = [note for note in style.draw_log_lines(ax, lines) if "not finite" not in note]
     notes += [f"not drawn, no gradient that way: {', '.join(silent)}"] if silent else []
     first = gradients.first_gone()
     if first is not None:
         index = gradients.names.index(first)
         at = float(gradients.starved_at[index])
-        color = line_options(index, {})["color"]
+        color = style.line_options(index, {})["color"]
         ax.axvline(at, color=color, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
-        notes = [
-            f"smallest in {plain(first)}: below 0.001 of its largest at lag {at:.0f}",
-            *notes,
-        ]
+        gone = f"smallest in {style.plain(first)}: below 0.001 of its largest at lag {at:.0f}"
+        notes = [gone, *notes]
     back = gradients.toward == "past"
-    finish(
+    style.finish(
         ax,
-        title=f"Gradient in each layer, into the {plain(gradients.toward)}",
+        title=f"Gradient in each layer, into the {style.plain(gradients.toward)}",
         xlabel=f"lag, {'back from last' if back else 'ahead of first'} direct loss gradient",
         ylabel="gradient norm",
         notes=notes,
+        integers="x",
     )
-    set_decades(ax, [y for _, y, _ in lines])
-    integer_ticks(ax)
-    light_grid(ax)
-    add_legend(ax, "lower left")
+    style.set_decades(ax, [y for _, y, _ in lines])
+    style.add_legend(ax, "lower left")
     return ax
 
 

@@ -4,23 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from ..diagnostics._words import count_text
+from . import _style as style
 from ._axis import words_of
 from ._prediction import draw_predicted_exponents
-from ._style import (
-    GRAY,
-    Axes,
-    count_notes,
-    count_undefined,
-    finish,
-    floor_of,
-    floor_zeros,
-    integer_ticks,
-    light_grid,
-    line_options,
-    new_axes,
-    reference_line,
-    write_if_nothing,
-)
+from ._style import Axes
 
 
 def plot_lyapunov(
@@ -41,30 +29,24 @@ def plot_lyapunov(
 
     **Returns:** the axes, in natural log per step.
     """
-    ax = new_axes(ax)
+    ax = style.new_axes(ax)
     values = np.asarray(lyapunov.exponents, float)
     error = np.broadcast_to(np.asarray(lyapunov.standard_error, float), values.shape)
     index, finite = np.arange(1, values.size + 1), np.isfinite(values)
-    options = line_options(0, line_kwargs, marker="o", markersize=4, linewidth=1.0)
+    options = style.line_options(0, line_kwargs, marker="o", markersize=4, linewidth=1.0)
     ax.plot(index, np.where(finite, values, np.nan), **options)
-    bars = finite & np.isfinite(error)
-    if bars.any():
-        ax.errorbar(
-            index[bars], values[bars], error[bars], fmt="none", ecolor=GRAY, capsize=2, zorder=1
-        )
-    reference_line(ax, 0.0, linestyle="-")
-    zeros = floor_zeros(ax, index, values, floor_of(values), options["color"])
-    write_if_nothing(ax, values)
+    style.error_bars(ax, index, values, error)
+    style.reference_line(ax, 0.0, linestyle="-")
+    zeros = style.floor_zeros(ax, index, values, style.floor_of(values), options["color"])
+    style.write_if_nothing(ax, values)
     words = words_of(lyapunov)
-    steps = f"1 {words.unit}" if lyapunov.num_steps == 1 else f"{lyapunov.num_steps} {words.units}"
     theory = draw_predicted_exponents(ax, prediction, values.size)
-    finish(
+    style.finish(
         ax,
-        title=f"Lyapunov exponents over {steps}",
+        title=f"Lyapunov exponents over {count_text(lyapunov.num_steps, words.unit)}",
         xlabel="index $i$ (descending)",
         ylabel=rf"exponent $\lambda_i$ (nats per {words.unit})",
-        notes=[*theory, *count_notes(zeros, count_undefined(values))],
+        notes=[*theory, *style.count_notes(zeros, style.count_undefined(values))],
+        integers="x",
     )
-    integer_ticks(ax)
-    light_grid(ax)
     return ax

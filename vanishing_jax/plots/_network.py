@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..diagnostics._words import horizon_text, rate_text
+from . import _style as style
 from ._layer_gradients import plot_layer_gradients
-from ._style import VERDICT_COLORS, Figure
+from ._style import Figure
 from ._transport import plot_transport
 
 
@@ -24,10 +24,7 @@ def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
     **Returns:** the figure, of one panel for each reach and one for the parts.
     """
     reaches = list(diagnosis.reaches.values())
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(5.6 * (len(reaches) + 1), 4.5), layout="constrained")
+    figure = style.new_figure(figure, (5.6 * (len(reaches) + 1), 4.5))
     panels = figure.subfigures(1, len(reaches) + 1, wspace=0.04)
     for panel, reach in zip(panels, reaches, strict=False):
         plot_layer_gradients(reach.gradients, ax=panel.subplots())
@@ -36,12 +33,5 @@ def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
     title = "Each part alone, its inputs given"
     place = {"loc": "left", "pad": 7 + 13 * len(notes)}  # above the notes
     ax.set_title(title, fontsize="medium", fontweight="bold", **place)
-    figure.suptitle(
-        f"{diagnosis.verdict.upper()}:  rate {rate_text(diagnosis.rate, diagnosis.rate_error)} "
-        f"nats per step,  horizon "
-        f"{horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated)}",
-        color=VERDICT_COLORS.get(diagnosis.verdict, "#000000"),
-        fontsize="x-large",
-        fontweight="bold",
-    )
+    style.write_verdict(figure, diagnosis)
     return figure

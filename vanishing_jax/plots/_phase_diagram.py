@@ -4,18 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ._influence import _UNDEFINED_COLOR, _paint
-from ._style import (
-    SEQUENTIAL,
-    SIGNED,
-    Axes,
-    Figure,
-    add_legend,
-    cell_edges,
-    finish,
-    new_axes,
-    write_if_nothing,
-)
+from . import _style as style
+from ._heat_map import draw_cells, signed_colors
+from ._style import Axes, Figure
 
 _TITLES = {
     "exponent": "Measured exponent",
@@ -44,13 +35,9 @@ def plot_phase_diagram(phase: Any, *, figure: Any = None) -> Figure:
 
     **Returns:** the figure, of 2 x 2 panels.
     """
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(10.5, 7.4), layout="constrained")
+    figure = style.new_figure(figure, (10.5, 7.4))
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
-    kinds = ("exponent", "predicted_exponent", "horizon", "predicted_horizon")
-    for ax, of in zip(panels.flat, kinds, strict=True):
+    for ax, of in zip(panels.flat, _TITLES, strict=True):
         plot_phase(phase, of=of, ax=ax)
         ax.label_outer()
     biases = "" if "input_variance" in phase.dims else f", input {phase.attrs['input_variance']:g}"
@@ -75,31 +62,29 @@ def plot_phase(phase: Any, *, of: str = "exponent", ax: Any = None, **mesh_kwarg
     - `mesh_kwargs`: passed on to `Axes.pcolormesh`.
 
     **Returns:** the axes. Rows are equally high whatever their variances, which the ticks name.
-
-    **Raises:** `ValueError` for another `of`.
     """
-    if of not in _TITLES:
-        raise ValueError(f"expected `of` as one of {', '.join(map(repr, _TITLES))}; got {of!r}.")
-    ax = new_axes(ax, (5.4, 4.0))
+    ax = style.new_axes(ax, (5.4, 4.0))
     axis = next(name for name in _AXES if name in phase.dims)
     values = phase[of]
     values = values.median("seed", skipna=False) if "seed" in values.dims else values
     values = np.asarray(values.transpose(axis, "gain").values, float)
-    gains, rows = phase.gain.values, np.arange(phase.sizes[axis])
-    if not write_if_nothing(ax, np.where(np.isposinf(values), 0.0, values)):
-        edges = cell_edges(gains), cell_edges(rows)
-        ax.set_facecolor(_BEYOND_COLOR)
-        options = {**_colors(phase, of), "rasterized": True, **mesh_kwargs}
-        mesh = ax.pcolormesh(*edges, np.ma.masked_where(~np.isfinite(values), values), **options)
-        undefined = np.isnan(values) | np.isneginf(values)
-        _paint(ax, *edges, undefined, _UNDEFINED_COLOR)
-        _colorbar(ax, mesh, of)
+    rows = np.arange(phase.sizes[axis])
+    beyond, notes = np.isposinf(values), []  # what reaches beyond all steps is pale
+    if not style.write_if_nothing(ax, np.where(beyond, 0.0, values)):
+        edges = style.cell_edges(phase.gain.values), style.cell_edges(rows)
+        looks = {"empty_color": _BEYOND_COLOR, **_colors(phase, of)}
+        mesh, notes = draw_cells(ax, edges, values, mesh_kwargs, known=~beyond, **looks)
+        horizon = of.endswith("horizon")
+        label = "steps to $10^{-3}$" if horizon else "nats per step"
+        style.colorbar(ax, mesh, label, extend="max" if horizon else "neither")
         _draw_critical_line(ax, phase, rows, measured=not of.startswith("predicted"))
-    finish(
+    style.finish(
         ax,
         title=_TITLES[of],
         xlabel="gain $g$ of the recurrent weights",
         ylabel=_AXES[axis],
+        notes=notes,
+        grid="",
     )
     ax.set_yticks(rows, [f"{value:.3g}" for value in phase[axis].values])
     return ax
@@ -108,25 +93,16 @@ def plot_phase(phase: Any, *, of: str = "exponent", ax: Any = None, **mesh_kwarg
 def _colors(phase: Any, of: str) -> dict[str, Any]:
     """Return color map and scale: the same for what was measured and what was predicted."""
     from matplotlib import colormaps
-    from matplotlib.colors import CenteredNorm, LogNorm
+    from matplotlib.colors import LogNorm
 
-    if of.endswith("horizon"):
-        steps = float(phase.attrs["steps"])
-        shown = np.concatenate([phase[n].values.ravel() for n in ("horizon", "predicted_horizon")])
-        shown = shown[np.isfinite(shown) & (shown > 0)]
-        low = min(float(shown.min(initial=steps)), steps / 10)
-        colors = colormaps[SEQUENTIAL].with_extremes(over=_BEYOND_COLOR)
-        return {"cmap": colors, "norm": LogNorm(low, steps)}
-    shown = np.concatenate([phase[n].values.ravel() for n in ("exponent", "predicted_exponent")])
-    reach = np.abs(shown[np.isfinite(shown)]).max(initial=1e-3)
-    return {"cmap": SIGNED, "norm": CenteredNorm(0.0, reach)}
-
-
-def _colorbar(ax: Axes, mesh: Any, of: str) -> None:
-    horizon = of.endswith("horizon")
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, extend="max" if horizon else "neither")
-    bar.set_label("steps to $10^{-3}$" if horizon else "nats per step", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
+    kind = of.removeprefix("predicted_")
+    shown = np.concatenate([phase[name].values.ravel() for name in (kind, f"predicted_{kind}")])
+    if kind == "exponent":
+        return signed_colors(shown, 1e-3)
+    shown, steps = shown[np.isfinite(shown) & (shown > 0)], float(phase.attrs["steps"])
+    low = min(float(shown.min(initial=steps)), steps / 10)
+    colors = colormaps[style.SEQUENTIAL].with_extremes(over=_BEYOND_COLOR)
+    return {"cmap": colors, "norm": LogNorm(low, steps)}
 
 
 def _draw_critical_line(ax: Axes, phase: Any, rows: np.ndarray, *, measured: bool) -> None:
@@ -142,4 +118,4 @@ def _draw_critical_line(ax: Axes, phase: Any, rows: np.ndarray, *, measured: boo
         look: dict[str, Any] = {"markerfacecolor": "white", "markersize": 5, "color": "black"}
         ax.errorbar(crossing, rows, xerr=error, fmt="o", elinewidth=1.2, label="measured", **look)
     ax.set_xlim(low, high)
-    add_legend(ax, "lower right")
+    style.add_legend(ax, "lower right")

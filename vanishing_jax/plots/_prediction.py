@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ._style import Axes, Number, to_log10
+from . import _style as style
+from ._style import Axes, Number
 
 _COLOR, _ALPHA, _DEVIATIONS = "#000000", 0.13, 2.0
 
@@ -24,13 +25,13 @@ def draw_predicted_decay(
         return []
     lags, rate = np.asarray(lags, float), prediction.best_rate
     x = lags if x is None else np.asarray(x, float)
-    middle = start + to_log10(rate * lags)
+    middle = start + style.to_log10(rate * lags)
     ax.plot(x, middle, color=_COLOR, linestyle="--", linewidth=1.4, zorder=3)
     note = f"black dashed: theory, {rate:+.3f}".replace("-", "−")
     half = _DEVIATIONS * prediction.standard_deviation
     if not np.isfinite(half):
         return [f"{note} nats per step"]
-    width = to_log10(half * lags)
+    width = style.to_log10(half * lags)
     ax.fill_between(
         x, middle - width, middle + width, color=_COLOR, alpha=_ALPHA, linewidth=0, zorder=1
     )

@@ -1,33 +1,13 @@
 """Singular values of products of Jacobians: fan over lags, one spectrum, densities."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from . import _style as style
 from ._axis import words_of
 from ._prediction import draw_predicted_decay, draw_predicted_exponents
-from ._style import (
-    COLORS,
-    GRAY,
-    SEQUENTIAL,
-    Axes,
-    cell_edges,
-    count_notes,
-    count_undefined,
-    draw_log_lines,
-    finish,
-    floor_of,
-    floor_zeros,
-    integer_ticks,
-    light_grid,
-    line_options,
-    new_axes,
-    reference_line,
-    set_decades,
-    to_log10,
-    write_if_nothing,
-)
+from ._style import Axes
 
 _VISIBLE_ERROR = 0.05  # nats; a smaller error bound disappears in a line's width
 
@@ -52,7 +32,7 @@ def plot_spectrum(
 
     **Returns:** the axes. The y coordinate is log10 of sigma, labeled by powers of ten.
     """
-    ax = new_axes(ax)
+    ax = style.new_axes(ax)
     if np.ndim(spectrum.log_singular_values) == 1:
         notes, title = _draw_single(ax, spectrum, line_kwargs), _window_title(spectrum)
         xlabel = "index $i$ (descending)"
@@ -65,18 +45,15 @@ def plot_spectrum(
         lags = np.unique(np.ptp(np.asarray(spectrum.windows).reshape(-1, 2), axis=1))
         if len(lags) > 1:
             notes = notes + draw_predicted_decay(ax, prediction, lags)
-    reference_line(ax, 0.0, linestyle="-")
-    finish(ax, title=title, xlabel=xlabel, ylabel=r"singular value $\sigma_i$", notes=notes)
-    set_decades(ax, [np.asarray(spectrum.log_singular_values)])
-    integer_ticks(ax)
-    light_grid(ax)
+    style.reference_line(ax, 0.0, linestyle="-")
+    ylabel = r"singular value $\sigma_i$"
+    style.finish(ax, title=title, xlabel=xlabel, ylabel=ylabel, notes=notes, integers="x")
+    style.set_decades(ax, [np.asarray(spectrum.log_singular_values)])
     return ax
 
 
-def plot_spectrum_density(
-    spectrum: Any, *, lags: Sequence[int] | None = None, ax: Any = None, **line_kwargs: Any
-) -> Axes:
-    """Draw the density of log10 sigma at chosen lags, one row per lag.
+def plot_spectrum_density(spectrum: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the density of log10 sigma at four lags over the recorded range, one row per lag.
 
     A narrow peak at 0 is isometry; a peak that wanders left and widens with the lag is vanishing
     with a growing condition number. Each row is scaled to its own peak, for widths differ by
@@ -85,46 +62,45 @@ def plot_spectrum_density(
     **Arguments:**
 
     - `spectrum`: a `Spectrum`.
-    - `lags`: lags to show; each is replaced by the nearest recorded one. Default: four over the
-      recorded range.
     - `ax`: axes to draw on; None makes a figure.
     - `line_kwargs`: passed on to `Axes.plot` for the outlines.
 
     **Returns:** the axes.
     """
-    ax = new_axes(ax)
+    ax = style.new_axes(ax)
     recorded, values = _records(spectrum)
-    rows = _rows_at(recorded, lags)
+    rows = _spread_rows(recorded)
     chosen = values[rows]
-    notes = count_notes(int(np.isneginf(chosen).sum()), count_undefined(chosen))
-    floor = floor_of(chosen, gap=0.25)  # room for the count beside it
+    notes = style.count_notes(int(np.isneginf(chosen).sum()), style.count_undefined(chosen))
+    floor = style.floor_of(chosen, gap=0.25)  # room for the count beside it
     for position, row in enumerate(rows):
         _draw_ridge(ax, len(rows) - 1 - position, position, values[row], floor, line_kwargs)
-    ax.axvline(0.0, color=GRAY, linewidth=1.0, zorder=1)
+    ax.axvline(0.0, color=style.GRAY, linewidth=1.0, zorder=1)
     ax.set_yticks(range(len(rows)), [f"lag {recorded[row]}" for row in rows][::-1])
-    write_if_nothing(ax, chosen)
-    finish(
+    style.write_if_nothing(ax, chosen)
+    style.finish(
         ax,
         title="Density of the singular values",
         xlabel=r"$\log_{10}\,\sigma$",
         ylabel="density, each lag scaled to its peak",
         notes=notes,
     )
-    light_grid(ax)
     return ax
 
 
 def _records(spectrum: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return lags (records,) ascending and log10 values (records, n)."""
-    values = to_log10(spectrum.log_singular_values)
+    values = style.to_log10(spectrum.log_singular_values)
     windows = np.asarray(spectrum.windows).reshape(-1, 2)
     values = values.reshape(len(windows), -1) if len(windows) else values.reshape(0, 0)
-    order = np.argsort(windows[:, 1] - windows[:, 0], kind="stable")
-    return (windows[:, 1] - windows[:, 0])[order], values[order]
+    lags = windows[:, 1] - windows[:, 0]
+    order = np.argsort(lags, kind="stable")
+    return lags[order], values[order]
 
 
 def _draw_fan(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> tuple[list[str], str]:
     from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm
     from matplotlib.ticker import MaxNLocator
 
@@ -132,51 +108,32 @@ def _draw_fan(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> tuple[lis
     words = words_of(spectrum)
     xlabel = f"lag $t - s$ ({words.units})"
     if len(x) > 1 and np.all(x == x[0]):  # windows of one length, sliding over the sequence
-        x, xlabel = np.asarray(spectrum.windows)[:, 1], _sliding_label(int(x[0]), words)
-    num_values = values.shape[1]
-    cmap = colormaps[SEQUENTIAL]
-    norm = BoundaryNorm(cell_edges(np.arange(1, max(num_values, 2) + 1)), cmap.N)
+        xlabel = f"end $t$ of the {x[0]}-{words.unit} window ({words.units})"
+        x = np.asarray(spectrum.windows)[:, 1]
+    n, cmap = values.shape[1], colormaps[style.SEQUENTIAL]
+    norm = BoundaryNorm(style.cell_edges(np.arange(1, max(n, 2) + 1)), cmap.N)
     lines = []
-    for i in range(num_values):
-        options = line_options(0, line_kwargs, linewidth=1.1)
-        lines.append((x, values[:, i], {"color": cmap(norm(i + 1)), **_without_color(options)}))
-        lines[-1][2].update({k: line_kwargs[k] for k in ("color", "c") if k in line_kwargs})
-    notes = draw_log_lines(ax, lines) + _error_note(spectrum)
-    if num_values > 1:
-        from matplotlib.cm import ScalarMappable
-
-        mappable = ScalarMappable(norm, cmap)
-        bar = ax.figure.colorbar(mappable, ax=ax, ticks=MaxNLocator(6, integer=True), pad=0.02)
-        bar.set_label("index $i$ (1 = largest)", fontsize="small")
-        bar.ax.tick_params(labelsize="small", which="both")
+    for i in range(n):
+        looks = {"linestyle": "-", "linewidth": 1.1, "color": cmap(norm(i + 1))}
+        lines.append((x, values[:, i], style.line_options(0, line_kwargs, **looks)))
+    notes = style.draw_log_lines(ax, lines) + _error_note(spectrum)
+    if n > 1:
+        ticks = MaxNLocator(6, integer=True)
+        label = "index $i$ (1 = largest)"
+        bar = style.colorbar(ax, ScalarMappable(norm, cmap), label, ticks=ticks)
         bar.ax.minorticks_off()
         bar.ax.invert_yaxis()  # the largest on top, as their lines are
     return notes, xlabel
 
 
-def _without_color(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "color"}
-
-
 def _draw_single(ax: Axes, spectrum: Any, line_kwargs: dict[str, Any]) -> list[str]:
-    values = to_log10(spectrum.log_singular_values)
+    values = style.to_log10(spectrum.log_singular_values)
     index = np.arange(1, values.size + 1)
-    options = line_options(0, line_kwargs, marker="o", markersize=4, linewidth=1.2)
-    notes = draw_log_lines(ax, [(index, values, options)])
-    # The bound is worth its sweeps only where bars would be seen.
-    bound = (
-        to_log10(spectrum.error_bound) if _is_in_doubt(spectrum) else np.full_like(values, np.inf)
-    )
-    shown = np.isfinite(values) & np.isfinite(bound)
-    if shown.any():
-        ax.errorbar(
-            index[shown], values[shown], bound[shown], fmt="none", ecolor=GRAY, capsize=2, zorder=1
-        )
+    options = style.line_options(0, line_kwargs, marker="o", markersize=4, linewidth=1.2)
+    notes = style.draw_log_lines(ax, [(index, values, options)])
+    if _is_in_doubt(spectrum):  # the bound is worth its sweeps only where bars would be seen
+        style.error_bars(ax, index, values, style.to_log10(spectrum.error_bound))
     return notes
-
-
-def _sliding_label(length: int, words: Any) -> str:
-    return f"end $t$ of the {length}-{words.unit} window ({words.units})"
 
 
 def _window_title(spectrum: Any) -> str:
@@ -200,23 +157,20 @@ def _error_note(spectrum: Any) -> list[str]:
     return [f"largest error bound {bound.max() / np.log(10):.2g} decades"]
 
 
-def _rows_at(recorded: np.ndarray, lags: Sequence[int] | None) -> list[int]:
-    """Return the records nearest to the wanted lags, each once, ascending."""
-    if len(recorded) == 0:
+def _spread_rows(recorded: np.ndarray) -> list[int]:
+    """Return up to four records, evenly spread in the log of their place, ascending."""
+    positive = np.flatnonzero(recorded > 0)  # at lag 0 every singular value is 1
+    positive = positive if positive.size else np.arange(len(recorded))
+    if positive.size == 0:
         return []
-    if lags is None:
-        positive = np.flatnonzero(recorded > 0)  # at lag 0 every singular value is 1
-        positive = positive if positive.size else np.arange(len(recorded))
-        wanted = np.geomspace(1, positive.size, min(4, positive.size)).round().astype(int) - 1
-        return sorted({int(positive[k]) for k in wanted})
-    return sorted({int(np.argmin(np.abs(recorded - lag))) for lag in lags})
+    wanted = np.geomspace(1, positive.size, min(4, positive.size)).round().astype(int) - 1
+    return sorted({int(positive[k]) for k in wanted})
 
 
 def _draw_ridge(
     ax: Axes, base: int, index: int, values: np.ndarray, floor: float, line_kwargs: dict[str, Any]
 ) -> None:
-    finite = values[np.isfinite(values)]
-    color = COLORS[index % len(COLORS)]
+    finite, color = values[np.isfinite(values)], style.COLORS[index % len(style.COLORS)]
     if finite.size:
         span = max(np.ptp(finite), 0.2)  # equal values still need a bin of some width
         num_bins = int(np.clip(round(np.sqrt(finite.size)) + 2, 3, 40))
@@ -227,16 +181,12 @@ def _draw_ridge(
         x = np.repeat(edges, 2)
         y = base + 0.8 * np.r_[0, np.repeat(counts / counts.max(), 2), 0]
         ax.fill_between(x, base, y, color=color, alpha=0.3, linewidth=0)
-        ax.plot(x, y, **line_options(index, line_kwargs, linestyle="-", linewidth=1.3, marker=""))
+        looks = {"linestyle": "-", "linewidth": 1.3, "marker": ""}
+        ax.plot(x, y, **style.line_options(index, line_kwargs, **looks))
         ax.scatter(finite, np.full(finite.size, base - 0.06), marker="|", s=16, color=color, lw=0.7)
     num_zeros = int(np.isneginf(values).sum())
     if num_zeros:
-        floor_zeros(ax, np.full(1, floor), np.array([-np.inf]), base + 0.1, color)
-        ax.annotate(
-            f"{num_zeros} × 0",
-            (floor, base + 0.1),
-            xytext=(-4, 6),
-            textcoords="offset points",
-            fontsize="small",
-            color=color,
-        )
+        place = floor, base + 0.1
+        style.floor_zeros(ax, np.full(1, floor), np.array([-np.inf]), place[1], color)
+        beside: dict[str, Any] = {"xytext": (-4, 6), "textcoords": "offset points"}
+        ax.annotate(f"{num_zeros} × 0", place, fontsize="small", color=color, **beside)

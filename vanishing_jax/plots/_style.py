@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..diagnostics._words import Number
+from ..diagnostics._words import Number, horizon_text, rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
@@ -40,6 +40,15 @@ def new_axes(ax: Any, figsize: tuple[float, float] = (5.6, 3.9)) -> Axes:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def new_figure(figure: Any, figsize: tuple[float, float]) -> Figure:
+    """Return `figure`, or a new one when it is None."""
+    if figure is not None:
+        return figure
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=figsize, layout="constrained")
 
 
 def to_log10(natural_logs: Any) -> np.ndarray:
@@ -102,6 +111,14 @@ def floor_zeros(ax: Axes, x: np.ndarray, values: np.ndarray, floor: Number, colo
         at_floor = np.full(int(zeros.sum()), floor)
         ax.scatter(x[zeros], at_floor, marker="v", s=18, color=color, linewidths=0, zorder=3)
     return int(zeros.sum())
+
+
+def error_bars(ax: Axes, x: np.ndarray, values: np.ndarray, errors: np.ndarray) -> None:
+    """Draw the finite errors of finite values beneath them."""
+    shown = np.isfinite(values) & np.isfinite(errors)
+    if shown.any():
+        bars: dict[str, Any] = {"fmt": "none", "ecolor": GRAY, "capsize": 2, "zorder": 1}
+        ax.errorbar(x[shown], values[shown], errors[shown], **bars)
 
 
 def count_notes(num_zeros: int, num_undefined: int) -> list[str]:
@@ -205,9 +222,9 @@ def _power_of_ten(exponent: float, _position: Any = None) -> str:
     return "1" if exponent == 0 else rf"$10^{{{round(exponent)}}}$"
 
 
-def reference_line(ax: Axes, y: Number, label: str | None = None, linestyle: str = ":") -> None:
+def reference_line(ax: Axes, y: Number, linestyle: str = ":") -> None:
     """Draw a thin horizontal line where a neutral value or a threshold lies."""
-    ax.axhline(y, color=GRAY, linewidth=1.0, linestyle=linestyle, zorder=1, label=label)
+    ax.axhline(y, color=GRAY, linewidth=1.0, linestyle=linestyle, zorder=1)
 
 
 def finish(
@@ -218,27 +235,44 @@ def finish(
     ylabel: str,
     notes: Sequence[str] = (),
     note_width: int = 72,
+    grid: str = "both",
+    integers: str = "",
 ) -> None:
-    """Set title and labels, and write the notes between title and axes, where no data lies."""
+    """Set title, labels and grid, and write the notes between title and axes, where no data lies.
+
+    `grid`: "both", "x" or "", the lines to draw; `integers`: the axes that count, such as "xy".
+    """
     lines = _pack(notes, note_width)
     pad = 7 + 13 * len(lines)
     ax.set_title(title, loc="left", fontsize="medium", fontweight="bold", pad=pad)
     if lines:
         note = ax.annotate(
-            "\n".join(lines),
-            (0.0, 1.0),
-            xycoords="axes fraction",
-            xytext=(0, 5),
-            textcoords="offset points",
-            fontsize="small",
-            style="italic",
-            color=GRAY,
-        )
+            "\n".join(lines), (0.0, 1.0), xycoords="axes fraction", xytext=(0, 5),
+            textcoords="offset points", fontsize="small", style="italic", color=GRAY,
+        )  # fmt: skip
         note.set_in_layout(False)  # a wide note must not narrow the axes; the title keeps its room
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize="small")
+    for axis in integers:
+        integer_ticks(ax, axis)
+    if grid:
+        light_grid(ax)
+    if grid == "x":
+        ax.grid(False, axis="y")
+
+
+def write_verdict(figure: Figure, diagnosis: Any, unit: str = "step") -> None:
+    """Write the verdict with its numbers above a one-page picture."""
+    rate = rate_text(diagnosis.rate, diagnosis.rate_error)
+    horizon = horizon_text(diagnosis.horizon, diagnosis.horizon_is_extrapolated, unit)
+    figure.suptitle(
+        f"{diagnosis.verdict.upper()}:  rate {rate} nats per {unit},  horizon {horizon}",
+        color=VERDICT_COLORS.get(diagnosis.verdict, "#000000"),
+        fontsize="x-large",
+        fontweight="bold",
+    )
 
 
 def _pack(notes: Sequence[str], width: int) -> list[str]:
@@ -258,19 +292,39 @@ def light_grid(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def integer_ticks(ax: Axes, axis: str = "x", nbins: int = 7) -> None:
+def integer_ticks(ax: Axes, axis: str = "x") -> None:
     """Put the ticks of a counting axis on whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    (ax.xaxis if axis == "x" else ax.yaxis).set_major_locator(
-        MaxNLocator(nbins=nbins, integer=True, min_n_ticks=1)
-    )
+    side = ax.xaxis if axis == "x" else ax.yaxis
+    side.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
 
 
 def add_legend(ax: Axes, corner: Any, **kwargs: Any) -> None:
     """Add a legend in a fixed corner ("best" searches all points and is slow)."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc=corner, fontsize="small", framealpha=0.9, handlelength=3.2, **kwargs)
+
+
+def add_legend_beside(ax: Axes, **kwargs: Any) -> None:
+    """Add a legend right of the axes, for lines that may lie anywhere."""
+    beside: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2, "frameon": False}
+    add_legend(ax, "upper left", **beside, **kwargs)
+
+
+def colorbar(ax: Axes, mappable: Any, label: str, **kwargs: Any) -> Any:
+    """Add a color bar beside the axes and return it."""
+    bar = ax.figure.colorbar(mappable, ax=ax, pad=0.02, **kwargs)
+    bar.set_label(label, fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+    return bar
+
+
+def halo(width: Number) -> list[Any]:
+    """Return the path effects of a line with a white border, to be seen on a heat map."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground="white")]
 
 
 def cell_edges(centers: Any) -> np.ndarray:

@@ -8,8 +8,15 @@ import pytest
 from scipy import stats
 
 from vanishing_jax.studies.claims import RULE, VERDICTS, ClaimResult, Curve, Figure, decide
-from vanishing_jax.studies.claims._intervals import all_seeds, exact, over_seeds, spread_ratio
-from vanishing_jax.studies.claims._result import Finding, from_json, number, to_json
+from vanishing_jax.studies.claims._finding import (
+    Finding,
+    all_seeds,
+    exact,
+    number,
+    over_seeds,
+    spread_ratio,
+)
+from vanishing_jax.studies.claims._result import from_json, to_json
 
 
 def finding(low, high, above=-math.inf, below=math.inf, case="here"):

@@ -4,24 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from . import _rates as rates
 from ._claim import claim
-from ._intervals import all_seeds, over_seeds
-from ._networks import PRESERVED, RATE, Net, Settings, rate
-from ._result import Curve, Figure
-from ._training import SOLVED, sizes, trained, training_findings
+from ._finding import Finding, all_seeds, over_seeds
+from ._networks import PRESERVED, Net, Settings
+from ._training import SOLVED, fails, learning_curves, learns, sizes, trained
 
 _SIZES = "Adding task, Adam unless said otherwise; small networks and few updates."
-_NEEDED = "updates needed, without over with [decades]"
 
 
-def _figure(settings: Settings, title: str, recipes: tuple[tuple[str, str], ...]) -> Figure:
-    """Return learning curves of (recipe, length)."""
-    curves = tuple(
-        Curve(f"{recipe}, T = {getattr(sizes(settings), length)}",
-              *trained(settings, recipe, length).curve)
-        for recipe, length in recipes
-    )  # fmt: skip
-    return Figure(title, "updates", "loss over the memoryless baseline", curves, 1.0)
+def _slowed(settings: Settings, case: str, full: str, without: str) -> Finding:
+    """Return the finding that a recipe needs more updates for the long task than another one."""
+    updates = trained(settings, without, "long").updates / trained(settings, full, "long").updates
+    quantity = "updates needed, without over with [decades]"
+    return over_seeds(case, quantity, np.log10(updates), above=0.0)
 
 
 @claim(
@@ -34,10 +30,10 @@ def _figure(settings: Settings, title: str, recipes: tuple[tuple[str, str], ...]
 )
 def long_term_patterns(settings: Settings) -> Any:
     """Train a tanh network on short and on long sequences."""
-    findings = training_findings(settings, "short", {"tanh": "tanh"}, below=0.5)
-    findings += training_findings(settings, "long", {"tanh": "tanh"}, above=0.5)
-    recipes = (("tanh", "short"), ("tanh", "long"))
-    return findings, _figure(settings, "Learning curves, short and long", recipes)
+    tanh = {"tanh": "tanh"}
+    findings = [*learns(settings, tanh, "short"), *fails(settings, tanh)]
+    figure = learning_curves(settings, "Learning curves, short and long", tanh, ("short", "long"))
+    return findings, figure
 
 
 @claim(
@@ -53,8 +49,8 @@ def stagnation(settings: Settings) -> Any:
     found = trained(settings, "tanh", "long")
     finding = all_seeds(f"tanh on {sizes(settings).long} steps", "last loss over the baseline",
                         found.last, above=0.8, below=1.2, prediction=1.0)  # fmt: skip
-    recipes = (("tanh", "long"), ("gru", "long"))
-    return [finding], _figure(settings, "Learning curves on the long task", recipes)
+    title = "Learning curves on the long task"
+    return [finding], learning_curves(settings, title, ("tanh", "gru"))
 
 
 @claim(
@@ -69,16 +65,14 @@ def stagnation(settings: Settings) -> Any:
 def identity_relu(settings: Settings) -> Any:
     """Measure the initial rate, and train at two learning rates."""
     identity = Net("relu", weights="identity", noise=1e-4)
-    findings = [over_seeds("ReLU with the identity at initialization", RATE,
-                           rate(settings, identity), above=PRESERVED)]  # fmt: skip
+    nets = {"ReLU with the identity at initialization": identity}
     slow, fast = "irnn+clip", "irnn+clip+lr=0.03"
-    findings += training_findings(settings, "long", {slow: "IRNN"}, below=0.5)
-    findings += training_findings(
-        settings, "long", {fast: "the limit: IRNN at learning rate 0.03"}, above=0.5
-    )
-    return findings, _figure(
-        settings, "Learning curves of the IRNN", ((slow, "long"), (fast, "long"))
-    )
+    findings = [
+        *rates.findings(settings, nets, above=PRESERVED),
+        *learns(settings, {slow: "IRNN"}),
+        *fails(settings, {fast: "the limit: IRNN at learning rate 0.03"}),
+    ]
+    return findings, learning_curves(settings, "Learning curves of the IRNN", (slow, fast))
 
 
 @claim(
@@ -92,15 +86,11 @@ def identity_relu(settings: Settings) -> Any:
 )
 def adaptive_optimizers(settings: Settings) -> Any:
     """Train with and without adaptive rates."""
-    pair = "gru+layernorm", "gru+layernorm+sgd"
-    adam, sgd = (trained(settings, recipe, "long") for recipe in pair)
-    gained = np.log10(sgd.updates / adam.updates)
-    findings = [over_seeds("a layer-normalized GRU", _NEEDED, gained, above=0.0)]
-    findings += training_findings(
-        settings, "long", {"tanh": "tanh with Adam", "tanh+rmsprop": "tanh with RMSProp"}, above=0.5
-    )
-    recipes = tuple((recipe, "long") for recipe in (*pair, "tanh", "tanh+rmsprop"))
-    return findings, _figure(settings, "Learning curves of four optimizers and cells", recipes)
+    adam, sgd = "gru+layernorm", "gru+layernorm+sgd"
+    tanh = {"tanh": "tanh with Adam", "tanh+rmsprop": "tanh with RMSProp"}
+    findings = [_slowed(settings, "a layer-normalized GRU", adam, sgd), *fails(settings, tanh)]
+    title = "Learning curves of four optimizers and cells"
+    return findings, learning_curves(settings, title, (adam, sgd, *tanh))
 
 
 @claim(
@@ -113,14 +103,11 @@ def adaptive_optimizers(settings: Settings) -> Any:
 )
 def normalization_required(settings: Settings) -> Any:
     """Train gated cells without, and a tanh network with, layer normalization."""
-    findings = training_findings(
-        settings, "long", {"lstm": "LSTM without normalization", "gru": "GRU without it"}, above=0.5
-    )
-    findings += training_findings(
-        settings, "long", {"tanh+layernorm": "tanh with layer normalization"}, below=0.5
-    )
-    recipes = (("lstm", "long"), ("gru", "long"), ("tanh+layernorm", "long"))
-    return findings, _figure(settings, "Learning curves, with and without normalization", recipes)
+    gated = {"lstm": "LSTM without normalization", "gru": "GRU without it"}
+    normed = {"tanh+layernorm": "tanh with layer normalization"}
+    findings = [*fails(settings, gated), *learns(settings, normed)]
+    title = "Learning curves, with and without normalization"
+    return findings, learning_curves(settings, title, (*gated, *normed))
 
 
 @claim(
@@ -134,17 +121,13 @@ def normalization_required(settings: Settings) -> Any:
 def partial_relief(settings: Settings) -> Any:
     """Train the three, and measure their initial rates under input of variance 0.1."""
     names = {"lstm": "LSTM", "gru": "GRU", "irnn+clip": "IRNN"}
-    findings = training_findings(settings, "long", names, below=0.5)
     nets = {
-        "LSTM (forget bias 1)": Net("lstm", bias=1.0, noise=0.1),
-        "GRU": Net("gru", noise=0.1),
+        "what LSTM (forget bias 1) still loses": Net("lstm", bias=1.0, noise=0.1),
+        "what GRU still loses": Net("gru", noise=0.1),
     }
-    findings += [
-        over_seeds(f"what {name} still loses", RATE, rate(settings, net), below=0.0)
-        for name, net in nets.items()
-    ]
-    recipes = tuple((name, "long") for name in (*names, "tanh"))
-    return findings, _figure(settings, "Learning curves of four architectures", recipes)
+    findings = [*learns(settings, names), *rates.findings(settings, nets, below=0.0)]
+    title = "Learning curves of four architectures"
+    return findings, learning_curves(settings, title, (*names, "tanh"))
 
 
 @claim(
@@ -158,16 +141,12 @@ def partial_relief(settings: Settings) -> Any:
 )
 def holistic(settings: Settings) -> Any:
     """Take one ingredient away at a time."""
-    full = trained(settings, "gru+layernorm", "long")
+    full = "gru+layernorm"
     without = {
         "the architecture (tanh instead of GRU)": "tanh+layernorm",
         "normalization": "gru",
         "the adaptive optimizer (SGD)": "gru+layernorm+sgd",
     }
-    findings = [
-        over_seeds(name, _NEEDED,
-                   np.log10(trained(settings, recipe, "long").updates / full.updates), above=0.0)
-        for name, recipe in without.items()
-    ]  # fmt: skip
-    recipes = tuple((recipe, "long") for recipe in ("gru+layernorm", *without.values()))
-    return findings, _figure(settings, "Learning curves, one ingredient away", recipes)
+    findings = [_slowed(settings, name, full, recipe) for name, recipe in without.items()]
+    title = "Learning curves, one ingredient away"
+    return findings, learning_curves(settings, title, (full, *without.values()))

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -14,12 +15,11 @@ from ..._rollout import rollout
 from ..._types import Array
 from ...cells import TruncatedCell
 from ...spectra import log_singular_values
+from . import _rates as rates
 from ._claim import claim
-from ._curves import law, means, points
-from ._intervals import all_seeds, exact, over_seeds
-from ._networks import RATE, Net, Settings, jacobians, make_cell, measured, rate
-from ._result import Figure
-from ._what_vanishes import GAINS, tanh_exponent
+from ._figure import Figure, law, points
+from ._finding import all_seeds, exact, over_seeds
+from ._networks import Net, Settings, jacobians, make_cell, measured
 
 _WHERE = "not in the article"
 _LAG = 50
@@ -33,15 +33,14 @@ _LAG = 50
 )
 def explosion(settings: Settings) -> Any:
     """Measure the rate beyond the critical gain."""
-    rates = {g: rate(settings, Net(gain=g, noise=0.01)) for g in GAINS}
-    fine = np.linspace(GAINS[0], GAINS[-1], 26)
+    net = Net(noise=0.01)
+    nets = {"tanh at gain 2, input variance 0.01": net._replace(gain=2.0)}
+    findings = rates.findings(settings, nets, above=0.0)
     curves = (
-        means("measured", rates),
-        law("theory", fine, lambda g: tanh_exponent(g, 0.01)),
+        rates.curve(settings, "measured", net, gain=rates.GAINS),
+        rates.law("theory", net, gain=np.linspace(0.5, 3.0, 26)),
     )
-    finding = over_seeds("tanh at gain 2, input variance 0.01", RATE, rates[2.0], above=0.0,
-                         prediction=tanh_exponent(2, 0.01))  # fmt: skip
-    return [finding], Figure("Rate with weak inputs over the gain", "gain", RATE, curves, 0.0)
+    return findings, rates.figure("Rate with weak inputs over the gain", "gain", *curves)
 
 
 @claim(
@@ -54,13 +53,12 @@ def explosion(settings: Settings) -> Any:
 def direction(settings: Settings) -> Any:
     """Compute all singular values of a long product at the critical gain."""
     gain = float(theory.critical_gain(activation="tanh", input_variance=0.1))
-    logs = []
+    net, logs = Net(gain=round(gain, 6), noise=0.1), []
     for seed in range(min(settings.seeds, 4)):
-        chosen = jacobians(settings, Net(gain=round(gain, 6), noise=0.1), seed, _LAG)
         # The leading units' block would be another network: all of them.
-        spectrum = log_singular_values(JacobianChain(chosen.astype(np.float64)))
-        logs.append(np.asarray(spectrum.log_singular_values) / math.log(10))
-    decades = np.array(logs)
+        chain = JacobianChain(jacobians(settings, net, seed, _LAG).astype(np.float64))
+        logs.append(np.asarray(log_singular_values(chain).log_singular_values))
+    decades = np.array(logs) / math.log(10)
     findings = [
         over_seeds("the best-kept direction", "log10 of its singular value", decades[:, 0],
                    above=-3.0, below=3.0, prediction=0.0),
@@ -68,13 +66,12 @@ def direction(settings: Settings) -> Any:
                    decades[:, 0] - decades[:, -1], above=10.0),
     ]  # fmt: skip
     index = range(1, decades.shape[1] + 1)
-    rates = theory.mean_field_spectrum(
+    exponents = theory.mean_field_spectrum(
         settings.units, activation="tanh", gain=gain, input_variance=0.1
     )
-    predicted = _LAG * np.asarray(rates) / math.log(10)
     curves = (
         points("measured", index, np.mean(decades, axis=0)),
-        points("mean field", index, predicted, measured=False),
+        points("mean field", index, _LAG * np.asarray(exponents) / math.log(10), measured=False),
     )
     title = f"Singular values of {_LAG} steps at the critical gain"
     return findings, Figure(title, "index", "log10 sigma", curves, 0.0)
@@ -128,15 +125,13 @@ def curse_of_memory(settings: Settings) -> Any:
         over_seeds("the theory at lambda = 0.9", "measured over predicted sensitivity",
                    found[0.9] / known[0.9], above=0.8, below=1.2, prediction=1.0),
     ]  # fmt: skip
-    memory = [1 / (1 - x) for x in eigenvalues]
-    logs = [[math.log10(np.mean(one[x])) for x in eigenvalues] for one in (found, known)]
-    curves = points("simulated", memory, logs[0]), points("theory", memory, logs[1], measured=False)
-    return findings, Figure(
-        "Sensitivity of a memory to its own weight",
-        "memory 1 / (1 − lambda) [steps]",
-        "log10 E (dh/dlambda)^2",
-        curves,
-    )
+    curves = tuple(
+        points(label, [1 / (1 - x) for x in eigenvalues],
+               [math.log10(np.mean(one[x])) for x in eigenvalues], measured=one is found)
+        for label, one in (("simulated", found), ("theory", known))
+    )  # fmt: skip
+    title, memory = "Sensitivity of a memory to its own weight", "memory 1 / (1 − lambda) [steps]"
+    return findings, Figure(title, memory, "log10 E (dh/dlambda)^2", curves)
 
 
 def _sensitivity(eigenvalue: float, settings: Settings, rng: np.random.Generator) -> np.ndarray:
@@ -182,10 +177,8 @@ def _weight_gradient(cell: Any, inputs: Array) -> Array:
     """Return the gradient of a linear loss of the last state with respect to W."""
 
     def loss(cell):
-        state0 = cell.initial_state()
-        states = rollout(cell, state0, inputs).states
-        last = states[0][-1] if isinstance(states, tuple) else states[-1]
-        return jnp.sum(last)
+        states = rollout(cell, cell.initial_state(), inputs).states
+        return jnp.sum(jax.tree.leaves(states)[0][-1])
 
     gradient = eqx.filter_grad(loss)(cell)
     return gradient.cell.weight_hh if isinstance(cell, TruncatedCell) else gradient.weight_hh

@@ -13,12 +13,11 @@ from ..._linearize import linearize
 from ..._rollout import rollout
 from ..._types import Array
 from ...cells import VanillaCell
+from . import _rates as rates
 from ._claim import claim
-from ._curves import law, means, points
-from ._intervals import all_seeds, over_seeds, spread_ratio
+from ._figure import Figure, points
+from ._finding import all_seeds, over_seeds, spread_ratio
 from ._networks import RATE, Net, Settings, jacobians, measured, rate
-from ._result import Figure
-from ._what_vanishes import GAINS, exponent, sigmoid_exponent, tanh_exponent
 
 
 @claim(
@@ -30,24 +29,21 @@ from ._what_vanishes import GAINS, exponent, sigmoid_exponent, tanh_exponent
 )
 def squashing(settings: Settings) -> Any:
     """Measure the rate of the sigmoid, and of tanh under stronger and stronger inputs."""
-    noises = (0.01, 0.1, 1.0, 4.0)
-    rates = {v: rate(settings, Net(noise=v)) for v in noises}
-    sigmoid = rate(settings, Net("sigmoid", noise=0.01, weights="orthogonal"))
+    sigmoid = {"sigmoid with orthogonal weights": Net("sigmoid", noise=0.01, weights="orthogonal")}
     findings = [
-        over_seeds("sigmoid with orthogonal weights", RATE, sigmoid, below=math.log(0.25),
-                   prediction=sigmoid_exponent(1, 0.01)),
-        over_seeds("tanh as the input variance rises from 0.01 to 4",
-                   "change of rate [nats per step]", rates[4.0] - rates[0.01], below=0.0,
-                   prediction=tanh_exponent(1, 4) - tanh_exponent(1, 0.01)),
+        *rates.findings(settings, sigmoid, below=math.log(0.25)),
+        rates.change(settings, "tanh as the input variance rises from 0.01 to 4",
+                     Net(noise=0.01), Net(noise=4.0), rates.CHANGE, below=0.0),
     ]  # fmt: skip
-    fine = np.geomspace(noises[0], noises[-1], 30)
+    fine = np.geomspace(0.01, 4.0, 30)
     curves = (
-        means("tanh", rates),
-        law("tanh, theory", fine, lambda v: tanh_exponent(1, v)),
-        law("sigmoid, theory", fine, lambda v: sigmoid_exponent(1, v)),
+        rates.curve(settings, "tanh", Net(), noise=(0.01, 0.1, 1.0, 4.0)),
+        rates.law("tanh, theory", Net(), noise=fine),
+        rates.law("sigmoid, theory", Net("sigmoid"), noise=fine),
     )
-    title = "Rate over the size of the inputs"
-    return findings, Figure(title, "variance of the inputs", RATE, curves, 0.0)
+    return findings, rates.figure(
+        "Rate over the size of the inputs", "variance of the inputs", *curves
+    )
 
 
 @claim(
@@ -59,24 +55,23 @@ def squashing(settings: Settings) -> Any:
 )
 def careless_initialization(settings: Settings) -> Any:
     """Follow saturation and rate as the gain rises: both go up."""
-    nets = {g: Net(gain=g, noise=0.1) for g in GAINS}
-    shares = {g: _saturated(settings, net) for g, net in nets.items()}
-    rates = {g: rate(settings, net) for g, net in nets.items()}
-    change = tanh_exponent(3, 0.1) - tanh_exponent(1, 0.1)
+    shares = {g: _saturated(settings, Net(gain=g, noise=0.1)) for g in rates.GAINS}
     findings = [
         over_seeds("saturation as the gain rises from 1 to 3",
                    "change of the saturated share", shares[3.0] - shares[1.0], above=0.0),
-        over_seeds("the gradient as the gain rises from 1 to 3", "change of rate [nats per step]",
-                   rates[3.0] - rates[1.0], below=0.0, prediction=change),
+        rates.change(settings, "the gradient as the gain rises from 1 to 3",
+                     Net(gain=1.0, noise=0.1), Net(gain=3.0, noise=0.1), rates.CHANGE, below=0.0),
     ]  # fmt: skip
-    curves = means("saturated share", shares), means(RATE, rates)
+    curves = (
+        points("saturated share", shares, shares.values()),
+        rates.curve(settings, RATE, Net(noise=0.1), gain=rates.GAINS),
+    )
     title = "Saturation and rate over the gain"
     return findings, Figure(title, "gain of the recurrent weights", "share, or rate", curves, 0.0)
 
 
 def _saturated(settings: Settings, net: Net) -> np.ndarray:
-    states = measured(settings, net).states[:, settings.steps // 4 :]
-    return np.mean(np.abs(states) > 0.9, axis=(1, 2))
+    return np.mean(np.abs(measured(settings, net).settled) > 0.9, axis=(1, 2))
 
 
 @claim(
@@ -88,23 +83,25 @@ def _saturated(settings: Settings, net: Net) -> np.ndarray:
 )
 def instability(settings: Settings) -> Any:
     """Compare how much the rate depends on the size of the weights and on the seed."""
-    plain, normed = (
-        {g: rate(settings, Net(gain=g, noise=0.1, norm=norm)) for g in GAINS}
-        for norm in ("", "layer-separate")
-    )
+    nets = {
+        "plain": Net(noise=0.1),
+        "layer norm (separate)": Net(noise=0.1, norm="layer-separate"),
+    }
     many = 60 if settings.quick else 200
-    nets = Net(noise=0.1), Net(noise=0.1, norm="layer-separate")
-    scattered = [rate(settings, net, seeds=many) for net in nets]
-    reach = [np.ptp(list(by_gain.values()), axis=0) for by_gain in (plain, normed)]
+    plain, normed = (
+        np.ptp([rate(settings, net._replace(gain=g)) for g in rates.GAINS], axis=0)
+        for net in nets.values()
+    )
     findings = [
         over_seeds("the size of the weights", "range of rates that normalization takes away "
-                   "[nats per step]", reach[0] - reach[1], above=0.0),
+                   "[nats per step]", plain - normed, above=0.0),
         spread_ratio(f"the scatter over {many} seeds at gain 1", "scatter without over that with "
-                     "normalization [decades]", *scattered, above=0.0),
+                     "normalization [decades]",
+                     *(rate(settings, net, seeds=many) for net in nets.values()), above=0.0),
     ]  # fmt: skip
-    curves = means("plain", plain), means("layer norm (separate)", normed)
+    curves = (rates.curve(settings, label, net, gain=rates.GAINS) for label, net in nets.items())
     title = "Rate over the gain, with and without normalization"
-    return findings, Figure(title, "gain of the recurrent weights", RATE, curves, 0.0)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)
 
 
 @claim(
@@ -160,26 +157,23 @@ def _state_gradients(cell: VanillaCell, inputs: Array, every: bool) -> Array:
 )
 def less_than_one(settings: Settings) -> Any:
     """Look at the gradient's norm, the singular values of single steps, and a larger gain."""
-    net = Net()
-    steps = np.diff(measured(settings, net).log_norm[:, settings.steps // 4 : -5], axis=1)
-    singular = np.array([_singular_values(settings, net, seed) for seed in range(settings.seeds)])
-    chaotic = rate(settings, Net(gain=2, noise=0.01))
+    logs = measured(settings, Net()).log_norm[:, settings.steps // 4 : -5]
+    singular = np.array([
+        np.linalg.svd(jacobians(settings, Net(), seed, steps=3), compute_uv=False)
+        for seed in range(settings.seeds)
+    ])  # fmt: skip
+    chaotic = {"the gradient at gain 2, input variance 0.01": Net(gain=2, noise=0.01)}
     findings = [
         all_seeds("the norm of the gradient at gain 1, input variance 1",
-                  "largest factor of one step", np.exp(np.max(-steps, axis=1)), below=1.0),
+                  "largest factor of one step", np.exp(np.max(-np.diff(logs), axis=1)), below=1.0),
         all_seeds("each direction there", "largest singular value of one step",
                   np.max(singular, axis=(1, 2)), below=1.0),
-        over_seeds("the gradient at gain 2, input variance 0.01", RATE, chaotic, below=0.0,
-                   prediction=tanh_exponent(2, 0.01)),
+        *rates.findings(settings, chaotic, below=0.0),
     ]  # fmt: skip
     mean = np.mean(singular, axis=(0, 1))
     curve = points("singular values of J_t", range(1, len(mean) + 1), mean)
     title = "Singular values of one step"
     return findings, Figure(title, "index", "singular value", (curve,), 1.0)
-
-
-def _singular_values(settings: Settings, net: Net, seed: int) -> np.ndarray:
-    return np.linalg.svd(jacobians(settings, net, seed, steps=3), compute_uv=False)
 
 
 @claim(
@@ -197,12 +191,14 @@ def underflow(settings: Settings) -> Any:
         "tanh at gain 1, input variance 1": Net(),
     }
     for name, net in nets.items():
-        predicted = math.log(np.finfo(np.float32).tiny) / exponent(net.kind, 1, net.noise)
+        law = rates.predicted(net)
+        assert law is not None
+        steps = math.log(np.finfo(np.float32).tiny) / law
         counts = [_steps_to_zero(settings, net, seed) for seed in range(settings.seeds)]
         findings += [
-            all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=predicted),
+            all_seeds(name, "steps to an exact zero", counts, below=300.0, prediction=steps),
             over_seeds(f"the prediction for {name}", "steps counted over steps predicted",
-                       np.array(counts) / predicted, above=0.85, below=1.15, prediction=1.0),
+                       np.array(counts) / steps, above=0.85, below=1.15, prediction=1.0),
         ]  # fmt: skip
     return findings
 
@@ -210,7 +206,7 @@ def underflow(settings: Settings) -> Any:
 def _steps_to_zero(settings: Settings, net: Net, seed: int) -> float:
     """Return after how many steps back a float32 gradient is 0; infinite if it never is."""
     found = measured(settings, net)
-    states = found.states[seed][settings.steps // 4 :]
+    states = found.settled[seed]
     slopes = states * (1 - states) if net.kind == "sigmoid" else 1 - np.square(states)
     vector = np.random.default_rng(seed).normal(size=settings.units).astype(np.float32)
     vector /= np.linalg.norm(vector)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from ..._rollout import rollout
 from ..._types import Array
@@ -23,6 +24,7 @@ from ...cells import (
     estimate_statistics,
 )
 from ...diagnostics import gradient_profile
+from .._growth import direction_growth
 
 RATE = "rate [nats per step]"
 
@@ -94,6 +96,17 @@ class Measured(NamedTuple):
     states: np.ndarray
     weights: np.ndarray
 
+    @property
+    def settled(self) -> np.ndarray:
+        """The states without the first quarter of the sequence, in which they settle."""
+        return self.states[:, self.log_contribution.shape[1] // 4 :]
+
+    @property
+    def early_decades(self) -> np.ndarray:
+        """The contribution of the first quarter of the steps next to the largest, per seed."""
+        logs = self.log_contribution / math.log(10)
+        return np.max(logs[:, : logs.shape[1] // 4], axis=1) - np.max(logs, axis=1)
+
 
 def rate(settings: Settings, net: Net, *, seeds: int | None = None) -> np.ndarray:
     """Return per seed by how much log ||dL/ds_t|| changes per step back in time.
@@ -158,12 +171,8 @@ def make_cell(net: Net, weights: Array, inputs: Array) -> Any:
     if net.norm.startswith("layer"):
         placement = "separate" if net.norm.endswith("separate") else "joint"
         cell = LayerNormCell(cell, placement=placement)
-        gains = [norm.weight for norm in cell.norms.values()]
-        cell = eqx.tree_at(
-            lambda c: [norm.weight for norm in c.norms.values()],
-            cell,
-            [net.norm_gain * gain for gain in gains],
-        )
+        weights_of = lambda c: [norm.weight for norm in c.norms.values()]  # noqa: E731
+        cell = eqx.tree_at(weights_of, cell, replace_fn=lambda weight: net.norm_gain * weight)
     if net.norm == "batch":
         cell = BatchNormCell(cell, num_steps=len(inputs), gain=net.norm_gain)
         batch = math.sqrt(net.noise) * jr.normal(jr.key(7), (256, *inputs.shape), jnp.float32)
@@ -199,7 +208,7 @@ def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any]:
 def _log_gradient(cell: Any, inputs: Array, probe: Array) -> Array:
     last, state0 = _reads_last(probe), cell.initial_state()
     gradient = eqx.filter_grad(lambda c: last(rollout(c, state0, inputs).states))(cell)
-    return jnp.log(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient))) / 2
+    return jnp.log(optax.global_norm(gradient))
 
 
 def _reads_last(probe: Array) -> Callable[[Any], Array]:
@@ -210,20 +219,14 @@ def _reads_last(probe: Array) -> Callable[[Any], Array]:
 def jacobians(settings: Settings, net: Net, seed: int = 0, steps: int | None = None) -> np.ndarray:
     """Return J_1..J_T of a tanh network of the settings, after the state has settled."""
     found = measured(settings, net)
-    slopes = 1 - np.square(found.states[seed, 1:])
-    chosen = slopes[len(slopes) // 4 :]
-    return (chosen if steps is None else chosen[:steps])[:, :, None] * found.weights[seed]
+    slopes = 1 - np.square(found.settled[seed, 1:])
+    return slopes[:steps, :, None] * found.weights[seed]
 
 
 def forward_rate(settings: Settings, net: Net) -> np.ndarray:
     """Return per seed the growth per step of a perturbation of the state, forward in time."""
-    rng = np.random.default_rng(settings.seed)
-    found = []
+    rng, found = np.random.default_rng(settings.seed), []
     for seed in range(settings.seeds):
-        v, logs = rng.normal(size=settings.units), []
-        for jacobian in jacobians(settings, net, seed):
-            v = jacobian @ v
-            logs.append(math.log(np.linalg.norm(v)))
-            v /= np.linalg.norm(v)
+        logs = direction_growth(jacobians(settings, net, seed), rng.normal(size=settings.units))
         found.append(np.mean(logs[len(logs) // 8 :]))
     return np.array(found)

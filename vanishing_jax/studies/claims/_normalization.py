@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from ... import theory
+from . import _rates as rates
 from ._claim import claim
-from ._curves import law, means
-from ._intervals import over_seeds
-from ._networks import RATE, Net, Settings, measured, rate
-from ._result import Figure
-from ._training import drifted, training_findings
-from ._what_vanishes import layer_norm_rate, tanh_exponent
+from ._figure import law
+from ._finding import over_seeds
+from ._networks import Net, Settings, measured
+from ._training import drifted, learns
 
 
 @claim(
@@ -24,28 +23,23 @@ from ._what_vanishes import layer_norm_rate, tanh_exponent
 )
 def layer_normalization(settings: Settings) -> Any:
     """Scale the weights, and change the inputs, of layer-normalized networks."""
-    scaled = [rate(settings, Net(gain=g, norm="layer-separate")) for g in (1.0, 3.0)]
+    separate = Net(norm="layer-separate")
     findings = [
-        over_seeds("weights three times as large (separate placement)",
-                   "change of rate [nats per step]", scaled[1] - scaled[0], above=-0.01,
-                   below=0.01, prediction=0.0)
+        rates.change(settings, "weights three times as large (separate placement)",
+                     separate, separate._replace(gain=3.0), rates.CHANGE, above=-0.01, below=0.01,
+                     prediction=0.0)
     ]  # fmt: skip
-    noises = (0.01, 0.1, 0.3, 1.0)
-    rates = {v: rate(settings, Net(noise=v, norm="layer")) for v in noises}
-    findings += [
-        over_seeds(f"joint placement, input variance {v:g}", RATE, rates[v], above=-0.05,
-                   below=0.05, prediction=layer_norm_rate(v))
-        for v in (0.1, 1.0)
-    ]  # fmt: skip
-    net = Net(norm="layer-separate")
-    found = {g: rate(settings, net._replace(norm_gain=g)) for g in (0.5, 1.0, 2.0)}
+    joint = {
+        f"joint placement, input variance {v:g}": Net(noise=v, norm="layer") for v in (0.1, 1.0)
+    }
+    findings += rates.findings(settings, joint, above=-0.05, below=0.05)
     curves = (
         law("separate placement, theory", np.linspace(0.1, 3, 20),
-            lambda g: layer_norm_rate(0.0, placement="separate", gain=g)),
-        means("separate placement, measured", found),
+            lambda g: theory.layer_norm_exponent(placement="separate", gain=g)),
+        rates.curve(settings, "separate placement, measured", separate, norm_gain=(0.5, 1.0, 2.0)),
     )  # fmt: skip
     title = "Rate over the gain of layer normalization"
-    return findings, Figure(title, "gain of the normalization", RATE, curves, 0.0)
+    return findings, rates.figure(title, "gain of the normalization", *curves)
 
 
 @claim(
@@ -59,11 +53,11 @@ def layer_normalization(settings: Settings) -> Any:
 )
 def covariate_shift(settings: Settings) -> Any:
     """Compare how far the distribution of states moves in training."""
-    shifts = {recipe: drifted(settings, recipe)["shift"] for recipe in ("tanh", "tanh+layernorm")}
-    change = np.log10(shifts["tanh+layernorm"]) - np.log10(shifts["tanh"])
+    plain, normed = (drifted(settings, one)["shift"] for one in ("tanh", "tanh+layernorm"))
     return [
         over_seeds("tanh networks learning the adding task",
-                   "shift with normalization over that without [decades]", change, below=0.0)
+                   "shift with normalization over that without [decades]",
+                   np.log10(normed) - np.log10(plain), below=0.0)
     ]  # fmt: skip
 
 
@@ -76,9 +70,7 @@ def covariate_shift(settings: Settings) -> Any:
 )
 def batch_normalization_applies(settings: Settings) -> Any:
     """Train a recurrent network with batch normalization on a short task."""
-    return training_findings(
-        settings, "short", {"tanh+batchnorm": "recurrent batch normalization"}, below=0.5
-    )
+    return learns(settings, {"tanh+batchnorm": "recurrent batch normalization"}, "short")
 
 
 @claim(
@@ -90,26 +82,18 @@ def batch_normalization_applies(settings: Settings) -> Any:
 )
 def batch_normalization_flow(settings: Settings) -> Any:
     """Compare rates with and without recurrent batch normalization."""
-    findings = []
-    for v in (1.0, 0.01):
-        net = Net(noise=v, norm="batch", norm_gain=0.1)
-        predicted = _batch_law(0.1) - tanh_exponent(1, v)
-        findings.append(
-            over_seeds(f"input variance {v:g}", "rate gained [nats per step]",
-                       rate(settings, net) - rate(settings, Net(noise=v)), above=0.0,
-                       prediction=predicted)
-        )  # fmt: skip
-    rates = {g: rate(settings, Net(norm="batch", norm_gain=g)) for g in (0.1, 1.0)}
+    normed = Net(norm="batch", norm_gain=0.1)
+    findings = [
+        rates.change(settings, f"input variance {v:g}", Net(noise=v), normed._replace(noise=v),
+                     above=0.0)
+        for v in (1.0, 0.01)
+    ]  # fmt: skip
     curves = (
-        law("any inputs, theory", np.geomspace(0.05, 3, 20), _batch_law),
-        means("input variance 1, measured", rates),
+        rates.law("any inputs, theory", normed, norm_gain=np.geomspace(0.05, 3, 20)),
+        rates.curve(settings, "input variance 1, measured", normed, norm_gain=(0.1, 1.0)),
     )
     title = "Rate over the gain of batch normalization"
-    return findings, Figure(title, "gain of the normalization", RATE, curves, 0.0)
-
-
-def _batch_law(gain: float) -> float:
-    return float(theory.batch_norm_exponent(gain=gain))
+    return findings, rates.figure(title, "gain of the normalization", *curves)
 
 
 @claim(
@@ -123,22 +107,20 @@ def _batch_law(gain: float) -> float:
 def healthy_derivatives(settings: Settings) -> Any:
     """Follow derivatives through training, and compare them with normalization and without."""
     change = drifted(settings, "tanh")["derivative"]
-    slopes = {norm: _squared_slopes(settings, Net(norm=norm)) for norm in ("", "layer")}
+    plain, normed = Net(), Net(norm="layer")
     q = float(theory.mean_field_variance(activation="tanh", gain=1.0, input_variance=1.0))
-    predicted = _average(1.0) - _average(q)
-    rates = {norm: rate(settings, Net(norm=norm)) for norm in ("", "layer")}
+    gain = _squared_slopes(settings, normed) - _squared_slopes(settings, plain)
     return [
         over_seeds("the derivative in training", "change of the mean of tanh'", change, below=0.0),
         over_seeds("the derivative under layer normalization", "gain in the mean of tanh'^2",
-                   slopes["layer"] - slopes[""], above=0.0, prediction=predicted),
-        over_seeds("the gradient under layer normalization",
-                   "rate gained [nats per step]", rates["layer"] - rates[""], above=0.0,
-                   prediction=layer_norm_rate(1.0) - tanh_exponent(1, 1)),
+                   gain, above=0.0, prediction=_average(1.0) - _average(q)),
+        rates.change(settings, "the gradient under layer normalization", plain, normed,
+                     above=0.0),
     ]  # fmt: skip
 
 
 def _squared_slopes(settings: Settings, net: Net) -> np.ndarray:
-    states = measured(settings, net).states[:, settings.steps // 4 :]
+    states = measured(settings, net).settled
     return np.mean(np.square(1 - np.square(states)), axis=(1, 2))
 
 

@@ -12,9 +12,10 @@ from ...report._figures import FigureSpec, draw_png, drawn_once
 from ...report._html import load_template
 from .._json import json_bytes
 from ._catalogue import CLAIMS
+from ._finding import Finding, number
 from ._networks import Settings
 from ._plot import height_of, plot_claim, shown_findings
-from ._result import RULE, ClaimResult, Finding, number, to_json
+from ._result import RULE, ClaimResult, to_json
 
 SYMBOLS = {
     "confirmed": "✔",
@@ -24,15 +25,12 @@ SYMBOLS = {
 }
 _CLASSES = dict(zip(SYMBOLS, ("confirmed", "half", "refuted", "untestable"), strict=True))
 _OUTCOMES = {"holds": "✔ holds", "fails": "✘ fails", "open": "? open"}
+_HEADS = ("where", "quantity", "measured [95 %]", "theory", "needed", "")
 _FIGURE = FigureSpec(
-    "claim",
-    "",
-    "",
-    lambda result, ax: plot_claim(result, ax=ax),
+    "claim", "", "", lambda result, ax: plot_claim(result, ax=ax),
     height=lambda result: 3.4 if result.figure.curves else height_of(shown_findings(result)),
-    width=6.4,
-    dpi=110,
-)
+    width=6.4, dpi=110,
+)  # fmt: skip
 _TITLE = "The claims of “Gradient Vanishing in Unnormalized RNN Architectures”, tested"
 
 
@@ -55,19 +53,16 @@ def write_claims(
         "claims": [to_json(result) for result in results],
     }
     with drawn_once():
-        for result in filter(_is_drawn, results):
-            path = Path(folder, "claims", f"{result.id}.png")
-            write_atomically(path, draw_png(_FIGURE, result)[0])
+        for result in results:
+            if result.findings:
+                path = Path(folder, "claims", f"{result.id}.png")
+                write_atomically(path, draw_png(_FIGURE, result)[0])
         contents = {
             "claims.md": claims_markdown(results, settings=settings).encode(),
             "claims.html": claims_html(results, settings=settings).encode(),
             "claims.json": json_bytes(data),
         }
     return [write_atomically(Path(folder, name), text) for name, text in contents.items()]
-
-
-def _is_drawn(result: ClaimResult) -> bool:
-    return bool(result.findings)
 
 
 def claims_table(results: Sequence[ClaimResult], *, highlights: Sequence[str] = ()) -> str:
@@ -105,7 +100,7 @@ def claims_html(results: Sequence[ClaimResult], *, settings: Settings) -> str:
     """Return results as one self-contained HTML page, without scripts, that loads nothing."""
     sections = _sections(results)
     for section, result in zip(sections, results, strict=True):
-        section["figure"] = figure_content(_FIGURE, result) if _is_drawn(result) else None
+        section["figure"] = figure_content(_FIGURE, result) if result.findings else None
     count = Counter(result.verdict for result in results)
     return load_template("claims.html.j2", __file__).render(
         title=_TITLE,
@@ -117,9 +112,6 @@ def claims_html(results: Sequence[ClaimResult], *, settings: Settings) -> str:
         made=_made(settings),
         versions=list(versions().items()),
     )
-
-
-_HEADS = ("where", "quantity", "measured [95 %]", "theory", "needed", "")
 
 
 def _introduction(settings: Settings) -> str:
@@ -139,14 +131,11 @@ def _made(settings: Settings) -> str:
 def _sections(results: Sequence[ClaimResult]) -> list[dict[str, Any]]:
     return [
         {
-            "id": result.id,
-            "statement": result.statement,
-            "where": result.where,
+            **result._asdict(),
             "verdict": result.verdict,
             "symbol": SYMBOLS[result.verdict],
             "style": _CLASSES[result.verdict],
             "why": result.why,
-            "note": result.note,
             "rule": CLAIMS[result.id].rule if result.id in CLAIMS else "",
             "rows": [_row(one) for one in result.findings],
             "alt": f"{result.id}: {result.figure.title or result.verdict}",

@@ -5,22 +5,21 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from ... import mitigations, theory
 from ..._rollout import rollout
 from ..._types import Array
 from ...cells import ClippedGradientCell, StackedCell, VanillaCell
 from ...diagnostics import gradient_profile
+from . import _rates as rates
 from ._claim import claim
-from ._curves import law, means, points
-from ._intervals import all_seeds, over_seeds
-from ._networks import PRESERVED, RATE, Net, Settings, make_cell, measured, rate
-from ._result import Figure
-from ._what_vanishes import tanh_exponent
+from ._figure import Figure, law, points
+from ._finding import all_seeds, over_seeds
+from ._networks import PRESERVED, Net, Settings, make_cell, measured
 
 _KEEPS = "keeps a thousandth of the gradient over 50 steps (rate above −0.138)"
 
@@ -34,12 +33,10 @@ _KEEPS = "keeps a thousandth of the gradient over 50 steps (rate above −0.138)
 )
 def initial_layers(settings: Settings) -> Any:
     """Compare steps within a network, and layers within a stack of three."""
-    found = measured(settings, Net())
-    logs = found.log_contribution / math.log(10)
-    early = np.max(logs[:, : settings.steps // 4], axis=1) - np.max(logs, axis=1)
     layers = np.array([_layer_gradients(settings, seed) for seed in range(settings.seeds)])
     decades = np.log10(layers / layers[:, -1:])
     quantity = "size next to the last one's [decades]"
+    early = measured(settings, Net()).early_decades
     findings = [
         over_seeds("early time steps", quantity, early, below=-1.0),
         over_seeds("the first of three tanh layers", quantity, decades[:, 0], below=-1.0),
@@ -56,10 +53,7 @@ def _layer_gradients(settings: Settings, seed: int) -> list[float]:
     stack = StackedCell([VanillaCell(n, n, dtype=jnp.float32, key=key) for key in keys[:3]])
     inputs = jr.normal(keys[3], (60, n), jnp.float32)
     gradient = _stack_gradient(stack, inputs, jr.normal(keys[4], (n,), jnp.float32))
-    return [
-        float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(cell))))
-        for cell in gradient.cells
-    ]
+    return [float(optax.global_norm(cell)) for cell in gradient.cells]
 
 
 @eqx.filter_jit
@@ -78,24 +72,20 @@ def _stack_gradient(stack: StackedCell, inputs: Array, probe: Array) -> Any:
 )
 def gates(settings: Settings) -> Any:
     """Measure the rate of gated cells as the bias of the gate that keeps rises."""
-    biases = (0.0, 1.0, 3.0)
-    lstm = {b: rate(settings, Net("lstm", bias=b, noise=0.1)) for b in biases}
-    gru = {b: rate(settings, Net("gru", bias=b, noise=0.1)) for b in (0.0, 3.0)}
-    findings = [
-        over_seeds(f"LSTM, forget bias {b:g}", RATE, lstm[b], above=PRESERVED)
-        for b in (1.0, 0.0, 3.0)
-    ]  # fmt: skip
-    findings += [
-        over_seeds(f"GRU, update bias {b:g}", RATE, gru[b], above=PRESERVED) for b in (0.0, 3.0)
-    ]
+    lstm, gru = Net("lstm", noise=0.1), Net("gru", noise=0.1)
+    cases = {
+        **{f"LSTM, forget bias {b:g}": lstm._replace(bias=b) for b in (1.0, 0.0, 3.0)},
+        **{f"GRU, update bias {b:g}": gru._replace(bias=b) for b in (0.0, 3.0)},
+    }
+    findings = rates.findings(settings, cases, above=PRESERVED)
     at_rest = ft.partial(theory.gate_log_retention, steps=1)
     curves = (
-        means("LSTM, measured", lstm),
-        law("log of the forget gate at rest", np.linspace(biases[0], biases[-1], 25), at_rest),
-        means("GRU, measured", gru),
+        rates.curve(settings, "LSTM, measured", lstm, bias=(0.0, 1.0, 3.0)),
+        law("log of the forget gate at rest", np.linspace(0.0, 3.0, 25), at_rest),
+        rates.curve(settings, "GRU, measured", gru, bias=(0.0, 3.0)),
     )
     title = "Rate over the bias of the gate that keeps"
-    return findings, Figure(title, "bias of the gate that keeps", RATE, curves, 0.0)
+    return findings, rates.figure(title, "bias of the gate that keeps", *curves)
 
 
 @claim(
@@ -107,16 +97,14 @@ def gates(settings: Settings) -> Any:
 )
 def direct_solutions(settings: Settings) -> Any:
     """Compare gated cells with a tanh network under strong inputs."""
-    plain = rate(settings, Net())
-    found = {
-        "LSTM, forget bias 1": rate(settings, Net("lstm", bias=1.0)),
-        "GRU": rate(settings, Net("gru")),
-    }
+    nets = {"LSTM, forget bias 1": Net("lstm", bias=1.0), "GRU": Net("gru")}
     gained = "rate gained over tanh [nats per step]"
-    findings = [over_seeds(f"{name} against tanh", gained, r - plain, above=0.0)
-                for name, r in found.items()]  # fmt: skip
-    return [*findings, *(over_seeds(f"{name} as it is", RATE, r, above=PRESERVED)
-                         for name, r in found.items())]  # fmt: skip
+    findings = [
+        rates.change(settings, f"{name} against tanh", Net(), net, gained, above=0.0)
+        for name, net in nets.items()
+    ]
+    as_they_are = {f"{name} as it is": net for name, net in nets.items()}
+    return findings + rates.findings(settings, as_they_are, above=PRESERVED)
 
 
 @claim(
@@ -128,20 +116,11 @@ def direct_solutions(settings: Settings) -> Any:
 )
 def clipping_explosions(settings: Settings) -> Any:
     """Clip the gradients of an exploding and of a vanishing network."""
-    clip = mitigations.clip_by_global_norm(1.0).gradient_transform
-    assert clip is not None
-    changes = {}
-    for name, net in _CLIPPED.items():
-        found = measured(settings, net)
-        early = found.log_norm[:, settings.steps // 2]
-        changes[name] = []
-        for log_norm in early:
-            # The direction does not matter to clipping by norm.
-            size = jnp.exp(jnp.asarray(log_norm, jnp.float32))
-            gradient = {"w": size * jnp.ones(4, jnp.float32) / 2}
-            after, _ = clip.update(gradient, clip.init(gradient))
-            ratio = jnp.linalg.norm(jnp.asarray(jax.tree.leaves(after)[0])) / size
-            changes[name].append(math.log10(float(ratio)))
+    middle = settings.steps // 2
+    changes = {
+        name: [_clipped_change(log) for log in measured(settings, net).log_norm[:, middle]]
+        for name, net in _CLIPPED.items()
+    }
     quantity = "change of the gradient's size [decades]"
     return [
         all_seeds("exploding gradients (tanh at gain 3)", quantity, changes["exploding"],
@@ -149,6 +128,17 @@ def clipping_explosions(settings: Settings) -> Any:
         all_seeds("vanishing gradients (tanh at gain 1)", quantity, changes["vanishing"],
                   above=-1e-6, below=1e-6, prediction=0.0),
     ]  # fmt: skip
+
+
+def _clipped_change(log_norm: float) -> float:
+    """Return by how many decades clipping changes a gradient of this size."""
+    clip = mitigations.clip_by_global_norm(1.0).gradient_transform
+    assert clip is not None
+    # The direction does not matter to clipping by norm.
+    size = jnp.exp(jnp.asarray(log_norm, jnp.float32))
+    gradient = {"w": size * jnp.ones(4, jnp.float32) / 2}
+    after, _ = clip.update(gradient, clip.init(gradient))
+    return math.log10(float(optax.global_norm(after) / size))
 
 
 _CLIPPED = {"exploding": Net(gain=3, noise=0.1), "vanishing": Net(noise=0.1)}
@@ -165,31 +155,23 @@ _CLIPPED = {"exploding": Net(gain=3, noise=0.1), "vanishing": Net(noise=0.1)}
 )
 def clipping_against_vanishing(settings: Settings) -> Any:
     """Clip the gradient in every step of back-propagation and look at the first state's."""
-    findings, quantity = [], "change of the first state's gradient [decades]"
-    for name, net in _CLIPPED.items():
-        found = measured(settings, net)
-        for by in ("norm", "value"):
-            change = []
-            for seed in range(3):
-                cell = ClippedGradientCell(
-                    make_cell(
-                        net, jnp.asarray(found.weights[seed]), jnp.zeros((1, settings.units))
-                    ),
-                    1.0,
-                    by=by,
-                )
-                logs = _clipped_profile(cell, jnp.asarray(found.states[seed, 0]),
-                                        _inputs(settings, net, seed))  # fmt: skip
-                change.append((float(logs[0][0]) - float(logs[1][0])) / math.log(10))
-            findings.append(
-                all_seeds(f"clipping by {by}, {name} gradients", quantity, change, above=1e-3)
-            )
-    return findings
+    quantity = "change of the first state's gradient [decades]"
+    return [
+        all_seeds(f"clipping by {by}, {name} gradients", quantity,
+                  [_first_state_change(settings, net, by, seed) for seed in range(3)], above=1e-3)
+        for name, net in _CLIPPED.items()
+        for by in ("norm", "value")
+    ]  # fmt: skip
 
 
-def _inputs(settings: Settings, net: Net, seed: int) -> Array:
+def _first_state_change(settings: Settings, net: Net, by: str, seed: int) -> float:
+    found, n = measured(settings, net), settings.units
+    free = make_cell(net, jnp.asarray(found.weights[seed]), jnp.zeros((1, n)))
     key = jr.fold_in(jr.key(settings.seed), seed)
-    return math.sqrt(net.noise) * jr.normal(key, (60, settings.units), jnp.float32)
+    inputs = math.sqrt(net.noise) * jr.normal(key, (60, n), jnp.float32)
+    state0 = jnp.asarray(found.states[seed, 0])
+    clipped, whole = _clipped_profile(ClippedGradientCell(free, 1.0, by=by), state0, inputs)
+    return (float(clipped[0]) - float(whole[0])) / math.log(10)
 
 
 @eqx.filter_jit
@@ -211,26 +193,24 @@ def _clipped_profile(cell: ClippedGradientCell, state0: Array, inputs: Array) ->
 )
 def glorot_and_he(settings: Settings) -> Any:
     """Measure the rates of the two initializations in driven tanh networks."""
-    root = math.sqrt(2)
-    small, glorot, he = (
-        {v: rate(settings, Net(gain=g, noise=v)) for v in (0.1, 1.0)} for g in (0.1, 1.0, root)
-    )
-    gained = tanh_exponent(1, 0.1) - tanh_exponent(0.1, 0.1)
+    small, noises, gains = Net(gain=0.1, noise=0.1), (0.1, 1.0), (1.0, math.sqrt(2))
     findings = [
-        over_seeds("Glorot against small weights", "rate gained [nats per step]",
-                   glorot[0.1] - small[0.1], above=0.0, prediction=gained)
-    ]  # fmt: skip
-    for name, gain, rates in (("Glorot", 1.0, glorot), ("He", root, he)):
-        findings += [
-            over_seeds(f"{name} with tanh, input variance {v:g}", RATE, rates[v],
-                       below=PRESERVED, prediction=tanh_exponent(gain, v))
-            for v in (0.1, 1.0)
-        ]  # fmt: skip
-    gains = np.linspace(0.5, 2.5, 25)
+        rates.change(
+            settings, "Glorot against small weights", small, small._replace(gain=1.0), above=0.0
+        )
+    ]
+    nets = {
+        f"{name} with tanh, input variance {v:g}": Net(gain=g, noise=v)
+        for name, g in zip(("Glorot", "He"), gains, strict=True)
+        for v in noises
+    }
+    findings += rates.findings(settings, nets, below=PRESERVED)
+    fine = np.linspace(0.5, 2.5, 25)
     curves = (
-        *(law(f"input variance {v:g}, theory", gains, ft.partial(tanh_exponent, noise=v))
-          for v in glorot),
-        *(means(f"input variance {v:g}, measured", {1.0: glorot[v], root: he[v]}) for v in glorot),
+        *(rates.law(f"input variance {v:g}, theory", Net(noise=v), gain=fine)
+          for v in noises),
+        *(rates.curve(settings, f"input variance {v:g}, measured", Net(noise=v), gain=gains)
+          for v in noises),
     )  # fmt: skip
     title = "Glorot (gain 1) and He (gain 1.41) under input"
-    return findings, Figure(title, "gain of the recurrent weights", RATE, curves, 0.0)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)

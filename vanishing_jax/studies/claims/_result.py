@@ -1,11 +1,12 @@
 """What became of a claim: findings with intervals, and the verdict that follows from them."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._json import from_plain, to_plain
 from .._verdicts import decide
+from ._figure import Curve, Figure
+from ._finding import Finding, number
 
 RULE = (
     "A claim is cut into findings: one number each, with a 95 % interval over seeds, and the range "
@@ -15,67 +16,6 @@ RULE = (
     "condition: none is open, it holds in some and fails in others. Not testable: there is no "
     "finding, or an open one on which the verdict depends."
 )
-
-
-class Finding(NamedTuple):
-    """One number on which a claim stands or falls.
-
-    - `case`: where it was measured, in words that end a sentence: "tanh at gain 1".
-    - `quantity`: what the number is, with its unit in brackets.
-    - `value`, `low`, `high`: the number with its 95 % interval; an exact one is its own interval.
-    - `above`, `below`: the range, open at both ends, in which it lies if the claim is true here.
-    - `prediction`: what theory says, or None.
-    """
-
-    case: str
-    quantity: str
-    value: float
-    low: float
-    high: float
-    above: float = -math.inf
-    below: float = math.inf
-    prediction: float | None = None
-
-    @property
-    def outcome(self) -> str:
-        """Whether the claim "holds" here, "fails", or is "open"."""
-        if math.isnan(self.value) or math.isnan(self.low) or math.isnan(self.high):
-            return "open"
-        if self.above < self.low and self.high < self.below:
-            return "holds"
-        return "fails" if self.high <= self.above or self.low >= self.below else "open"
-
-    @property
-    def required(self) -> str:
-        """The range in words."""
-        if math.isinf(self.above) and math.isinf(self.below):
-            return "any value"
-        if math.isinf(self.above):
-            return f"below {number(self.below)}"
-        if math.isinf(self.below):
-            return f"above {number(self.above)}"
-        if self.above == -self.below:
-            return f"within {number(self.below)} of 0"
-        return f"between {number(self.above)} and {number(self.below)}"
-
-
-class Curve(NamedTuple):
-    """One line of a claim's figure; `measured` ones are drawn with markers, others as theory."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    measured: bool = True
-
-
-class Figure(NamedTuple):
-    """The data of a claim's figure; without curves the findings themselves are drawn."""
-
-    title: str = ""
-    x_label: str = ""
-    y_label: str = ""
-    curves: tuple[Curve, ...] = ()
-    neutral: float | None = None  # a reference line, where neutral matters
 
 
 class ClaimResult(NamedTuple):
@@ -126,35 +66,16 @@ def _clause(finding: Finding) -> str:
     return f"{finding.case} ({quantity} {number(finding.value)}, needed {finding.required})"
 
 
-def number(value: float) -> str:
-    """Return a number for people: three digits, a real minus sign."""
-    if math.isinf(value):
-        return "−∞" if value < 0 else "∞"
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if size >= 1e4 or size < 1e-3:
-        digits, exponent = f"{value:.1e}".split("e")
-        return f"{digits}e{int(exponent)}".replace("-", "−")
-    text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
-
-
 def to_json(result: ClaimResult) -> dict[str, Any]:
     """Return a result as plain data, verdict and sentence included; inverse of `from_json`."""
+    curves = [curve._asdict() for curve in result.figure.curves]
     return to_plain(
         {
-            "id": result.id,
-            "statement": result.statement,
-            "where": result.where,
+            **result._asdict(),
             "verdict": result.verdict,
             "why": result.why,
-            "note": result.note,
             "findings": [{**one._asdict(), "outcome": one.outcome} for one in result.findings],
-            "figure": {
-                **result.figure._asdict(),
-                "curves": [curve._asdict() for curve in result.figure.curves],
-            },
+            "figure": {**result.figure._asdict(), "curves": curves},
         }
     )
 
@@ -162,13 +83,13 @@ def to_json(result: ClaimResult) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> ClaimResult:
     """Return the result that `to_json` wrote; its verdict is computed anew from the findings."""
     data = from_plain(data)
-    findings = tuple(
-        Finding(**{name: one[name] for name in Finding._fields}) for one in data["findings"]
-    )
-    curves = tuple(
-        Curve(**{**one, "x": tuple(map(float, one["x"])), "y": tuple(map(float, one["y"]))})
-        for one in data["figure"]["curves"]
-    )
-    figure = Figure(**{**data["figure"], "curves": curves})
-    texts = {name: data[name] for name in ("id", "statement", "where", "note")}
-    return ClaimResult(findings=findings, figure=figure, **texts)
+    findings = (_made(Finding, one) for one in data["findings"])
+    curves = (_made(Curve, one) for one in data["figure"]["curves"])
+    numbers = [one._replace(x=tuple(one.x), y=tuple(one.y)) for one in curves]
+    figure = Figure(**{**data["figure"], "curves": tuple(numbers)})
+    return _made(ClaimResult, data)._replace(findings=tuple(findings), figure=figure)
+
+
+def _made(kind: Any, data: Mapping[str, Any]) -> Any:
+    """Return the record of which `data` has the fields, among others."""
+    return kind(**{name: data[name] for name in kind._fields})

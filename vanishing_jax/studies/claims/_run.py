@@ -9,8 +9,9 @@ from ...comparison._result import versions
 from .._json import found_or_made
 from ._catalogue import CLAIMS, chosen
 from ._claim import Claim
+from ._figure import Figure
 from ._networks import FULL, Settings
-from ._result import ClaimResult, Figure, from_json, to_json
+from ._result import ClaimResult, from_json, to_json
 
 
 def check_claim(claim: Claim | str, settings: Settings = FULL) -> ClaimResult:

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import theory
+from . import _rates as rates
 from ._claim import claim
-from ._curves import points
-from ._intervals import over_seeds
-from ._networks import PRESERVED, RATE, Net, Settings, measured, rate
-from ._result import Figure
-from ._what_vanishes import layer_norm_rate, tanh_exponent
+from ._figure import Figure, points
+from ._finding import over_seeds
+from ._networks import PRESERVED, Net, Settings, measured, rate
 
 _TABLE = "summary table"
 _GAINED = "rate gained over tanh [nats per step]"
@@ -27,11 +25,6 @@ _GAINED = "rate gained over tanh [nats per step]"
 )
 def activations(settings: Settings) -> Any:
     """Measure all remedies of the row on the same inputs."""
-    plain = rate(settings, Net())
-    findings = [
-        over_seeds("the effect in tanh", RATE, plain, below=0.0, prediction=tanh_exponent(1, 1)),
-        over_seeds("the effect in sigmoid", RATE, rate(settings, Net("sigmoid")), below=0.0),
-    ]
     remedies = {
         "ReLU": Net("relu"),
         "LSTM (forget bias 1)": Net("lstm", bias=1.0),
@@ -39,11 +32,15 @@ def activations(settings: Settings) -> Any:
         "layer normalization": Net(norm="layer"),
         "ReLU with layer normalization": Net("relu", norm="layer"),
     }
+    sigmoid = {"the effect in sigmoid": Net("sigmoid")}
     return [
-        *findings,
-        *(over_seeds(name, _GAINED, rate(settings, net) - plain, above=0.0)
-          for name, net in remedies.items()),
-    ]  # fmt: skip
+        *rates.findings(settings, {"the effect in tanh": Net()}, below=0.0),
+        *rates.findings(settings, sigmoid, below=0.0, prediction=None),
+        *(
+            rates.change(settings, name, Net(), net, _GAINED, above=0.0, prediction=None)
+            for name, net in remedies.items()
+        ),
+    ]
 
 
 @claim(
@@ -57,27 +54,19 @@ def activations(settings: Settings) -> Any:
 )
 def longer_chains(settings: Settings) -> Any:
     """Look at how the loss of gradient grows with the steps, and at a skip through time."""
-    net = Net()
-    logs = measured(settings, net).log_norm[:, ::-1]
+    logs = measured(settings, Net()).log_norm[:, ::-1]
     first, steps = 10, settings.steps // 3
     gone = logs - logs[:, first : first + 1]
     ratio = gone[:, first + 2 * steps] / gone[:, first + steps]
-    leaky = rate(settings, Net(leak=0.1))
     findings = [
         over_seeds("longer chains", "log of the gradient, twice the steps over once", ratio,
                    above=1.9, below=2.1, prediction=2.0),
-        over_seeds("skip connections through time", _GAINED, leaky - rate(settings, net),
-                   above=0.0,
-                   prediction=_leaky_law(0.1, 1.0, 1.0) - tanh_exponent(1, 1)),
+        rates.change(settings, "skip connections through time", Net(), Net(leak=0.1), _GAINED,
+                     above=0.0),
     ]  # fmt: skip
     curve = points("tanh, gain 1", range(logs.shape[1]), np.mean(logs, 0) / math.log(10))
     title = "Gradient over the number of steps"
     return findings, Figure(title, "steps back in time", "log10 of the gradient", (curve,))
-
-
-def _leaky_law(leak: float, gain: float, noise: float) -> float:
-    law = theory.leaky_mean_field(rate=leak, gain=gain, input_variance=noise)
-    return float(law.exponent)
 
 
 @claim(
@@ -91,18 +80,16 @@ def _leaky_law(leak: float, gain: float, noise: float) -> float:
 )
 def initial_weights(settings: Settings) -> Any:
     """Measure poor and good initial weights under input of variance 1."""
-    glorot, small = rate(settings, Net()), rate(settings, Net(gain=0.1))
-    normed = rate(settings, Net(norm="layer", weights="orthogonal"))
-    identity = rate(settings, Net("relu", weights="identity", noise=1e-4))
-    return [
-        over_seeds("the effect of small weights", "rate lost [nats per step]", small - glorot,
-                   below=0.0, prediction=tanh_exponent(0.1, 1) - tanh_exponent(1, 1)),
-        over_seeds("Glorot in tanh", RATE, glorot, above=PRESERVED,
-                   prediction=tanh_exponent(1, 1)),
-        over_seeds("the identity in ReLU", RATE, identity, above=PRESERVED),
-        over_seeds("layer normalization with orthogonal weights", RATE, normed,
-                   above=PRESERVED, prediction=layer_norm_rate(1.0)),
+    good = {
+        "Glorot in tanh": Net(),
+        "the identity in ReLU": Net("relu", weights="identity", noise=1e-4),
+        "layer normalization with orthogonal weights": Net(norm="layer", weights="orthogonal"),
+    }
+    findings = [
+        rates.change(settings, "the effect of small weights", Net(), Net(gain=0.1),
+                     "rate lost [nats per step]", below=0.0)
     ]  # fmt: skip
+    return findings + rates.findings(settings, good, above=PRESERVED)
 
 
 @claim(
@@ -116,24 +103,17 @@ def initial_weights(settings: Settings) -> Any:
 )
 def gradient_control(settings: Settings) -> Any:
     """Apply the two remedies to a vanishing and to an exploding network."""
-    findings = [
-        over_seeds("vanishing at gain 0.5", RATE, rate(settings, Net(gain=0.5, noise=0.1)),
-                   below=0.0, prediction=tanh_exponent(0.5, 0.1)),
-        over_seeds("explosion at gain 3", RATE, rate(settings, Net(gain=3, noise=0.1)), above=0.0,
-                   prediction=tanh_exponent(3, 0.1)),
+    low, high = Net(gain=0.5, noise=0.1), Net(gain=3.0, noise=0.1)
+    remedies = {"leaky units": {"leak": 0.1}, "layer normalization": {"norm": "layer"}}
+    return [
+        *rates.findings(settings, {"vanishing at gain 0.5": low}, below=0.0),
+        *rates.findings(settings, {"explosion at gain 3": high}, above=0.0),
+        *(over_seeds(f"{name} at gain {net.gain:g}", "change of |rate| [nats per step]",
+                     np.abs(rate(settings, net._replace(**remedy))) - np.abs(rate(settings, net)),
+                     below=0.0)
+          for name, remedy in remedies.items()
+          for net in (low, high)),
     ]  # fmt: skip
-    for name, net in (
-        ("leaky units", Net(noise=0.1, leak=0.1)),
-        ("layer normalization", Net(noise=0.1, norm="layer")),
-    ):
-        for gain in (0.5, 3.0):
-            plain = np.abs(rate(settings, Net(gain=gain, noise=0.1)))
-            remedied = np.abs(rate(settings, net._replace(gain=gain)))
-            findings.append(
-                over_seeds(f"{name} at gain {gain:g}", "change of |rate| [nats per step]",
-                           remedied - plain, below=0.0)
-            )  # fmt: skip
-    return findings
 
 
 @claim(

@@ -1,6 +1,7 @@
 """Small trainings that several claims share: the adding task, short and long."""
 
 import functools as ft
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,9 +17,9 @@ from ...comparison._seeds import Job, train_seeds
 from ...comparison._train import built
 from ...comparison.recipes import parse
 from ...training._updates import Settings as Chunk
-from ._intervals import all_seeds
+from ._figure import Curve, Figure
+from ._finding import Finding, all_seeds
 from ._networks import Settings
-from ._result import Finding
 
 SOLVED = 0.2  # of the memoryless baseline: where training ends
 
@@ -74,16 +75,38 @@ def trained(settings: Settings, recipe: str, length: str) -> Trained:
     )
 
 
-def training_findings(
-    settings: Settings, length: str, names: dict[str, str], **bounds: float
+def learns(settings: Settings, names: Mapping[str, str], length: str = "long") -> list[Finding]:
+    """Return the findings that recipes, by their names in words, learn: half of the baseline."""
+    return _best_losses(settings, names, length, below=0.5)
+
+
+def fails(settings: Settings, names: Mapping[str, str], length: str = "long") -> list[Finding]:
+    """Return the findings that recipes, by their names in words, do not."""
+    return _best_losses(settings, names, length, above=0.5)
+
+
+def _best_losses(
+    settings: Settings, names: Mapping[str, str], length: str, **bounds: float
 ) -> list[Finding]:
-    """Return a finding about the best loss of each recipe, by its name in words."""
     steps = getattr(sizes(settings), length)
     return [
         all_seeds(f"{words} on {steps} steps", "best loss over the baseline",
                   trained(settings, recipe, length).best, **bounds)
         for recipe, words in names.items()
     ]  # fmt: skip
+
+
+def learning_curves(
+    settings: Settings, title: str, recipes: Iterable[str], lengths: Iterable[str] = ("long",)
+) -> Figure:
+    """Return the learning curves of recipes on the short or the long task, or on both."""
+    curves = tuple(
+        Curve(f"{recipe}, T = {getattr(sizes(settings), length)}",
+              *trained(settings, recipe, length).curve)
+        for recipe in recipes
+        for length in lengths
+    )  # fmt: skip
+    return Figure(title, "updates", "loss over the memoryless baseline", curves, 1.0)
 
 
 @ft.lru_cache(maxsize=8)

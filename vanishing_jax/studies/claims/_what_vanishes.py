@@ -1,34 +1,16 @@
 """C1-C5: what vanishes, in which networks, and how fast."""
 
-import functools as ft
 import math
 from typing import Any
 
 import numpy as np
 
 from ... import theory
+from . import _rates as rates
 from ._claim import claim
-from ._curves import law, means, points
-from ._intervals import exact, over_seeds
+from ._figure import Figure, law, points
+from ._finding import exact, over_seeds
 from ._networks import RATE, Net, Settings, forward_rate, log_gradients, measured, rate
-from ._result import Figure
-
-GAINS = (0.5, 1.0, 1.5, 2.0, 3.0)
-
-
-def exponent(activation: str, gain: float | int, noise: float | int) -> float:
-    """Return the mean-field rate of a plain network."""
-    sizes = {"gain": float(gain), "input_variance": float(noise)}
-    return float(theory.mean_field_exponent(activation=activation, **sizes))
-
-
-tanh_exponent = ft.partial(exponent, "tanh")
-sigmoid_exponent = ft.partial(exponent, "sigmoid")
-
-
-def layer_norm_rate(noise: float | int, **options: Any) -> float:
-    """Return the mean-field rate of a layer-normalized tanh network."""
-    return float(theory.layer_norm_exponent(input_variance=noise, **options))
 
 
 @claim(
@@ -40,29 +22,23 @@ def layer_norm_rate(noise: float | int, **options: Any) -> float:
 )
 def unnormalized_networks(settings: Settings) -> Any:
     """Compare rates with and without layer normalization, for weak and strong inputs."""
-    findings, noises = [], (0.01, 0.1, 0.3, 1.0)
-    plain = {v: rate(settings, Net(noise=v)) for v in noises}
-    joint = {v: rate(settings, Net(noise=v, norm="layer")) for v in noises}
-    findings.append(
-        over_seeds(
-            "tanh at gain 1, input variance 1", RATE, plain[1.0], below=0.0,
-            prediction=tanh_exponent(1, 1),
+    cases = {0.01: "weak inputs (variance 0.01)", 1.0: "strong inputs (variance 1)"}
+    findings = rates.findings(settings, {"tanh at gain 1, input variance 1": Net()}, below=0.0)
+    findings += [
+        rates.change(
+            settings, case, Net(noise=v), Net(noise=v, norm="layer"),
+            "rate gained by layer normalization [nats per step]", above=0.0,
         )
-    )  # fmt: skip
-    for v, words in ((0.01, "weak inputs (variance 0.01)"), (1.0, "strong inputs (variance 1)")):
-        predicted = layer_norm_rate(v) - tanh_exponent(1, v)
-        quantity = "rate gained by layer normalization [nats per step]"
-        change = joint[v] - plain[v]
-        findings.append(over_seeds(words, quantity, change, above=0.0, prediction=predicted))
-    fine = np.geomspace(noises[0], noises[-1], 25)
-    curves = [
-        means("plain", plain),
-        law("plain, theory", fine, lambda v: tanh_exponent(1, v)),
-        means("layer norm", joint),
-        law("layer norm, theory", fine, layer_norm_rate),
-    ]
+        for v, case in cases.items()
+    ]  # fmt: skip
+    curves = []
+    for label, net in {"plain": Net(), "layer norm": Net(norm="layer")}.items():
+        curves += [
+            rates.curve(settings, label, net, noise=(0.01, 0.1, 0.3, 1.0)),
+            rates.law(f"{label}, theory", net, noise=np.geomspace(0.01, 1.0, 25)),
+        ]
     title = "Rate with and without layer normalization"
-    return findings, Figure(title, "variance of the inputs", RATE, tuple(curves), 0.0)
+    return findings, rates.figure(title, "variance of the inputs", *curves)
 
 
 @claim(
@@ -79,17 +55,15 @@ def early_steps(settings: Settings) -> Any:
     """Compare the contributions of early steps with the gradient as a whole."""
     found = measured(settings, Net())
     shares = found.log_contribution / math.log(10)
-    share = np.max(shares[:, : settings.steps // 4], axis=1) - np.max(shares, axis=1)
     whole = log_gradients(settings, Net()) / math.log(10) - np.max(shares, axis=1)
-    where = "tanh at gain 1, input variance 1"
+    where, quantity = "tanh at gain 1, input variance 1", "size next to the largest contribution"
     findings = [
         over_seeds(
             f"the contribution of the first quarter of {settings.steps} steps",
-            "size next to the largest contribution [decades]", share, below=-3.0,
+            f"{quantity} [decades]", found.early_decades, below=-3.0,
         ),
         over_seeds(
-            f"the update as a whole ({where})",
-            "size next to the largest contribution [decades]", whole, below=-1.0,
+            f"the update as a whole ({where})", f"{quantity} [decades]", whole, below=-1.0
         ),
     ]  # fmt: skip
     lags = np.arange(settings.steps)[::-1]
@@ -109,16 +83,15 @@ def early_steps(settings: Settings) -> Any:
 )
 def forgetting(settings: Settings) -> Any:
     """Compare the decay of perturbations forward with that of gradients backward."""
-    net = Net(noise=0.1)
-    backward, forward = rate(settings, net), forward_rate(settings, net)
-    where, predicted = "tanh at gain 1, input variance 0.1", tanh_exponent(1, 0.1)
+    net, where = Net(noise=0.1), "tanh at gain 1, input variance 0.1"
+    forward = forward_rate(settings, net)
     return [
         over_seeds(
-            f"perturbations of {where}", RATE, forward, below=0.0, prediction=predicted
+            f"perturbations of {where}", RATE, forward, below=0.0, prediction=rates.predicted(net)
         ),
         over_seeds(
             f"forward and backward in {where}", "difference of rates [nats per step]",
-            forward - backward, above=-0.02, below=0.02, prediction=0.0,
+            forward - rate(settings, net), above=-0.02, below=0.02, prediction=0.0,
         ),
     ]  # fmt: skip
 
@@ -132,25 +105,21 @@ def forgetting(settings: Settings) -> Any:
 )
 def small_derivatives(settings: Settings) -> Any:
     """Take the derivative's smallness away, and keep it with larger weights."""
+    tanh = {f"tanh at gain {g}, input variance 0.1": Net(gain=g, noise=0.1) for g in (1, 3)}
+    linear = {"derivative 1 (linear) at gain 0.8": Net("identity", gain=0.8)}
     findings = [
-        over_seeds("tanh at gain 1, input variance 0.1", RATE,
-                   rate(settings, Net(noise=0.1)), below=0.0, prediction=tanh_exponent(1, 0.1)),
-        over_seeds("tanh at gain 3, input variance 0.1", RATE,
-                   rate(settings, Net(gain=3, noise=0.1)), below=0.0,
-                   prediction=tanh_exponent(3, 0.1)),
-        over_seeds("derivative 1 (linear) at gain 0.8", RATE,
-                   rate(settings, Net("identity", gain=0.8)), above=-0.01,
-                   prediction=math.log(0.8)),
-    ]  # fmt: skip
-    curves, fine = [], np.linspace(GAINS[0], GAINS[-1], 26)
+        *rates.findings(settings, tanh, below=0.0),
+        *rates.findings(settings, linear, above=-0.01),
+    ]
+    curves = []
     for v in (0.1, 1.0):
-        rates = {g: rate(settings, Net(gain=g, noise=v)) for g in GAINS}
-        curves.append(means(f"input variance {v:g}", rates))
-        curves.append(
-            law(f"input variance {v:g}, theory", fine, lambda g, v=v: tanh_exponent(g, v))
-        )
+        label = f"input variance {v:g}"
+        curves += [
+            rates.curve(settings, label, Net(noise=v), gain=rates.GAINS),
+            rates.law(f"{label}, theory", Net(noise=v), gain=np.linspace(0.5, 3.0, 26)),
+        ]
     title = "Rate of tanh networks over the gain"
-    return findings, Figure(title, "gain of the recurrent weights", RATE, tuple(curves), 0.0)
+    return findings, rates.figure(title, "gain of the recurrent weights", *curves)
 
 
 @claim(

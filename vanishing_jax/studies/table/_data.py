@@ -29,9 +29,7 @@ def table_data(table: "xr.Dataset") -> dict[str, Any]:
         for name in table.data_vars
         if "long_name" in table[name].attrs
     }
-    settings = {name: np.asarray(table.attrs[name]).item() for name in _SETTINGS} | {
-        "seeds": table.sizes["seed"]
-    }
+    settings = {name: np.asarray(table.attrs[name]).item() for name in _SETTINGS}
     texts = {name: table[name].values.tolist() for name in _TEXTS}
     outcomes = table.outcome.values.tolist()
     rows = [

@@ -13,6 +13,7 @@ from ..._types import Array
 from ...cells import AbstractCell, estimate_statistics
 from ...diagnostics._activation_history import activation_history
 from ...spectra import leading_singular_values, log_singular_values
+from .._growth import direction_growth
 
 CONDITION_STEPS = 50
 
@@ -92,13 +93,5 @@ def _measure_one(cell: AbstractCell, trajectory: Trajectory) -> tuple[float, flo
 def largest_exponent(jacobians: np.ndarray) -> float:
     """Return the growth per step of a random direction over the second half of a chain."""
     steps, n, _ = jacobians.shape
-    direction = np.random.default_rng(0).normal(size=n)
-    logs = []
-    for jacobian in jacobians:
-        direction = jacobian @ direction
-        norm = np.linalg.norm(direction)
-        if norm == 0:
-            return -math.inf
-        direction = direction / norm
-        logs.append(math.log(norm))
+    logs = direction_growth(jacobians, np.random.default_rng(0).normal(size=n))
     return float(np.mean(logs[steps // 2 :]))

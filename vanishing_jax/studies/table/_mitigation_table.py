@@ -170,11 +170,9 @@ def _measured(
     statistics_of = _inputs(task, key_statistics, _STATISTICS)
 
     def measure(name: str) -> dict[str, list[float]]:
-        each = []
-        for seed in range(plan.seeds):
-            key = jr.fold_in(plan.key, seed)
-            model, *_ = built(parse(name), task, plan.hidden_size, None, key)
-            each.append(measure_initial(model.cell, inputs, statistics_of))
+        keys = [jr.fold_in(plan.key, seed) for seed in range(plan.seeds)]
+        models = [built(parse(name), task, plan.hidden_size, None, key)[0] for key in keys]
+        each = [measure_initial(model.cell, inputs, statistics_of) for model in models]
         return {quantity: [one[quantity] for one in each] for quantity in QUANTITIES}
 
     result = {}
@@ -199,18 +197,11 @@ def _trained(
     """Return what became of training, by recipe, quantity and seed."""
     task = plan.at(length)
     ds = compare(
-        recipes,
-        task,
-        steps=plan.steps,
-        seeds=plan.seeds,
-        batch_size=plan.batch_size,
-        hidden_size=plan.hidden_size,
-        record_every=-(-plan.steps // _RECORDS),
-        target=f"loss < {plan.solved_below * task.baseline!r}",
-        out=plan.folder(out, length),
-        progress=progress,
-        key=plan.key,
-    )
+        recipes, task, steps=plan.steps, seeds=plan.seeds, batch_size=plan.batch_size,
+        hidden_size=plan.hidden_size, record_every=-(-plan.steps // _RECORDS),
+        target=f"loss < {plan.solved_below * task.baseline!r}", out=plan.folder(out, length),
+        progress=progress, key=plan.key,
+    )  # fmt: skip
     if ds.attrs.get("interrupted"):
         raise KeyboardInterrupt
     ds = ds.rename(steps_to_target="steps_to_solve").assign(best_loss=ds.loss.min("record"))
@@ -236,27 +227,29 @@ def _dataset(rows: list[Row], found: Any, length: int, plan: _Plan) -> "xr.Datas
     data |= {
         name: ("row", [getattr(verdict, name) for verdict in verdicts]) for name in Verdict._fields
     }
-    coords: dict[str, Any] = {
-        "cause": ("row", [row.cause.name for row in rows]),
-        "effect": ("row", [row.cause.effect for row in rows]),
-        "rule": ("row", [row.cause.rule for row in rows]),
-        "claim": ("row", [_claim(row) for row in rows]),
-        "context": ("row", [row.context for row in rows]),
-        "role": ("row", [row.role for row in rows]),
-        "normalized": ("row", [row.role == "normalized" for row in rows]),
-        "recipe": ("row", [row.recipe for row in rows]),
-        "length": ("row", [row.length for row in rows]),
-        "seed": np.arange(plan.seeds),
-    }
+    texts = [_texts(row) for row in rows]
+    coords: dict[str, Any] = {name: ("row", [one[name] for one in texts]) for name in texts[0]}
+    coords["seed"] = np.arange(plan.seeds)
     ds = xr.Dataset(data, coords, _attributes(plan, length))
     for name, meaning in (QUANTITIES | _TRAINED).items():
         ds[name].attrs["long_name"] = meaning
     return ds
 
 
-def _claim(row: Row) -> str:
-    """Return the table's words in the place of the row."""
-    return row.cause.effect if row.role == "baseline" else getattr(row.cause, row.role)
+def _texts(row: Row) -> dict[str, Any]:
+    """Return what is claimed of a network, and which one it is."""
+    cause = row.cause
+    return {
+        "cause": cause.name,
+        "effect": cause.effect,
+        "rule": cause.rule,
+        "claim": cause.effect if row.role == "baseline" else getattr(cause, row.role),
+        "context": row.context,
+        "role": row.role,
+        "normalized": row.role == "normalized",
+        "recipe": row.recipe,
+        "length": row.length,
+    }
 
 
 def _verdict(row: Row, found: Any, length: int) -> Verdict:
@@ -268,20 +261,15 @@ def _verdict(row: Row, found: Any, length: int) -> Verdict:
 
 
 def _attributes(plan: _Plan, length: int) -> dict[str, Any]:
-    task = plan.at(length)
-    settings = {
-        "hidden_size": plan.hidden_size,
-        "steps": plan.steps,
-        "batch_size": plan.batch_size,
-        "num_sequences": plan.num_sequences,
-        "solved_below": plan.solved_below,
-        "improved_below": IMPROVED_BELOW,
-    }
+    task, settings = plan.at(length), plan._asdict()
+    for name in ("task", "seeds", "key"):
+        del settings[name]
     return {
         "task": task.name,
         "length": length,
         "baseline": task.baseline,
         **settings,
+        "improved_below": IMPROVED_BELOW,
         "rules": json.dumps(rules(plan.seeds)),
         "effects": json.dumps(EFFECTS),
         "versions": json.dumps(versions()),

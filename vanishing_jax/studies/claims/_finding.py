@@ -1,13 +1,67 @@
-"""Findings out of measured numbers: one value per seed, or an exact one."""
+"""Findings: one number each with its interval, made of one value per seed or of an exact one."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._result import Finding
-
 _SHARE = 0.95
+
+
+class Finding(NamedTuple):
+    """One number on which a claim stands or falls.
+
+    - `case`: where it was measured, in words that end a sentence: "tanh at gain 1".
+    - `quantity`: what the number is, with its unit in brackets.
+    - `value`, `low`, `high`: the number with its 95 % interval; an exact one is its own interval.
+    - `above`, `below`: the range, open at both ends, in which it lies if the claim is true here.
+    - `prediction`: what theory says, or None.
+    """
+
+    case: str
+    quantity: str
+    value: float
+    low: float
+    high: float
+    above: float = -math.inf
+    below: float = math.inf
+    prediction: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Whether the claim "holds" here, "fails", or is "open"."""
+        if math.isnan(self.value) or math.isnan(self.low) or math.isnan(self.high):
+            return "open"
+        if self.above < self.low and self.high < self.below:
+            return "holds"
+        return "fails" if self.high <= self.above or self.low >= self.below else "open"
+
+    @property
+    def required(self) -> str:
+        """The range in words."""
+        if math.isinf(self.above) and math.isinf(self.below):
+            return "any value"
+        if math.isinf(self.above):
+            return f"below {number(self.below)}"
+        if math.isinf(self.below):
+            return f"above {number(self.above)}"
+        if self.above == -self.below:
+            return f"within {number(self.below)} of 0"
+        return f"between {number(self.above)} and {number(self.below)}"
+
+
+def number(value: float) -> str:
+    """Return a number for people: three digits, a real minus sign."""
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e4 or size < 1e-3:
+        digits, exponent = f"{value:.1e}".split("e")
+        return f"{digits}e{int(exponent)}".replace("-", "−")
+    text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
 
 def over_seeds(case: str, quantity: str, values: Any, **bounds: Any) -> Finding:
