@@ -16,7 +16,7 @@ from ..cells import AbstractCell, VanillaCell, as_cell
 from ..cells._vanilla import ACTIVATIONS
 from ..cells._weights import initialize
 from ..theory import critical_gain
-from ._mitigation import Mitigation
+from ._mitigation import Mitigation, check_not_negative
 
 
 def critical(input_variance: float = 1.0) -> Mitigation:
@@ -49,8 +49,7 @@ def critical(input_variance: float = 1.0) -> Mitigation:
           Minmin and Pennington, Jeffrey and Schoenholz, Samuel S.}, booktitle={ICML}, year={2018}}
         ```
     """
-    if not (math.isfinite(input_variance) and input_variance >= 0):
-        raise ValueError(f"expected a finite `input_variance` of at least 0; got {input_variance}.")
+    check_not_negative(input_variance=input_variance)
     name = f"critical recurrent weights, input variance {input_variance:g}"
     return Mitigation(name, transform_cell=Partial(_apply, float(input_variance)))
 

@@ -1,6 +1,5 @@
 """Initial recurrent weights, drawn anew for every block of any cell that knows its blocks."""
 
-import math
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ from jax.tree_util import Partial
 from .._types import Array, Key
 from ..cells import AbstractCell, as_cell, identity_initializer
 from ..cells._weights import Initializer, initialize
-from ._mitigation import Mitigation
+from ._mitigation import Mitigation, check_not_negative
 from ._recurrent import map_recurrent
 
 
@@ -67,7 +66,7 @@ def orthogonal(gain: float = 1.0) -> Mitigation:
           Ganguli, Surya}, booktitle={ICLR}, year={2014}}
         ```
     """
-    _check(gain=gain)
+    check_not_negative(gain=gain)
     initializer = jax.nn.initializers.orthogonal(gain)
     return _redraw(f"orthogonal recurrent weights, gain {gain:g}", initializer)
 
@@ -90,7 +89,7 @@ def identity(scale: float = 1.0) -> Mitigation:
           journal={arXiv:1504.00941}, year={2015}}
         ```
     """
-    _check(scale=scale)
+    check_not_negative(scale=scale)
     return _redraw(f"recurrent weights {scale:g} times the identity", identity_initializer(scale))
 
 
@@ -109,7 +108,7 @@ def normal(standard_deviation: float) -> Mitigation:
 
     **Raises:** `ValueError` if it is negative or not finite.
     """
-    _check(standard_deviation=standard_deviation)
+    check_not_negative(standard_deviation=standard_deviation)
     initializer = jax.nn.initializers.normal(standard_deviation)
     return _redraw(f"normal recurrent weights, sd {standard_deviation:g}", initializer)
 
@@ -128,9 +127,3 @@ def _apply(initializer: Initializer, cell: Any, *, key: Key) -> AbstractCell:
         return initialize(initializer, 1, n, n, dtype=block.dtype, key=jr.fold_in(key, count))
 
     return map_recurrent(draw, as_cell(cell))
-
-
-def _check(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"expected a finite `{name}` of at least 0; got {number}.")

@@ -1,4 +1,4 @@
-"""Decoupled weight decay."""
+"""What becomes of an update before it is multiplied by the learning rate."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,8 @@ from jax.tree_util import Partial
 
 from .._types import Array, PyTree
 from ..cells._statistics import BatchStatistics
-from ._mitigation import Mitigation
+from ._mitigation import Mitigation, check_not_negative
+from ._recurrent import recurrent_mask
 from ._transformation import transformation
 
 
@@ -36,14 +37,41 @@ def weight_decay(rate: float, *, mask: Callable[[PyTree], PyTree] | None = None)
           author={Loshchilov, Ilya and Hutter, Frank}, booktitle={ICLR}, year={2019}}
         ```
     """
-    if not rate >= 0:
-        raise ValueError(f"expected a rate of at least 0; got {rate}.")
-    make = Partial(_make, matrices if mask is None else mask)
+    check_not_negative(rate=rate)
+    make = Partial(_decay, matrices if mask is None else mask)
     decay = transformation(make, weight_decay=rate)
     return Mitigation(f"weight decay {rate:g}", update_transform=decay)
 
 
-def _make(mask: Callable, weight_decay: Array) -> optax.GradientTransformation:
+def recurrent_learning_rate(factor: float = 0.1) -> Mitigation:
+    r"""Return another learning rate for recurrent weights: `factor` times that of the others.
+
+    The recurrent matrix acts once per step, so its gradient is the steepest; parameterized
+    orthogonal matrices are commonly trained at a tenth of the rate (Lezcano-Casado and
+    Martinez-Rubio 2019). Recurrent are the blocks that a cell's `map_recurrent` changes.
+
+    **Arguments:**
+
+    - `factor`: at least 0; 0 freezes the recurrent weights. It is data.
+
+    **Returns:** a `Mitigation` with `update_transform` (`optax.scale` under `optax.masked`).
+
+    **Raises:** `ValueError` for a negative factor; when applied, for a cell that does not know its
+    recurrent blocks.
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{lezcano2019cheap, title={Cheap orthogonal constraints in neural networks: a
+          simple parametrization of the orthogonal and unitary group}, author={Lezcano-Casado, Mario
+          and Mart{\'i}nez-Rubio, David}, booktitle={ICML}, year={2019}}
+        ```
+    """
+    check_not_negative(factor=factor)
+    scale = transformation(_scale_recurrent, step_size=factor)
+    return Mitigation(f"recurrent learning rate times {factor:g}", update_transform=scale)
+
+
+def _decay(mask: Callable, weight_decay: Array) -> optax.GradientTransformation:
     return optax.add_decayed_weights(weight_decay, mask)
 
 
@@ -56,3 +84,7 @@ def matrices(params: PyTree) -> PyTree:
         return node.ndim >= 2
 
     return jax.tree.map(decays, params, is_leaf=lambda node: isinstance(node, BatchStatistics))
+
+
+def _scale_recurrent(step_size: Array) -> optax.GradientTransformationExtraArgs:
+    return optax.masked(optax.scale(step_size), recurrent_mask)

@@ -8,6 +8,33 @@ import pytest
 from vanishing_jax import cells, mitigations
 
 
+def penalty(strength, cell):
+    hook = mitigations.soft_orthogonality(strength).penalty
+    assert hook is not None
+    return hook(cell, jnp.zeros((2, 3, 1)), lambda states: jnp.zeros(()))
+
+
+def test_is_the_formula_in_singular_values_over_all_blocks():
+    cell = cells.LSTMCell(1, 4, key=jax.random.key(0)).map_recurrent(lambda w: w @ w * 1.5 + 0.1)
+    s = [np.linalg.svd(b, compute_uv=False) for b in np.asarray(cell.weight_hh).reshape(4, 4, 4)]
+    expected = 0.3 * np.sum((np.square(s) - 1) ** 2)
+    np.testing.assert_allclose(penalty(0.3, cell), expected, rtol=1e-4)
+
+
+def test_vanishes_with_its_gradient_at_orthogonal_weights_and_pulls_towards_them():
+    cell = cells.LSTMCell(1, 4, key=jax.random.key(0))
+    value, gradient = jax.value_and_grad(lambda c: penalty(1.0, c))(cell)
+    assert value < 1e-9 and np.abs(gradient.weight_hh).max() < 1e-4
+    # At W = c Q the gradient is 4 (c^2 - 1) c Q.
+    gradient = jax.grad(lambda c: penalty(1.0, c))(cell.map_recurrent(lambda w: 1.2 * w))
+    np.testing.assert_allclose(
+        gradient.weight_hh, 4 * 0.44 * 1.2 * cell.weight_hh, rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_array_equal(gradient.weight_xh, 0)
+    with pytest.raises(ValueError, match="`strength` of at least 0; got -1"):
+        mitigations.soft_orthogonality(-1.0)
+
+
 def project(margin, cell) -> Any:
     hook = mitigations.singular_value_band(margin).project
     assert hook is not None
