@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vanishing_jax.theory._correlated_skip import correlated_skip_exponent
+from vanishing_jax.theory.mean_field._leaky import correlated_skip_exponent
 
 
 @pytest.mark.parametrize("keep, gain", [(0.9, 0.3), (0.2, 1.1), (1.0, 0.05)])

@@ -11,6 +11,7 @@ from vanishing_jax.theory import (
     critical_gain,
     mean_field_exponent,
     mean_field_mean_exponent,
+    mean_field_spectrum,
     mean_field_susceptibility,
     mean_field_variance,
     memory_horizon,
@@ -183,7 +184,7 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="non-negative, finite `input_variance`; got -1"):
         critical_gain(activation="tanh", input_variance=-1.0)
     with pytest.raises(ValueError, match=r"scalar `gain`; got shape \(2,\)"):
-        mean_field_variance(activation="tanh", gain=jnp.ones(2))
+        mean_field_spectrum(3, activation="tanh", gain=jnp.ones(2))
     with pytest.raises(ValueError, match="'gaussian' or 'orthogonal'; got 'unitary'"):
         mean_field_mean_exponent(activation="tanh", gain=1.0, weights="unitary")
     with as_a_user(), pytest.raises(TypeError, match="name or an elementwise function; got int"):

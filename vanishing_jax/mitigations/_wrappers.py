@@ -77,5 +77,7 @@ def clip_state_gradient(threshold: float, *, by: str = "norm") -> Mitigation:
     return Mitigation(name, transform_cell=wrap)
 
 
-def _wrap(wrapper: Any, number: float | int, cell: Any, *, key: Key, **options: Any) -> AbstractCell:
+def _wrap(
+    wrapper: Any, number: float | int, cell: Any, *, key: Key, **options: Any
+) -> AbstractCell:
     return wrapper(cell, number, **options)

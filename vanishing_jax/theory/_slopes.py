@@ -1,14 +1,17 @@
-"""Activations by name or as functions, with slopes and log slopes that survive saturation."""
+"""Activations by name or as functions: values, slopes and log slopes that survive saturation."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
 
 from .. import _stable
 from .._activations import stable_derivatives
 from .._types import Array
+from ..cells._vanilla import ACTIVATIONS
 
 Activation: TypeAlias = str | Callable[[Array], Array]
 """A name in `NAMES`, or an elementwise function: the same object at each call, so that what was
@@ -23,12 +26,21 @@ class Slopes(NamedTuple):
     log_slope: Callable[[Array], Array]
 
 
+class HostActivation(NamedTuple):
+    """An activation and its slope as functions of NumPy arrays, and its name if it has one."""
+
+    name: str | None
+    value: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+
+
 def slopes(activation: Activation) -> Slopes:
     """Return the functions of an activation, or raise for what is none.
 
     The log slope of a function that is not one of the names is the log of its slope, -inf where
     that underflows.
     """
+    activation = _name(activation) or activation
     if isinstance(activation, str):
         if activation not in _NAMED:
             raise ValueError(
@@ -37,9 +49,7 @@ def slopes(activation: Activation) -> Slopes:
             )
         function, log_slope = _NAMED[activation]
         slope = _derivative(function)
-        if log_slope is None:
-            log_slope = _log_of(slope)
-        return Slopes(function, slope, log_slope)
+        return Slopes(function, slope, _log_of(slope) if log_slope is None else log_slope)
     if not callable(activation):
         raise TypeError(
             "expected `activation` to be a name or an elementwise function; got "
@@ -47,6 +57,31 @@ def slopes(activation: Activation) -> Slopes:
         )
     slope = _derivative(stable_derivatives(activation))
     return Slopes(activation, slope, _log_of(slope))
+
+
+def host_activation(activation: Activation) -> HostActivation:
+    """Return an activation for NumPy arrays in float64; the usual ones compile nothing."""
+    name = _name(activation)
+    if name in _ON_HOST:
+        return HostActivation(name, *_ON_HOST[name])
+    phi = slopes(activation)
+    return HostActivation(name, on_host(phi.value), on_host(phi.slope))
+
+
+def on_host(function: Callable[[Array], Array]) -> Callable[[Any], np.ndarray]:
+    """Return a function of JAX arrays as one of NumPy arrays, in float64."""
+
+    def apply(x: Any) -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(function(jnp.asarray(x, jnp.float64)))
+
+    return apply
+
+
+def _name(activation: Activation) -> str | None:
+    """Return the name of an activation, given by it or as the function that cells use for it."""
+    names = {id(function): name for name, function in ACTIVATIONS.items()}
+    return activation if isinstance(activation, str) else names.get(id(activation))
 
 
 def _derivative(function):
@@ -78,3 +113,21 @@ _NAMED = {
     "erf": (jax.scipy.special.erf, lambda x: jnp.log(2 / jnp.sqrt(jnp.pi)).astype(x.dtype) - x**2),
 }
 NAMES = tuple(_NAMED)
+
+
+def _tanh_slope(x):
+    e = np.exp(-2 * np.abs(x))
+    return 4 * e / (1 + e) ** 2
+
+
+def _sigmoid_slope(x):
+    e = np.exp(-np.abs(x))
+    return e / (1 + e) ** 2
+
+
+_ON_HOST = {
+    "tanh": (np.tanh, _tanh_slope),
+    "sigmoid": (expit, _sigmoid_slope),
+    "relu": (lambda x: np.maximum(x, 0.0), lambda x: (x > 0).astype(np.float64)),
+    "identity": (lambda x: x, np.ones_like),
+}

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from .._types import Array
-from ._plain_step import HostActivation, host_activation
-from ._slopes import Activation
+from ..._types import Array
+from .._slopes import Activation, HostActivation, host_activation
 
 # The Gaussian field by trapezoids, exponentially accurate for smooth slopes; units by quantiles.
 _REACH, _POINTS, _MOST_UNITS = 7.0, 97, 32
@@ -62,7 +61,7 @@ def driven_mean_field(
     **Example:**
 
     >>> import numpy as np
-    >>> from vanishing_jax.theory._driven_mean_field import driven_mean_field
+    >>> from vanishing_jax.theory.mean_field._driven import driven_mean_field
     >>> d = np.random.default_rng(0).normal(size=(200, 64)) * 0.1**0.5
     >>> theory = driven_mean_field(d, activation="tanh", gain=1.0)
     >>> round(float(theory.log_growth[20:].mean()), 2)  # mean_field_exponent: -0.1864

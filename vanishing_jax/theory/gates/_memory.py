@@ -1,11 +1,13 @@
-"""The curse of memory: a state that remembers long reacts violently to its own parameter."""
+"""What a gate keeps, and what it costs a state to remember long."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import log_expit
 
-from .._types import Array
+from ..._types import Array, ArrayLike
+from .._scalars import as_given
 
 
 class MemorySensitivity(NamedTuple):
@@ -20,6 +22,32 @@ class MemorySensitivity(NamedTuple):
     state_variance: float
     sensitivity: float
     normalized: float
+
+
+def gate_log_retention(bias: ArrayLike | float, *, steps: int) -> Any:
+    """Return log of the share sigma(b)^t that a gate with this bias keeps over t steps.
+
+    d c_t / d c_0 along the cell state of an LSTM with frozen gates, the same for the backward
+    signal. In logs, because sigma(0)^t = 2^-t is below float32 from t = 127.
+
+    **Arguments:**
+
+    - `bias`: b, of the gate that keeps.
+    - `steps`: t, at least 0.
+
+    **Returns:** the natural log, at most 0.
+
+    **Raises:** `ValueError` for a bias that is not finite or a negative number of steps.
+
+    **Example:**
+
+    >>> from vanishing_jax.theory import gate_log_retention
+    >>> round(gate_log_retention(3.0, steps=100), 4)
+    -4.8587
+    """
+    if not np.isfinite(bias).all() or steps < 0:
+        raise ValueError(f"expected a finite `bias` and `steps` >= 0; got {bias}, {steps}.")
+    return as_given(steps * log_expit(np.asarray(bias, np.float64)))
 
 
 def memory_sensitivity(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, ArrayLike
-from ._gaussian_pair_average import gaussian_pair_average
-from ._mean_field import at_rest, doubles
-from ._slopes import Activation, slopes
+from ..._types import Array, ArrayLike
+from .._slopes import Activation, slopes
+from ._averages import gaussian_pair_average
+from ._fixed_point import at_rest, doubles
 
 _CLOSEST = 1e-5  # a fixed point nearer to 1 is taken for 1
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .._types import Array
+from ..._types import Array
 
 # A score beyond this many standard deviations of the law counts against it.
 _SUSPICIOUS = 5.0
@@ -30,6 +30,11 @@ class WeightLaw(NamedTuple):
     gain: float
     scores: dict[str, float]
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The name as it stands in a sentence."""
+        return "Gaussian" if self.name == "gaussian" else self.name
 
 
 def weight_law(weight: Float[Array | np.ndarray, "hidden hidden"]) -> WeightLaw:

@@ -4,15 +4,13 @@ import math
 
 import numpy as np
 
-from ._mean_field import check_weights, mean_field_exponent
-from ._mean_field_spectrum import mean_field_spectrum
-from ._memory_horizon import memory_horizon
-from ._plain_step import host_activation
-from ._predict import SEQUENCES, mean_and_scatter, redrawn, width
+from .._slopes import Activation, host_activation
+from ..mean_field._spectrum import mean_field_spectrum
+from ..mean_field._stationary import check_weights, mean_field_exponent
+from ..random_matrices._weight_law import WeightLaw
+from ._predict import SEQUENCES, Theory, predicted
 from ._prediction import Prediction
 from ._redrawn import PlainNetwork
-from ._slopes import Activation
-from ._weight_law import WeightLaw
 
 
 def predict_plain(
@@ -57,33 +55,19 @@ def predict_plain(
     >>> round(prediction.top_exponent, 3), round(prediction.horizon)
     (-0.186, 37)
     """
-    check_weights(weights)
+    law = WeightLaw(check_weights(weights), gain, {}, "")
     numbers = {
         "activation": activation, "gain": gain, "input_variance": input_variance,
         "bias_variance": bias_variance,
     }  # fmt: skip
-    top = mean_field_exponent(**numbers)
-    exponents = mean_field_spectrum(hidden_size, **numbers, weights=weights)
+    theory = Theory(
+        f"mean-field theory, {law.kind} weights of gain {gain:.3g}",
+        mean_field_exponent(**numbers),
+        mean_field_spectrum(hidden_size, **numbers, weights=weights),
+    )
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(SEQUENCES, num_steps, hidden_size))
     bias = rng.normal(size=(SEQUENCES, 1, hidden_size))
     drives = math.sqrt(input_variance) * noise + math.sqrt(bias_variance) * bias
     network = PlainNetwork(drives, np.zeros((SEQUENCES, hidden_size)), host_activation(activation))
-    with np.errstate(all="ignore"):
-        rates = redrawn(network, WeightLaw(weights, gain, {}, ""), rng)
-    mean, deviation = mean_and_scatter(rates, 1)
-    kind = "Gaussian" if weights == "gaussian" else weights
-    return Prediction(
-        theory=f"mean-field theory, {kind} weights of gain {gain:.3g}",
-        reason="",
-        top_exponent=top,
-        exponents=exponents,
-        horizon=memory_horizon(top),
-        expected_rate=mean,
-        standard_deviation=deviation,
-        num_draws=len(rates),
-        num_units=hidden_size,
-        num_steps=num_steps,
-        weights=None,
-        assumptions=(width(hidden_size),),
-    )
+    return predicted(theory, network, law, 1, rng)

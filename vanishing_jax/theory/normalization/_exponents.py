@@ -1,27 +1,38 @@
 """Leading exponents of networks with layer, RMS or batch normalization."""
 
 import functools as ft
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
 
-from .._types import Array, ArrayLike
-from ._gaussian_average import undifferentiated_average
-from ._slopes import Activation, slopes
+from ..._types import Array, ArrayLike
+from .._scalars import as_given, check_numbers
+from .._slopes import Activation, slopes
+from ..mean_field._averages import undifferentiated_average
+
+
+class _Numbers(NamedTuple):
+    """Variance of pre-activations; gains of what is normalized and of W; variance added to W h."""
+
+    variance: Any
+    gain: Any
+    weight_gain: Any
+    added: Any
 
 
 def layer_norm_exponent(
     *,
     activation: Activation = "tanh",
     placement: str = "joint",
-    gain: float = 1.0,
-    input_gain: float | None = None,
-    weight_gain: float = 1.0,
-    input_variance: float = 0.0,
-    bias_variance: float = 0.0,
-) -> float:
+    gain: ArrayLike | float = 1.0,
+    input_gain: ArrayLike | float | None = None,
+    weight_gain: ArrayLike | float = 1.0,
+    input_variance: ArrayLike | float = 0.0,
+    bias_variance: ArrayLike | float = 0.0,
+) -> Any:
     r"""Return the leading Lyapunov exponent of a wide random network with layer normalization.
 
     - "joint": $h' = \phi(\gamma\,\mathrm{LN}(W h + U x) + b)$. Pre-activations have the variance
@@ -44,7 +55,7 @@ def layer_norm_exponent(
     - `input_variance`: s^2, the variance of U x per unit; "separate" has none.
     - `bias_variance`: s_b^2.
 
-    **Returns:** nats per step, a Python number; `inf` for "joint" with nothing to normalize.
+    **Returns:** nats per step; `inf` for "joint" with nothing to normalize.
 
     **Raises:** `ValueError` for an unknown placement, a number out of range, or one that the
     placement does not have.
@@ -61,27 +72,19 @@ def layer_norm_exponent(
     -0.1986
     """
     numbers = _checked(placement, gain, input_gain, weight_gain, input_variance, bias_variance)
-    slope, square, _ = _averages(activation, numbers)
-    return _exponent(numbers, slope, square)
+    return _exponent(activation, numbers, centered=False)
 
 
 def rms_norm_exponent(
-    *,
-    activation: Activation = "tanh",
-    placement: str = "joint",
-    gain: float = 1.0,
-    input_gain: float | None = None,
-    weight_gain: float = 1.0,
-    input_variance: float = 0.0,
-    bias_variance: float = 0.0,
-) -> float:
+    *, activation: Activation = "tanh", placement: str = "joint", **numbers: Any
+) -> Any:
     r"""Return the leading Lyapunov exponent of a wide random network with RMS normalization.
 
     That of `layer_norm_exponent`, whose arguments these are: the mean over units that RMSNorm does
     not subtract is O(n^-1/2) for weights of mean 0, whatever the mean of h, and the one singular
     value that it does not set to 0 is one of n.
 
-    **Returns:** nats per step, a Python number.
+    **Returns:** nats per step.
 
     **Validity:** as `layer_norm_exponent`.
 
@@ -102,26 +105,18 @@ def rms_norm_exponent(
         }
         ```
     """
-    return layer_norm_exponent(
-        activation=activation,
-        placement=placement,
-        gain=gain,
-        input_gain=input_gain,
-        weight_gain=weight_gain,
-        input_variance=input_variance,
-        bias_variance=bias_variance,
-    )
+    return layer_norm_exponent(activation=activation, placement=placement, **numbers)
 
 
 def batch_norm_exponent(
     *,
     activation: Activation = "tanh",
     placement: str = "separate",
-    gain: float = 0.1,
-    input_gain: float | None = None,
-    weight_gain: float = 1.0,
-    input_variance: float = 0.0,
-) -> float:
+    gain: ArrayLike | float = 0.1,
+    input_gain: ArrayLike | float | None = None,
+    weight_gain: ArrayLike | float = 1.0,
+    input_variance: ArrayLike | float = 0.0,
+) -> Any:
     r"""Return the leading Lyapunov exponent of a wide network with recurrent batch normalization.
 
     As `layer_norm_exponent`, except that each unit is normalized over the sequences of a batch. Its
@@ -137,7 +132,7 @@ def batch_norm_exponent(
     - `gain`: gamma, 0.1 by default as Cooijmans et al. recommend.
     - others: as of `layer_norm_exponent`.
 
-    **Returns:** nats per step, a Python number.
+    **Returns:** nats per step.
 
     **Raises:** as `layer_norm_exponent`.
 
@@ -164,8 +159,7 @@ def batch_norm_exponent(
         ```
     """
     numbers = _checked(placement, gain, input_gain, weight_gain, input_variance, 0.0)
-    slope, square, mean = _averages(activation, numbers)
-    return _exponent(numbers, slope, square - mean**2)
+    return _exponent(activation, numbers, centered=True)
 
 
 def layer_norm_singular_values(
@@ -217,47 +211,37 @@ def layer_norm_singular_values(
     return np.array(([gain / sigma] * (a.size - 2) + [along, 0.0])[-a.size :])
 
 
-def _checked(placement, gain, input_gain, weight_gain, input_variance, bias_variance):
+def _checked(
+    placement: str, gain: Any, input_gain: Any, weight_gain: Any, input_variance: Any, bias: Any
+) -> _Numbers:
     if placement not in ("joint", "separate"):
         raise ValueError(f"expected placement 'joint' or 'separate'; got {placement!r}.")
-    if placement == "joint" and input_gain is not None:
+    joint = placement == "joint"
+    if joint and input_gain is not None:
         raise ValueError("expected no `input_gain`: the joint placement has one gain, `gain`.")
-    if placement == "separate" and input_variance != 0:
+    if not joint and np.any(input_variance != 0):
         raise ValueError(
             "expected no `input_variance`: the separate placement normalizes it away. Give "
             "`input_gain`, or placement='joint'."
         )
     input_gain = gain if input_gain is None else input_gain
-    for name, value in {"gain": gain, "weight_gain": weight_gain}.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"expected a positive, finite `{name}`; got {value}.")
-    others = {
-        "input_gain": input_gain, "input_variance": input_variance, "bias_variance": bias_variance
+    named = {
+        "gain": gain, "weight_gain": weight_gain, "input_gain": input_gain,
+        "input_variance": input_variance, "bias_variance": bias,
     }  # fmt: skip
-    for name, value in others.items():
-        if not 0 <= value < np.inf:
-            raise ValueError(f"expected a non-negative, finite `{name}`; got {value}.")
-    joint = placement == "joint"
-    return {
-        "Q": gain**2 + bias_variance + (0 if joint else input_gain**2),
-        "gain": gain,
-        "g": weight_gain,
-        "added": input_variance if joint else 0.0,
-    }
+    check_numbers(positive=("gain", "weight_gain"), **named)
+    gain, weight_gain, input_gain, added, bias = (np.asarray(x, np.float64) for x in named.values())
+    return _Numbers(gain**2 + bias + (0 if joint else input_gain**2), gain, weight_gain, added)
 
 
-def _averages(activation: Activation, numbers) -> tuple[float, float, float]:
+def _exponent(activation: Activation, numbers: _Numbers, *, centered: bool) -> Any:
     with jax.enable_x64(True):
-        found = _slope_square_mean(activation, jnp.asarray(numbers["Q"], float))
-        slope, square, mean = (float(x) for x in found)
-    return slope, square, mean
-
-
-def _exponent(numbers, slope: float, square: float) -> float:
-    g2 = numbers["g"] ** 2
-    normalized = g2 * square + numbers["added"]
+        found = _slope_square_mean(activation, jnp.asarray(numbers.variance))
+        slope, square, mean = map(np.asarray, found)
+    g2 = numbers.weight_gain**2
+    normalized = g2 * (square - mean**2 if centered else square) + numbers.added
     with np.errstate(divide="ignore"):
-        return float(np.log(np.float64(numbers["gain"] ** 2 * g2 * slope) / normalized) / 2)
+        return as_given(np.log(numbers.gain**2 * g2 * slope / normalized) / 2)
 
 
 @ft.partial(jax.jit, static_argnums=0)

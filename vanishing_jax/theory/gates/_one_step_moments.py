@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from .._types import Array, ArrayLike
+from ..._types import Array, ArrayLike
 
 
 class LSTMOneStepMoments(NamedTuple):

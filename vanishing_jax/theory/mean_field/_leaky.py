@@ -1,18 +1,16 @@
-"""Exact mean-field theory of leaky units: correlations in time, and the leading exponent."""
+"""Leaky and residual units, whose slopes are correlated in time."""
 
 import functools as ft
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float64
-from scipy.linalg import eigh_tridiagonal
+from jaxtyping import Float, Float64
 
-from .._types import Array
-from ._gaussian_average import panels
-from ._mean_field import doubles
-from ._slopes import Activation, slopes
+from ..._types import Array
+from .._slopes import Activation, host_activation
+from ._averages import panels
+from ._fixed_point import doubles
 
 _TERMS = 300  # of the expansion in Hermite polynomials
 _ITERATIONS = 2000
@@ -93,18 +91,19 @@ def leaky_mean_field(
     with jax.enable_x64(True):
         g, s2, b2 = map(float, doubles(gain, input_variance, bias_variance))
         lags = max(100, round(60 / rate)) if num_lags is None else num_lags
-        covariance = _covariance(activation, rate, g, s2, b2, lags)
-        q = covariance[0]
-        correlation = np.clip(covariance / q, -1, 1)
-        overlaps = _overlaps(_hermite(activation, True, q), correlation)
-    exponent = _largest_exponent(rate, (rate * g) ** 2 * overlaps)
+    phi = host_activation(activation)
+    covariance = _covariance(phi, rate, g, s2, b2, lags)
+    q = covariance[0]
+    correlation = np.clip(covariance / q, -1, 1)
+    overlaps = _overlaps(_hermite(phi.slope, q), correlation)
+    exponent = correlated_skip_exponent(overlaps, keep=1 - rate, gain=rate * g)
     return LeakyMeanField(float(q) if q > _SMALLEST else 0.0, correlation, exponent)
 
 
 _SMALLEST = 1e-14  # a variance that small has died out
 
 
-def _covariance(activation, a, g, s2, b2, lags) -> Float64[np.ndarray, " lag"]:
+def _covariance(phi, a, g, s2, b2, lags) -> Float64[np.ndarray, " lag"]:
     """Return the covariance of the pre-activations at lags 0..lags."""
     reach = int(np.ceil(36 / -np.log1p(-a))) if a < 1 else 0  # (1 - a)^reach = e^-36
     kernel = a / (2 - a) * (1 - a) ** np.abs(np.arange(-reach, reach + 1.0))
@@ -112,7 +111,7 @@ def _covariance(activation, a, g, s2, b2, lags) -> Float64[np.ndarray, " lag"]:
     covariance[0] = 1 + s2 + b2
     for _ in range(_ITERATIONS):
         q = max(covariance[0], _SMALLEST)
-        squares = _hermite(activation, False, q)
+        squares = _hermite(phi.value, q)
         beyond = _overlaps(squares, np.clip(covariance / q, -1, 1))
         both = np.concatenate([beyond[:0:-1], beyond])
         both = np.pad(both, reach, mode="edge")
@@ -134,21 +133,15 @@ def _overlaps(squares, correlation) -> Float64[np.ndarray, " lag"]:
     return np.polynomial.polynomial.polyval(correlation, squares)
 
 
-def _hermite(activation: Activation, slope: bool, q: float) -> Float64[np.ndarray, " term"]:
-    """Return the squared coefficients of phi or phi' in Hermite polynomials of x / sqrt(q)."""
+def _hermite(function: Any, q: float) -> Float64[np.ndarray, " term"]:
+    """Return the squared coefficients of a function in Hermite polynomials of x / sqrt(q)."""
     z, basis = _basis()
-    values = np.asarray(_evaluate(activation, slope, jnp.asarray(np.sqrt(q) * z)))
+    values = function(np.sqrt(q) * z)
     coefficients = basis @ values
     squares = coefficients**2
     # What the first terms leave of E f^2 belongs to correlation 1 alone, nearly: the last term.
     squares[-1] += max(basis[0] @ values**2 - squares.sum(), 0)
     return squares
-
-
-@ft.partial(jax.jit, static_argnums=(0, 1))
-def _evaluate(activation: Activation, slope: bool, x: Array) -> Array:
-    phi = slopes(activation)
-    return phi.slope(x) if slope else phi.value(x)
 
 
 @ft.cache
@@ -163,25 +156,74 @@ def _basis() -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, "term no
     return z, rows
 
 
-def _largest_exponent(a: float, drive: Float64[np.ndarray, " lag"]) -> float:
-    """Return the largest lambda with a bounded psi; `drive` is a^2 g^2 K at lags 0, 1, ..."""
-    carried = 1 - a
-    both = np.concatenate([drive[:0:-1], drive])
+def correlated_skip_exponent(
+    correlations: Float[Array | np.ndarray, " lag"], *, keep: float, gain: float
+) -> float:
+    r"""Return the large-n top exponent of v' = k v + g D_t G v, one Gaussian G, changing slopes.
+
+    G has entries of variance 1/n and repeats; D_t = diag(phi') with C(d) = <phi'_t phi'_{t+d}>. Two
+    moments of v are then correlated through G, and the two-time covariance of v grows like
+    x^(t + t') psi(t - t') with the largest x at which
+
+    x^2 psi(d) - k x (psi(d + 1) + psi(d - 1)) + k^2 psi(d) = g^2 C(d) psi(d)
+
+    has a bounded solution: the exponent is log x. Slopes that never change give log(k + g sqrt(C)),
+    the disk of radius g about k, ones that are renewed at each step (C(d) = 0 for d > 0)
+    log(k^2 + g^2 C(0)) / 2, and k = 0 the mean-field log(g^2 C(0)) / 2. For leaky units k = 1 - a
+    and g = a times the gain of W. The discrete-time form of the ground-state equation of
+    Sompolinsky, Crisanti and Sommers.
+
+    **Arguments:**
+
+    - `correlations`: C(0), C(1), ..., C(L); the last value is taken to go on for ever, so that L
+      should reach where it no longer changes.
+    - `keep`: k >= 0, what is kept of the state.
+    - `gain`: g, of what is added.
+
+    **Returns:** log x, nats per step; -inf for k = g = 0.
+
+    **Raises:** `ValueError` for negative numbers or no correlation.
+
+    **Cost:** 60 eigenvalues of a tridiagonal matrix of size L + 1.
+
+    **Validity:** n -> infinity, slopes that depend on G only through averages. Simulated at n = 400
+    within 0.01 (`tests/theory/test_leaky_mean_field.py`).
+
+    **Example:**
+
+    >>> import numpy as np
+    >>> from vanishing_jax.theory.mean_field._leaky import correlated_skip_exponent
+    >>> fresh = correlated_skip_exponent(np.array([1.0, 0.0]), keep=0.9, gain=0.3)
+    >>> frozen = correlated_skip_exponent(np.array([1.0, 1.0]), keep=0.9, gain=0.3)
+    >>> round(fresh, 4), round(frozen, 4)  # log(0.9) / 2 and log(1.2)
+    (-0.0527, 0.1823)
+
+    The reference is that of `leaky_mean_field`.
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    C = np.asarray(correlations, np.float64)
+    C = np.r_[C, C[-1:]] if C.ndim == 1 and C.size == 1 else C
+    if C.ndim != 1 or C.size == 0 or not (C[0] >= 0 and keep >= 0 and gain >= 0):
+        raise ValueError(
+            f"expected [C(0), C(1), ...] and `keep`, `gain` >= 0; got shape {C.shape}, "
+            f"C(0) = {C.flat[0] if C.size else None}, keep={keep}, gain={gain}."
+        )
+    if keep == 0 or gain == 0 or C[0] == 0:
+        with np.errstate(divide="ignore"):
+            return float(np.log(keep**2 + gain**2 * C[0]) / 2)
+    # Even solutions, psi(-1) = psi(1), that decay by the same share at each step beyond C(L).
+    coupling = np.full(len(C) - 1, -keep)
+    coupling[0] *= np.sqrt(2)  # the symmetric form of 2 psi(1) in the first row
 
     def lowest(x):
-        diagonal, beside = x**2 + carried**2 - both, np.full(len(both) - 1, -carried * x)
-        return eigh_tridiagonal(
-            diagonal, beside, select="i", select_range=(0, 0), eigvals_only=True
-        )[0]
+        diagonal = x**2 + keep**2 - gain**2 * C
+        half = max((x**2 + keep**2 - gain**2 * C[-1]) / (2 * keep * x), 1.0)
+        diagonal[-1] -= keep * x * (half - np.sqrt(half**2 - 1))
+        return eigvalsh_tridiagonal(diagonal, x * coupling, select="i", select_range=(0, 0))[0]
 
-    from scipy.optimize import brentq  # its import changes warning filters
-
-    # Positive definite above the bound by norms; at the root the lowest eigenvalue is 0.
-    high = carried + np.sqrt(np.max(np.abs(drive))) + 1e-9
-    grid = np.linspace(high, 0, 200, endpoint=False)
-    below = next((x for x in grid if lowest(x) < 0), None)
-    if below is None:
-        return -np.inf
-    above = min(below + high / 200 * 1.001, high * 1.001)
-    root: float = brentq(lowest, below, above, xtol=1e-14)  # pyright: ignore
-    return float(np.log(root))
+    low, high = np.sqrt(keep**2 + gain**2 * C.min().clip(0)), keep + gain * np.sqrt(C.max())
+    for _ in range(60):
+        x = (low + high) / 2
+        low, high = (low, x) if lowest(x) > 0 else (x, high)
+    return float(np.log((low + high) / 2))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..cells import (
+from ...cells import (
     BatchNormCell,
     EquinoxCell,
     LayerNormCell,
@@ -18,34 +18,18 @@ from ..cells import (
     VanillaCell,
     as_cell,
 )
-from ._correlated_skip import correlated_skip_exponent
-from ._driven_mean_field import driven_mean_field, quantiles, slope_squares
-from ._free_spectrum import free_log_growth
-from ._memory_horizon import memory_horizon
-from ._normalized_network import (
-    NormalizedNetwork,
-    batch_normalized,
-    batch_normalized_input,
-    layer_normalized,
-    layer_normalized_input,
-)
-from ._plain_step import host_activation
+from .._slopes import host_activation
+from .._small_gradients import memory_horizon
+from ..mean_field._driven import driven_mean_field, quantiles, slope_squares
+from ..mean_field._leaky import correlated_skip_exponent
+from ..mean_field._spectrum import free_log_growth
+from ..random_matrices._weight_law import WeightLaw, weight_law
+from ._normalized_network import NormalizedNetwork, normalized
 from ._prediction import Assumption, Prediction
-from ._redrawn import (
-    BatchNorm,
-    PlainNetwork,
-    backward_rates,
-    draw_weights,
-    num_draws,
-    slope_correlations,
-)
-from ._weight_law import WeightLaw, weight_law
+from ._redrawn import PlainNetwork, mean_and_scatter, redrawn, slope_correlations
 
-# Sequences that are followed, and draws of W: enough for a scatter that is known to an eighth.
-SEQUENCES, _DRAWS = 4, 32
-
-# Sequences of a batch over which batch normalization is redrawn: no more, no band with fewer.
-_BATCH, _SMALLEST_BATCH = 32, 16
+# Sequences that are followed, and those of a batch over which batch normalization is redrawn.
+SEQUENCES, _BATCH = 4, 32
 
 # Fewer units than this and theories of wide networks say little; longest lag of slopes.
 _WIDE, _LAGS = 20, 60
@@ -54,7 +38,9 @@ _WIDE, _LAGS = 20, 60
 _SPECTRUM_STEPS = 12
 
 
-class _Theory(NamedTuple):
+class Theory(NamedTuple):
+    """A theory by name, with what it says."""
+
     name: str
     top: float
     exponents: np.ndarray | None = None
@@ -123,53 +109,40 @@ def predict(
         return _none(f"the recurrent weights do not look random ({what})", law, plain.hidden_size)
     step, state0 = _step(cell, state0)
     x = _sequences(inputs, plain.input_size, num_steps, _batch(cell))
-    network = _network(plain, x, state0, keep, scale)
-    normalized = None
-    if isinstance(cell, LayerNormCell) and cell.placement == "input":
-        network = network._replace(drives=layer_normalized_input(cell, plain, x))
-    elif isinstance(cell, LayerNormCell):
-        normalized = layer_normalized(cell, plain, x, network)
-    elif isinstance(cell, BatchNormCell) and cell.placement == "recurrent":
-        normalized = batch_normalized(cell, plain, x, network, step)
-        fit = normalized.assumptions[0]
-        if not fit.holds:
-            return _unfit(fit, law, plain.hidden_size)
-    elif isinstance(cell, BatchNormCell):
-        network = network._replace(drives=batch_normalized_input(cell, plain, x, step))
-    return predicted(plain, network, law, normalized, num_sequences)
+    found = NormalizedNetwork(_network(plain, x, state0, keep, scale))
+    if isinstance(cell, LayerNormCell | BatchNormCell):
+        found = normalized(cell, plain, x, found.network, step)
+    if isinstance(cell, BatchNormCell) and found.assumptions and not found.assumptions[0].holds:
+        return _unfit(found.assumptions[0], law, plain.hidden_size)
+    with np.errstate(all="ignore"):
+        theory = _theory(plain, found, law)
+    if not math.isfinite(theory.top):
+        return _none("the states overflow or no gradient is left", law, plain.hidden_size)
+    count = len(x) if num_sequences is None else num_sequences
+    assumptions = _assumptions(law, plain.hidden_size, found.network) + found.assumptions
+    prediction = predicted(theory, found.network, law, count, np.random.default_rng(0))
+    return dataclasses.replace(prediction, weights=law, assumptions=assumptions)
 
 
 def predicted(
-    plain: VanillaCell,
-    network: PlainNetwork,
-    law: WeightLaw,
-    normalized: NormalizedNetwork | None,
-    num_sequences: int | None,
+    theory: Theory, network: PlainNetwork, law: WeightLaw, num_sequences: int, rng: Any
 ) -> Prediction:
-    """Return the prediction for a recurrence whose W is of a known law."""
-    network = network if normalized is None else normalized.network
-    rng = np.random.default_rng(0)
+    """Return what a theory says, and the rates of this network with other W of the law."""
     with np.errstate(all="ignore"):
-        theory = _theory(plain, network, law, normalized)
         rates = redrawn(network, law, rng)
-    if not math.isfinite(theory.top):
-        return _none("the states overflow or no gradient is left", law, plain.hidden_size)
-    count = network.drives.shape[0] if num_sequences is None else num_sequences
-    mean, deviation = mean_and_scatter(rates, count)
+    mean, deviation = mean_and_scatter(rates, num_sequences)
+    n = network.states.shape[1]
     return Prediction(
         theory=theory.name,
-        reason="",
         top_exponent=theory.top,
         exponents=theory.exponents,
         horizon=memory_horizon(theory.top),
         expected_rate=mean,
         standard_deviation=deviation,
         num_draws=len(rates),
-        num_units=plain.hidden_size,
+        num_units=n,
         num_steps=network.drives.shape[1],
-        weights=law,
-        assumptions=_assumptions(law, plain.hidden_size, network)
-        + (() if normalized is None else normalized.assumptions),
+        assumptions=(_width(n),),
     )
 
 
@@ -253,21 +226,18 @@ def _network(cell: VanillaCell, x, state0, keep: float, scale: float) -> PlainNe
     return PlainNetwork(drives, states, host_activation(cell.activation), keep, scale)
 
 
-def _theory(
-    plain: VanillaCell, network: PlainNetwork, law: WeightLaw, normalized: NormalizedNetwork | None
-) -> _Theory:
-    kind = {"gaussian": "Gaussian", "orthogonal": "orthogonal"}[law.name]
-    if normalized is not None:
-        name = f"{normalized.theory}, {kind} weights of gain {law.gain:.3g}"
-        return _Theory(name, normalized.top(law.gain))
+def _theory(plain: VanillaCell, found: NormalizedNetwork, law: WeightLaw) -> Theory:
+    network = found.network
+    weights = f"{law.kind} weights of gain {law.gain:.3g}"
+    if found.theory is not None:
+        return Theory(f"{found.theory}, {weights}", found.top(weight_gain=law.gain))
     if network.keep:
         lags = max(1, min(_LAGS, network.drives.shape[1] // 2))
         W = np.asarray(plain.weight_hh, np.float64)
         correlations = slope_correlations(network, W, lags)
         step = abs(network.scale) * law.gain
         top = correlated_skip_exponent(correlations, keep=network.keep, gain=step)
-        name = "two-time mean-field theory from measured slopes"
-        return _Theory(f"{name}, {kind} weights of gain {law.gain:.3g}", top)
+        return Theory(f"two-time mean-field theory from measured slopes, {weights}", top)
     paths = [
         driven_mean_field(
             drive,
@@ -277,49 +247,26 @@ def _theory(
         )
         for drive, h in zip(network.drives, network.states, strict=True)
     ]
-    name = f"mean-field theory along the inputs, {kind} weights of gain {law.gain:.3g}"
     top = float(np.mean([path.log_growth for path in paths]))
-    return _Theory(name, top, _exponents(network, paths[0].recurrent_variance, law))
+    exponents = _exponents(network, paths[0].recurrent_variance, law)
+    return Theory(f"mean-field theory along the inputs, {weights}", top, exponents)
 
 
 def _exponents(network: PlainNetwork, variance, law: WeightLaw) -> np.ndarray:
     """Return all exponents along the first sequence, from a few of its steps."""
     drive, n = quantiles(network.drives[0]), network.states.shape[1]
     steps = np.unique(np.linspace(0, len(drive) - 1, _SPECTRUM_STEPS).astype(int))
-    growth = [
-        free_log_growth(
-            *slope_squares(network.activation, variance[t], drive[t]),
-            n,
-            gain=law.gain,
-            orthogonal=law.name == "orthogonal",
+    growth = []
+    for t in steps:
+        squares, weights = slope_squares(network.activation, variance[t], drive[t])
+        orthogonal = law.name == "orthogonal"
+        growth.append(
+            free_log_growth(np.log(squares), weights, n, gain=law.gain, orthogonal=orthogonal)
         )
-        for t in steps
-    ]
     return np.mean(growth, axis=0)
 
 
-def redrawn(network: PlainNetwork, law: WeightLaw, rng: Any) -> np.ndarray:
-    """Return the rates (draws, sequences) of networks with other weights of the same law."""
-    n, count = network.states.shape[1], num_draws(network, _DRAWS)
-    small = isinstance(network.norm, BatchNorm) and len(network.drives) < _SMALLEST_BATCH
-    if count == 0 or small:
-        return np.zeros((0, 1))
-    return backward_rates(network, draw_weights(law.name, law.gain, n, count, rng), rng)
-
-
-def mean_and_scatter(rates: np.ndarray, num_sequences: int) -> tuple[float, float]:
-    """Return the mean rate and the deviation of a mean over `num_sequences` with one W."""
-    if len(rates) == 0 or not np.isfinite(rates).all():
-        return math.nan, math.nan
-    total = float(np.var(rates.mean(axis=1), ddof=1))
-    if rates.shape[1] == 1:
-        return float(rates.mean()), math.sqrt(total)
-    within = float(np.mean(np.var(rates, axis=1, ddof=1)))
-    between = max(total - within / rates.shape[1], 0.0)
-    return float(rates.mean()), math.sqrt(between + within / num_sequences)
-
-
-def width(n: int) -> Assumption:
+def _width(n: int) -> Assumption:
     """Return whether a network is wide enough for theories of wide ones to say anything."""
     return Assumption("the network is wide", n >= _WIDE, f"n = {n}")
 
@@ -332,7 +279,7 @@ def _assumptions(law: WeightLaw, n: int, network: PlainNetwork) -> tuple[Assumpt
             True,
             f"{law.name}, gain {law.gain:.3g}; {worst[0]} off by {abs(worst[1]):.1f} sd",
         ),
-        width(n),
+        _width(n),
     ]
     if network.keep and law.name == "orthogonal":
         detail = "orthogonal weights are treated like Gaussian ones of their gain"
@@ -349,8 +296,7 @@ def _unfit(fit: Assumption, law: WeightLaw, n: int) -> Prediction:
 
 
 def _none(reason: str, law: WeightLaw | None = None, n: int = 0) -> Prediction:
-    nan = math.nan
-    found = []
+    found = ()
     if law is not None:
-        found.append(Assumption("the recurrent weights are random", False, law.reason or law.name))
-    return Prediction(None, reason, nan, None, nan, nan, nan, 0, n, 0, law, tuple(found))
+        found = (Assumption("the recurrent weights are random", False, law.reason or law.name),)
+    return Prediction(None, reason, num_units=n, weights=law, assumptions=found)

@@ -1,12 +1,12 @@
 """Normalized plain cells as recurrences without their W, and the theories that fit them."""
 
+import functools as ft
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cells import BatchNormCell, LayerNormCell, VanillaCell
-from ._normalized_exponents import batch_norm_exponent, layer_norm_exponent
-from ._plain_step import host_activation
+from ...cells import BatchNormCell, LayerNormCell, VanillaCell
+from ..normalization._exponents import batch_norm_exponent, layer_norm_exponent
 from ._prediction import Assumption
 from ._redrawn import BatchNorm, LayerNorm, PlainNetwork
 
@@ -21,11 +21,14 @@ _SMALL = 0.1
 
 
 class NormalizedNetwork(NamedTuple):
-    """The recurrence without its W; its theory by name, with the top exponent for W of a gain."""
+    """The recurrence without its W, and its theory by name with the top exponent for W of a gain.
+
+    No theory where only U x is normalized: an ordinary network.
+    """
 
     network: PlainNetwork
-    theory: str
-    top: Any  # gain -> nats per step
+    theory: str | None = None
+    top: Any = None  # gain -> nats per step
     assumptions: tuple[Assumption, ...] = ()
 
 
@@ -34,67 +37,53 @@ def rms(values: Any) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _bias(cell: VanillaCell) -> np.ndarray:
-    return np.zeros(cell.hidden_size) if cell.bias is None else np.asarray(cell.bias, np.float64)
-
-
-def _activation(cell: VanillaCell) -> Any:
-    return host_activation(cell.activation).name or cell.activation
-
-
-def layer_normalized(
-    cell: LayerNormCell, plain: VanillaCell, x: np.ndarray, network: PlainNetwork
+def normalized(
+    cell: LayerNormCell | BatchNormCell,
+    plain: VanillaCell,
+    x: np.ndarray,
+    network: PlainNetwork,
+    step: int,
 ) -> NormalizedNetwork:
-    """Return the network whose W h (and U x) layer normalization normalizes before b is added."""
-    Ux, b = x @ np.asarray(plain.weight_xh, np.float64).T, _bias(plain)
+    """Return the network of a normalized plain cell from its `step` on, given the plain one."""
+    Ux = x @ np.asarray(plain.weight_xh, np.float64).T
+    b = np.zeros(plain.hidden_size) if plain.bias is None else np.asarray(plain.bias, np.float64)
+    if isinstance(cell, LayerNormCell):
+        return _layer_normalized(cell, plain, Ux, b, network)
+    return _batch_normalized(cell, plain, Ux, b, network, step)
+
+
+def _layer_normalized(cell: LayerNormCell, plain, Ux, b, network) -> NormalizedNetwork:
     gains = {site: np.asarray(norm.weight, np.float64) for site, norm in cell.norms.items()}
     joint = cell.placement == "joint"
     if joint:
-        norm = LayerNorm(Ux, gains["sum"], cell.epsilon)
-        drives = np.zeros_like(Ux) + b
+        norm, drives = LayerNorm(Ux, gains["sum"], cell.epsilon), np.zeros_like(Ux) + b
     else:
+        centered = Ux - Ux.mean(axis=-1, keepdims=True)
+        variance = np.mean(centered**2, axis=-1, keepdims=True)
+        drives = gains["input"] * centered / np.sqrt(variance + cell.epsilon) + b
+        if cell.placement == "input":
+            return NormalizedNetwork(network._replace(drives=drives))
         norm = LayerNorm(np.zeros_like(Ux), gains["recurrent"], cell.epsilon)
-        drives = layer_normalized_input(cell, plain, x)
-
-    def top(weight_gain: float) -> float:
-        return layer_norm_exponent(
-            activation=_activation(plain),
-            placement=cell.placement,
-            gain=rms(gains["sum" if joint else "recurrent"]),
-            input_gain=None if joint else rms(gains["input"]),
-            weight_gain=weight_gain,
-            input_variance=rms(norm.inside) ** 2,
-            bias_variance=rms(b) ** 2,
-        )
-
+    top = ft.partial(
+        layer_norm_exponent,
+        activation=plain.activation,
+        placement=cell.placement,
+        gain=rms(norm.gain),
+        input_gain=None if joint else rms(gains["input"]),
+        input_variance=rms(norm.inside) ** 2,
+        bias_variance=rms(b) ** 2,
+    )
     name = f"mean-field theory of {cell.placement} layer normalization"
     return NormalizedNetwork(network._replace(drives=drives, norm=norm), name, top)
 
 
-def layer_normalized_input(cell: LayerNormCell, plain: VanillaCell, x: np.ndarray) -> np.ndarray:
-    """Return the drives where U x is normalized on its own."""
-    Ux = x @ np.asarray(plain.weight_xh, np.float64).T
-    Ux = Ux - Ux.mean(axis=-1, keepdims=True)
-    x_hat = Ux / np.sqrt(np.mean(Ux**2, axis=-1, keepdims=True) + cell.epsilon)
-    return np.asarray(cell.norms["input"].weight, np.float64) * x_hat + _bias(plain)
-
-
-def batch_normalized(
-    cell: BatchNormCell, plain: VanillaCell, x: np.ndarray, network: PlainNetwork, step: int
-) -> NormalizedNetwork:
-    """Return the network whose W h is normalized over sequences, and how its statistics fit x."""
-    Ux, b = x @ np.asarray(plain.weight_xh, np.float64).T, _bias(plain)
-    at = np.minimum(step + np.arange(x.shape[1]), cell.num_steps - 1)
-    x_hat = _by_statistics(cell, "input", Ux, at)
-    driven = np.asarray(cell.gain["input"], np.float64) * x_hat
+def _batch_normalized(cell: BatchNormCell, plain, Ux, b, network, step: int) -> NormalizedNetwork:
+    """Return the network whose W h is normalized over sequences, and how its statistics fit."""
+    at = np.minimum(step + np.arange(Ux.shape[1]), cell.num_steps - 1)
+    driven = np.asarray(cell.gain["input"], np.float64) * _by_statistics(cell, "input", Ux, at)
+    if cell.placement == "input":
+        return NormalizedNetwork(network._replace(drives=driven + b))
     gain = np.asarray(cell.gain["recurrent"], np.float64)
-
-    def top(weight_gain: float) -> float:
-        return batch_norm_exponent(
-            activation=_activation(plain), gain=rms(gain), input_gain=rms(driven),
-            weight_gain=weight_gain,
-        )  # fmt: skip
-
     whole = network._replace(drives=driven + b, norm=BatchNorm(gain, cell.epsilon))
     share = rms(b) / max(rms(b), np.hypot(rms(gain), rms(driven)))
     assumptions = (
@@ -102,19 +91,11 @@ def batch_normalized(
         _alike(np.asarray(cell.statistics.variance["recurrent"], np.float64)[at], cell.epsilon),
         Assumption("no biases", bool(share <= _SMALL), f"{share:.2g} of the pre-activations"),
     )
-    return NormalizedNetwork(
-        whole, "mean-field theory of recurrent batch normalization", top, assumptions
+    top = ft.partial(
+        batch_norm_exponent, activation=plain.activation, gain=rms(gain), input_gain=rms(driven)
     )
-
-
-def batch_normalized_input(
-    cell: BatchNormCell, plain: VanillaCell, x: np.ndarray, step: int
-) -> np.ndarray:
-    """Return the drives where only U x is normalized: an ordinary network, given statistics."""
-    Ux = x @ np.asarray(plain.weight_xh, np.float64).T
-    at = np.minimum(step + np.arange(x.shape[1]), cell.num_steps - 1)
-    gain = np.asarray(cell.gain["input"], np.float64)
-    return gain * _by_statistics(cell, "input", Ux, at) + _bias(plain)
+    name = "mean-field theory of recurrent batch normalization"
+    return NormalizedNetwork(whole, name, top, assumptions)
 
 
 def _by_statistics(cell: BatchNormCell, site: str, values, at) -> np.ndarray:

@@ -1,14 +1,20 @@
 """The law of a measured rate at this size: the same network, the same inputs, other weights."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from ._plain_step import HostActivation
+from .._slopes import HostActivation
+from ..random_matrices._weight_law import WeightLaw
 
-# Work of one set of draws, in multiplications, beyond which fewer weights are drawn, then none.
-_MOST_WORK, _FEWEST = 1e9, 8
+# Draws of W: enough for a scatter that is known to an eighth. Work of one set of draws, in
+# multiplications, beyond which fewer weights are drawn, then none.
+_DRAWS, _MOST_WORK, _FEWEST = 32, 1e9, 8
+
+# Sequences over which batch normalization is redrawn; no band with fewer.
+_SMALLEST_BATCH = 16
 
 
 class LayerNorm(NamedTuple):
@@ -117,3 +123,24 @@ def slope_correlations(
         h = network.keep * h + network.scale * phi.value(before)
     D = np.array(slopes)
     return np.array([np.mean(D[: len(D) - lag] * D[lag:]) for lag in range(lags)])
+
+
+def redrawn(network: PlainNetwork, law: WeightLaw, rng: Any) -> np.ndarray:
+    """Return the rates (draws, sequences) of networks with other weights of the same law."""
+    n, count = network.states.shape[1], num_draws(network, _DRAWS)
+    small = isinstance(network.norm, BatchNorm) and len(network.drives) < _SMALLEST_BATCH
+    if count == 0 or small:
+        return np.zeros((0, 1))
+    return backward_rates(network, draw_weights(law.name, law.gain, n, count, rng), rng)
+
+
+def mean_and_scatter(rates: np.ndarray, num_sequences: int) -> tuple[float, float]:
+    """Return the mean rate and the deviation of a mean over `num_sequences` with one W."""
+    if len(rates) == 0 or not np.isfinite(rates).all():
+        return math.nan, math.nan
+    total = float(np.var(rates.mean(axis=1), ddof=1))
+    if rates.shape[1] == 1:
+        return float(rates.mean()), math.sqrt(total)
+    within = float(np.mean(np.var(rates, axis=1, ddof=1)))
+    between = max(total - within / rates.shape[1], 0.0)
+    return float(rates.mean()), math.sqrt(between + within / num_sequences)

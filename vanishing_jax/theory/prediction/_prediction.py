@@ -6,7 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from ._weight_law import WeightLaw
+from ..random_matrices._weight_law import WeightLaw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Prediction:
     """
 
     theory: str | None
-    reason: str
-    top_exponent: float
-    exponents: Float[np.ndarray, " state"] | None
-    horizon: float
-    expected_rate: float
-    standard_deviation: float
-    num_draws: int
-    num_units: int
-    num_steps: int
-    weights: WeightLaw | None
-    assumptions: tuple[Assumption, ...]
+    reason: str = ""
+    top_exponent: float = math.nan
+    exponents: Float[np.ndarray, " state"] | None = None
+    horizon: float = math.nan
+    expected_rate: float = math.nan
+    standard_deviation: float = math.nan
+    num_draws: int = 0
+    num_units: int = 0
+    num_steps: int = 0
+    weights: WeightLaw | None = None
+    assumptions: tuple[Assumption, ...] = ()
 
     @property
     def failed(self) -> tuple[Assumption, ...]:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
 
-from .._types import Array, ArrayLike
-from ._gaussian_average import undifferentiated_average
-from ._mean_field import above_zero, doubles
-from ._slopes import Activation, slopes
+from ..._types import Array, ArrayLike
+from .._slopes import Activation, slopes
+from ._averages import undifferentiated_average
+from ._fixed_point import above_zero, doubles
 
 
 class MeanFieldTransient(NamedTuple):

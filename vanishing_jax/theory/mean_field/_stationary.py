@@ -1,21 +1,16 @@
-"""Mean-field theory of a random recurrent network: variance, susceptibility, leading exponent."""
+"""Mean-field theory of a random recurrent network at rest: variance, exponents, critical gain."""
 
 import functools as ft
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jax.core import Tracer
 
-from .._types import Array, ArrayLike
-from ._gaussian_average import gaussian_average, undifferentiated_average
-from ._slopes import Activation, slopes
-
-_EXTENT, _PER_DECADE = 24, 4  # variances from 1e-24 to 1e24 are searched, so many per decade
-_BISECTIONS = 60
+from ..._types import Array, ArrayLike
+from .._slopes import Activation, slopes
+from ._averages import gaussian_average, undifferentiated_average
+from ._fixed_point import above_zero, at_rest, bisect_log, divide, law, search_grid, tolerance
 
 
 def mean_field_variance(
@@ -24,7 +19,7 @@ def mean_field_variance(
     gain: ArrayLike | float,
     input_variance: ArrayLike | float = 0.0,
     bias_variance: ArrayLike | float = 0.0,
-) -> Array:
+) -> Any:
     r"""Return q*, the variance of the pre-activations of a wide random network, at rest.
 
     The network is $h_t = \phi(W h_{t-1} + u_t + b)$, W either with independent N(0, g^2/n) entries
@@ -42,7 +37,7 @@ def mean_field_variance(
     - `input_variance`: s^2, the variance of U x_t per unit.
     - `bias_variance`: s_b^2, the variance of the biases.
 
-    **Returns:** q*, a scalar. `inf` where the states grow without bound (identity with g > 1, or
+    **Returns:** q*. `inf` where the states grow without bound (identity with g > 1, or
     g = 1 with any input; ReLU with g^2 > 2); `nan` where every variance is a fixed point, so that
     q* is that of the initial state (identity with g = 1, ReLU with g^2 = 2, no input).
 
@@ -68,7 +63,7 @@ def mean_field_variance(
         }
         ```
     """
-    return at_rest(activation, *scalars(gain, input_variance, bias_variance))[0]
+    return law(_variance, activation, gain, input_variance, bias_variance)
 
 
 def mean_field_susceptibility(
@@ -77,7 +72,7 @@ def mean_field_susceptibility(
     gain: ArrayLike | float,
     input_variance: ArrayLike | float = 0.0,
     bias_variance: ArrayLike | float = 0.0,
-) -> Array:
+) -> Any:
     r"""Return chi, by which the expected squared norm of a gradient is multiplied at each step.
 
     $\chi = g^2\langle\phi'^2\rangle_{q^*}$ for the network of `mean_field_variance`, whose
@@ -86,7 +81,7 @@ def mean_field_susceptibility(
     Lyapunov exponent is ln(chi)/2, for Gaussian and orthogonal weights alike. Differentiable: a
     loss of chi can set the gain by gradient descent.
 
-    **Returns:** chi, a scalar; finite also where q* is not, if the slope at infinity is bounded.
+    **Returns:** chi; finite also where q* is not, if the slope at infinity is bounded.
 
     **Validity:** as `mean_field_variance`.
 
@@ -108,7 +103,7 @@ def mean_field_susceptibility(
         }
         ```
     """
-    return at_rest(activation, *scalars(gain, input_variance, bias_variance))[1]
+    return law(_susceptibility, activation, gain, input_variance, bias_variance)
 
 
 def mean_field_exponent(
@@ -117,15 +112,14 @@ def mean_field_exponent(
     gain: ArrayLike | float,
     input_variance: ArrayLike | float = 0.0,
     bias_variance: ArrayLike | float = 0.0,
-) -> float:
+) -> Any:
     r"""Return the leading Lyapunov exponent of a wide random network, in nats per step.
 
     $\lambda_1 = \frac12\ln\chi$ with the `mean_field_susceptibility` chi, whose arguments these
-    are, computed in 64 bits whatever JAX's settings. Negative: gradients shrink by the factor
-    exp(lambda_1) at every step back. The same for Gaussian and orthogonal weights. For derivatives
-    use `mean_field_susceptibility`.
+    are. Negative: gradients shrink by the factor
+    exp(lambda_1) at every step back. The same for Gaussian and orthogonal weights.
 
-    **Returns:** lambda_1, a Python number.
+    **Returns:** lambda_1.
 
     **Validity:** as `mean_field_variance`. Measured exponents of networks of n units scatter about
     a mean that differs by O(1/n): 0.005 at n = 500, up to 0.03 for weak inputs and g <= 1
@@ -149,9 +143,7 @@ def mean_field_exponent(
         }
         ```
     """
-    with jax.enable_x64(True):
-        chi = at_rest(activation, *doubles(gain, input_variance, bias_variance))[1]
-        return 0.5 * float(np.log(np.asarray(chi)))
+    return law(_exponent, activation, gain, input_variance, bias_variance)
 
 
 def mean_field_mean_exponent(
@@ -161,7 +153,7 @@ def mean_field_mean_exponent(
     input_variance: ArrayLike | float = 0.0,
     bias_variance: ArrayLike | float = 0.0,
     weights: str = "gaussian",
-) -> float:
+) -> Any:
     r"""Return the mean of all n Lyapunov exponents of a wide random network, in nats per step.
 
     The determinant's rate over n: $\langle\ln|\phi'|\rangle_{q^*} + \ln g - \frac12$ for Gaussian
@@ -172,7 +164,7 @@ def mean_field_mean_exponent(
 
     - `weights`: "gaussian" or "orthogonal" (g times a random orthogonal matrix).
 
-    **Returns:** a Python number; -inf for ReLU, which is exactly 0 on half of the units.
+    **Returns:** nats per step; -inf for ReLU, which is exactly 0 on half of the units.
 
     **Validity:** as `mean_field_variance`.
 
@@ -183,15 +175,43 @@ def mean_field_mean_exponent(
     -1.1490
     """
     ginibre = -0.5 if check_weights(weights) == "gaussian" else 0.0
-    with jax.enable_x64(True):
-        g, s2, b2 = doubles(gain, input_variance, bias_variance)
-        log_slope = _mean_log_slope(activation, resting(activation, g, s2, b2))
-        return float(log_slope) + float(np.log(np.asarray(g))) + ginibre
+    found = law(_mean_exponent, activation, gain, input_variance, bias_variance)
+    return found + ginibre
 
 
-@ft.partial(jax.jit, static_argnums=0)
-def _mean_log_slope(activation: Activation, q: Array) -> Array:
-    return undifferentiated_average(slopes(activation).log_slope, above_zero(q))
+def critical_gain(
+    *,
+    activation: Activation,
+    input_variance: ArrayLike | float = 0.0,
+    bias_variance: ArrayLike | float = 0.0,
+) -> Any:
+    r"""Return g_c, the gain whose mean-field susceptibility is 1.
+
+    Below g_c gradients vanish, above they explode; W with independent N(0, g_c^2/n) entries or g_c
+    times an orthogonal matrix is the "critical initialization" for inputs of this variance. Both
+    unknowns follow from one equation in the variance q at rest:
+    $(q - v)\,\langle\phi'^2\rangle_q = \langle\phi^2\rangle_q$ with $v = s^2 + s_b^2$, then
+    $g_c^2 = (q - v)/\langle\phi^2\rangle_q$. Of several solutions it is the one of smallest q.
+    Differentiable; at v = 0 the derivative is infinite for tanh.
+
+    **Arguments:**
+
+    - `activation`, `input_variance`, `bias_variance`: as of `mean_field_variance`.
+
+    **Returns:** g_c; `nan` where no gain is critical.
+
+    **Validity:** as `mean_field_variance`. ReLU has sqrt(2) for any inputs, but its state then
+    grows without bound.
+
+    **Example:**
+
+    >>> from vanishing_jax.theory import critical_gain
+    >>> print(f"{critical_gain(activation='tanh', input_variance=0.1):.3f}")
+    1.409
+
+    The reference is that of `mean_field_susceptibility`.
+    """
+    return law(_critical_gain, activation, 1.0, input_variance, bias_variance)
 
 
 def check_weights(weights: str) -> str:
@@ -201,94 +221,45 @@ def check_weights(weights: str) -> str:
     return weights
 
 
-def scalars(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, Array, Array]:
-    """Return the three numbers as floating arrays of one dtype, or raise ValueError."""
-    named = {"gain": gain, "input_variance": input_variance, "bias_variance": bias_variance}
-    dtype = jnp.result_type(float, *(x for x in named.values() if hasattr(x, "dtype")))
-    for name, value in named.items():
-        if jnp.ndim(value) != 0:
-            raise ValueError(
-                f"expected a scalar `{name}`; got shape {jnp.shape(value)}. Use jax.vmap for many."
-            )
-        if isinstance(value, Tracer):
-            continue
-        if not (np.isfinite(value) and (value > 0 if name == "gain" else value >= 0)):
-            sign = "positive" if name == "gain" else "non-negative"
-            raise ValueError(f"expected a {sign}, finite `{name}`; got {value}.")
-    g, s2, b2 = (jnp.asarray(value, dtype) for value in named.values())
-    return g, s2, b2
+def _variance(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    return at_rest(activation, g, s2, b2).variance
 
 
-def doubles(gain: Any, input_variance: Any, bias_variance: Any) -> tuple[Array, Array, Array]:
-    """Return the three numbers in float64, whatever they come in; where x64 is enabled."""
-    numbers = (np.asarray(x, np.float64) for x in (gain, input_variance, bias_variance))
-    return scalars(*numbers)
+def _susceptibility(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    return at_rest(activation, g, s2, b2).susceptibility
+
+
+def _exponent(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    return jnp.log(at_rest(activation, g, s2, b2).susceptibility) / 2
 
 
 @ft.partial(jax.jit, static_argnums=0)
-def at_rest(activation: Activation, g: Array, s2: Array, b2: Array) -> tuple[Array, Array, Array]:
-    """Return q*, chi, and q* with a number for what is infinite or arbitrary."""
-    phi = slopes(activation)
-
-    def update(q, average=gaussian_average):
-        return g**2 * average(lambda x: phi.value(x) ** 2, q) + s2 + b2
-
-    q, diverges, neutral = _resting_variance(update, g.dtype)
-    chi = g**2 * gaussian_average(lambda x: phi.slope(x) ** 2, above_zero(q))
-    return jnp.where(neutral, jnp.nan, jnp.where(diverges, jnp.inf, q)), chi, q
+def _mean_exponent(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
+    q = above_zero(at_rest(activation, g, s2, b2).finite)
+    return undifferentiated_average(slopes(activation).log_slope, q) + jnp.log(g)
 
 
-def resting(activation: Activation, g: Array, s2: Array, b2: Array) -> Array:
-    """Return q*; the largest number searched where it is infinite, 1 where it is arbitrary."""
-    return at_rest(activation, g, s2, b2)[2]
+@ft.partial(jax.jit, static_argnums=0)
+def _critical_gain(activation: Activation, _: Array, s2: Array, b2: Array) -> Array:
+    phi, v = slopes(activation), s2 + b2
 
+    def squared_gain(q, average=gaussian_average):
+        return (q - v) / average(lambda x: phi.value(x) ** 2, q)
 
-def above_zero(q: Array) -> Array:
-    """Return q, or something so small that slopes are those at 0, yet a kink has both its sides."""
-    return q + lax.stop_gradient(jnp.maximum(1e-24 - q, 0))
-
-
-def _resting_variance(update: Callable[..., Array], dtype: Any) -> tuple[Array, Array, Array]:
-    """Return the largest stable fixed point of q -> `update(q)`, and two flags.
-
-    The flags say that q grows without bound (the fixed point is then the largest number searched)
-    and that every q is a fixed point (then 1). Differentiable in what `update` closes over.
-    """
-    tolerance = 500 * jnp.finfo(dtype).eps
-    exponents = np.arange(-_EXTENT * _PER_DECADE, _EXTENT * _PER_DECADE + 1) / _PER_DECADE
-    grid = jnp.asarray(10.0**exponents, dtype)
-
-    def excess(q):
-        ratio = update(q, undifferentiated_average) / q - 1
-        return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)
+    def excess(q, average=gaussian_average):
+        # To rounding: at v = 0 a small q is critical in the limit only.
+        chi = squared_gain(q, average) * average(lambda x: phi.slope(x) ** 2, q)
+        return chi - 1 + tolerance(v.dtype)
 
     def solve(_, start):
-        values = jax.vmap(excess)(grid)
-        grows = values > tolerance
-        falls_after = grows[:-1] & ~grows[1:]
-        last = jnp.max(jnp.where(falls_after, jnp.arange(len(falls_after)), -1))
-        bracket = jnp.log(grid[last]), jnp.log(grid[last + 1])
+        def below(q):
+            return ~(excess(q, undifferentiated_average) >= 0)
 
-        def halve(_, bracket):
-            low, high = bracket
-            middle = (low + high) / 2
-            up = excess(jnp.exp(middle)) > 0
-            return jnp.where(up, middle, low), jnp.where(up, high, middle)
+        grid = search_grid(v.dtype)
+        found = ~jax.vmap(below)(grid)
+        first = jnp.argmax(found)
+        q = bisect_log(below, grid[jnp.maximum(first - 1, 0)], grid[first])[1]
+        return jnp.where(jnp.any(found), q, jnp.nan).astype(v.dtype)
 
-        low, high = lax.fori_loop(0, _BISECTIONS, halve, bracket)
-        q = jnp.where(last >= 0, jnp.exp((low + high) / 2), 0)
-        neutral = jnp.all(jnp.abs(values) <= tolerance)
-        # A slope of 1 at infinity brings no return from there, though the ratio may tend to 1.
-        diverges = jnp.any(grows) & (values[-1] > -tolerance)
-        q = jnp.where(diverges, grid[-1], jnp.where(neutral, 1, q))
-        return q.astype(dtype), jnp.stack([diverges, neutral]).astype(dtype)
-
-    def divide(linear, y):
-        slope = linear(jnp.ones_like(y))
-        return y / jnp.where(slope == 0, 1, slope)
-
-    q, flags = lax.custom_root(
-        lambda q: update(q) - q, jnp.ones((), dtype), solve, divide, has_aux=True
-    )
-    diverges, neutral = flags > 0.5  # numbers: custom_root differentiates no booleans
-    return q, diverges, neutral
+    q = lax.custom_root(excess, jnp.ones_like(v), solve, divide)
+    return jnp.sqrt(squared_gain(q))
