@@ -13,6 +13,7 @@ from .._types import Array, Key
 from ._base import AbstractDescribedTask
 from ._draws import check_at_least, one_hot
 from ._scores import cross_entropies, label_score
+from ._stored import conditional_entropy
 
 
 class CharacterLanguageModeling(AbstractDescribedTask):
@@ -75,13 +76,13 @@ class CharacterLanguageModeling(AbstractDescribedTask):
         points, codes = np.unique([ord(character) for character in text], return_inverse=True)
         codes = codes.astype(np.int32)
         self.alphabet = tuple(chr(point) for point in points)
-        self.train_text = jnp.asarray(codes[: len(codes) - num_test])
-        self.test_text = jnp.asarray(codes[len(codes) - num_test :])
+        train, test = codes[: len(codes) - num_test], codes[len(codes) - num_test :]
+        self.train_text, self.test_text = jnp.asarray(train), jnp.asarray(test)
         self._describe(
             "character language modeling",
             length,
             sizes=(len(points), len(points)),
-            baseline=_next_character_entropy(codes[: len(codes) - num_test], len(points)),
+            baseline=conditional_entropy(train, np.roll(train, -1)),
             every_step=True,
             metric_name="bits per character",
         )
@@ -126,11 +127,3 @@ def _read(text: str | pathlib.Path | None) -> str:
     if isinstance(text, pathlib.Path):
         return text.read_text(encoding="utf-8")
     return text
-
-
-def _next_character_entropy(codes: np.ndarray, size: int) -> float:
-    """Return H(next | present) of the ring of `codes`, in nats."""
-    pair = codes.astype(np.int64) * size + np.roll(codes, -1)
-    joint = np.unique(pair, return_counts=True)[1] / len(codes)
-    present = np.unique(codes, return_counts=True)[1] / len(codes)
-    return float(-np.sum(joint * np.log(joint)) + np.sum(present * np.log(present)))

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._types import ArrayLike
-from ._stored import AbstractStoredTask
+from ._stored import AbstractStoredTask, conditional_entropy
 
 
 class SequenceClassification(AbstractStoredTask):
@@ -32,7 +32,8 @@ class SequenceClassification(AbstractStoredTask):
                 )
         inputs, targets = np.asarray(train[0]), np.asarray(train[1])
         self._store((inputs, targets, None), (np.asarray(test[0]), np.asarray(test[1]), None))
-        baseline = _conditional_entropy(inputs[:, -1], targets)
+        evidence = np.unique(inputs[:, -1], axis=0, return_inverse=True)[1].ravel()
+        baseline = conditional_entropy(evidence, targets)
         sizes = inputs.shape[2], num_classes
         self._describe(name, inputs.shape[1], sizes=sizes, baseline=baseline)
 
@@ -44,15 +45,3 @@ def standardized(
     mean, deviation = train.mean(dtype=np.float64), train.std(dtype=np.float64)
     # Images without any contrast would be divided by zero.
     return (train - mean) / (deviation or 1.0), (test - mean) / (deviation or 1.0)
-
-
-def _conditional_entropy(evidence: np.ndarray, labels: np.ndarray) -> float:
-    """Return H(label | evidence row) of the empirical distribution, in nats."""
-
-    def entropy(rows: np.ndarray) -> float:
-        _, counts = np.unique(rows, axis=0, return_counts=True)
-        return float(-np.sum(counts / len(rows) * np.log(counts / len(rows))))
-
-    # The chain rule of entropy: H(label | evidence) = H(label, evidence) - H(evidence).
-    joint = np.concatenate([evidence, labels[:, None].astype(evidence.dtype)], axis=1)
-    return entropy(joint) - entropy(evidence)

@@ -58,3 +58,17 @@ class AbstractStoredTask(AbstractDescribedTask):
         if self.labels:
             return label_score(hits, outputs, targets, self.every_step)
         return number_score(jnp.abs, outputs, targets, self.every_step)
+
+
+def conditional_entropy(
+    evidence: Int[np.ndarray, " sample"], labels: Int[np.ndarray, " sample"]
+) -> float:
+    """Return H(label | evidence) of the empirical distribution, in nats."""
+
+    def entropy(symbols: np.ndarray) -> float:
+        share = np.unique(symbols, return_counts=True)[1] / len(symbols)
+        return float(-np.sum(share * np.log(share)))
+
+    # The chain rule of entropy: H(label | evidence) = H(label, evidence) - H(evidence).
+    pairs = evidence.astype(np.int64) * (int(labels.max()) + 1) + labels
+    return entropy(pairs) - entropy(evidence)

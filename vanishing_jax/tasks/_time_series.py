@@ -128,19 +128,15 @@ def time_series(
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Return the arrays of a `.npz` file that a task may hold."""
     with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(
-                f"expected a .npz file, as numpy.savez writes; {path} is none, or is cut short."
-            )
-        file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
                 names = [n for n in ("inputs", "targets", "lengths") if n in archive.files]
                 return {name: np.asarray(archive[name]) for name in names}
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        # TypeError: a .npy file, whose array is no archive.
+        except (TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"expected whole arrays of numbers in {path}; {error} Save them by "
-                "numpy.savez(path, inputs=..., targets=...), of numeric dtype."
+                f"expected a .npz file of whole arrays of numbers; {path} is none: {error} Save "
+                "them by numpy.savez(path, inputs=..., targets=...), of numeric dtype."
             ) from error
 
 
