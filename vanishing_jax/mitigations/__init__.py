@@ -2,10 +2,10 @@
 
 from ._clipping import clip_by_global_norm as clip_by_global_norm
 from ._clipping import clip_by_value as clip_by_value
-from ._critical import critical as critical
 from ._gates import chrono as chrono
 from ._gates import forget_bias as forget_bias
 from ._initial_state_noise import initial_state_noise as initial_state_noise
+from ._initialization import critical as critical
 from ._initialization import glorot as glorot
 from ._initialization import he as he
 from ._initialization import identity as identity
