@@ -19,19 +19,15 @@ compiled for it is found again."""
 
 
 class Slopes(NamedTuple):
-    """An activation, its derivative, and the log of the derivative's modulus; all elementwise."""
+    """An activation, its derivative, and the log of the derivative's modulus; all elementwise.
 
-    value: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-    log_slope: Callable[[Array], Array]
+    Of JAX arrays, or, made by `host_activation`, of NumPy arrays in float64. `name`: if it has one.
+    """
 
-
-class HostActivation(NamedTuple):
-    """An activation and its slope as functions of NumPy arrays, and its name if it has one."""
-
-    name: str | None
-    value: Callable[[np.ndarray], np.ndarray]
-    slope: Callable[[np.ndarray], np.ndarray]
+    value: Callable[[Any], Any]
+    slope: Callable[[Any], Any]
+    log_slope: Callable[[Any], Any]
+    name: str | None = None
 
 
 def slopes(activation: Activation) -> Slopes:
@@ -59,18 +55,14 @@ def slopes(activation: Activation) -> Slopes:
     return Slopes(activation, slope, _log_of(slope))
 
 
-def host_activation(activation: Activation) -> HostActivation:
-    """Return an activation for NumPy arrays in float64; the usual ones compile nothing."""
-    name = _name(activation)
-    if name in _ON_HOST:
-        return HostActivation(name, *_ON_HOST[name])
-    phi = slopes(activation)
-    return HostActivation(name, on_host(phi.value), on_host(phi.slope))
+def host_activation(activation: Activation) -> Slopes:
+    """Return an activation for NumPy arrays; the usual ones compile nothing but log slopes."""
+    name, phi = _name(activation), slopes(activation)
+    value, slope = _ON_HOST.get(name, (_on_host(phi.value), _on_host(phi.slope)))
+    return Slopes(value, slope, _on_host(phi.log_slope), name)
 
 
-def on_host(function: Callable[[Array], Array]) -> Callable[[Any], np.ndarray]:
-    """Return a function of JAX arrays as one of NumPy arrays, in float64."""
-
+def _on_host(function: Callable[[Array], Array]) -> Callable[[Any], np.ndarray]:
     def apply(x: Any) -> np.ndarray:
         with jax.enable_x64(True):
             return np.asarray(function(jnp.asarray(x, jnp.float64)))

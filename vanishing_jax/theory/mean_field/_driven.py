@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from ..._types import Array
-from .._slopes import Activation, HostActivation, host_activation
+from .._slopes import Activation, Slopes, host_activation
 
 # The Gaussian field by trapezoids, exponentially accurate for smooth slopes; units by quantiles.
 _REACH, _POINTS, _MOST_UNITS = 7.0, 97, 32
@@ -85,7 +85,7 @@ def driven_mean_field(
         return DrivenMeanField(variance, np.log(growth) / 2)
 
 
-def averages(phi: HostActivation, variance: float, units: Any) -> tuple[float, float]:
+def averages(phi: Slopes, variance: float, units: Any) -> tuple[float, float]:
     """Return <phi^2> and <phi'^2> over the Gaussian field and the units' drives."""
     s = np.sqrt(variance)
     if phi.name == "identity":
@@ -109,9 +109,7 @@ def averages(phi: HostActivation, variance: float, units: Any) -> tuple[float, f
     )
 
 
-def slope_squares(
-    phi: HostActivation, variance: float, units: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def slope_squares(phi: Slopes, variance: float, units: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the values that phi'^2 takes over the field and the units, and their weights."""
     z = np.linspace(-_REACH, _REACH, _POINTS)
     weight = np.exp(-(z**2) / 2)

@@ -147,7 +147,7 @@ def _hermite(function: Any, q: float) -> Float64[np.ndarray, " term"]:
 @ft.cache
 def _basis() -> tuple[Float64[np.ndarray, " node"], Float64[np.ndarray, "term node"]]:
     """Return nodes z and rows of weights whose products with f(z) are its coefficients."""
-    z, weight = panels(10.0)
+    z, weight = panels()
     rows = np.empty((_TERMS, len(z)))
     rows[0] = weight * np.exp(-(z**2) / 2)
     rows[1] = z * rows[0]

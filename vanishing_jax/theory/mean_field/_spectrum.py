@@ -6,7 +6,7 @@ from jaxtyping import Float, Float64
 from scipy.special import expit
 
 from ..._types import ArrayLike
-from .._slopes import Activation, on_host, slopes
+from .._slopes import Activation, host_activation
 from ._averages import panels
 from ._fixed_point import above_zero, at_rest, doubles
 from ._stationary import check_weights
@@ -78,8 +78,8 @@ def mean_field_spectrum(
     with jax.enable_x64(True):
         g, s2, b2 = doubles(gain, input_variance, bias_variance)
         q = np.asarray(above_zero(at_rest(activation, g, s2, b2).finite))
-    z, step = panels(10.0)
-    log_slopes = on_host(slopes(activation).log_slope)(np.sqrt(q) * z)
+    z, step = panels()
+    log_slopes = host_activation(activation).log_slope(np.sqrt(q) * z)
     density = step * np.exp(-(z**2) / 2)
     return free_log_growth(2 * log_slopes, density, n, gain=float(g), orthogonal=orthogonal)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from .._slopes import HostActivation
+from .._slopes import Slopes
 from ..random_matrices._weight_law import WeightLaw
 
 # Draws of W: enough for a scatter that is known to an eighth. Work of one set of draws, in
@@ -42,7 +42,7 @@ class PlainNetwork(NamedTuple):
 
     drives: Float[np.ndarray, "batch time hidden"]
     states: Float[np.ndarray, "batch hidden"]
-    activation: HostActivation
+    activation: Slopes
     keep: float = 0.0
     scale: float = 1.0
     norm: LayerNorm | BatchNorm | None = None
