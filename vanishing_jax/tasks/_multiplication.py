@@ -31,19 +31,7 @@ class Multiplication(AbstractMarkedPairs):
     >>> inputs.values.shape, targets.length.shape, round(task.baseline, 4)
     ((32, 100, 2), (32,), 0.0486)
 
-    ??? cite "Reference"
-
-        ```bibtex
-        @article{hochreiter1997long,
-          author  = {Hochreiter, Sepp and Schmidhuber, Jürgen},
-          title   = {Long Short-Term Memory},
-          journal = {Neural Computation},
-          volume  = {9},
-          number  = {8},
-          pages   = {1735--1780},
-          year    = {1997},
-        }
-        ```
+    The reference is that of `Adding`.
     """
 
     def __init__(self, length: int = 100, *, variant: str = "le"):

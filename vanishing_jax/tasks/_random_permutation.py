@@ -44,16 +44,7 @@ class RandomPermutation(AbstractClasses):
     >>> inputs.shape, targets.shape, round(task.baseline, 4)
     ((32, 20, 100), (32,), 0.6931)
 
-    ??? cite "Reference"
-
-        ```bibtex
-        @inproceedings{pascanu2013difficulty,
-          author    = {Pascanu, Razvan and Mikolov, Tomas and Bengio, Yoshua},
-          title     = {On the Difficulty of Training Recurrent Neural Networks},
-          booktitle = {International Conference on Machine Learning},
-          year      = {2013},
-        }
-        ```
+    The reference is that of `TemporalOrder`.
     """
 
     symbols: int = eqx.field(static=True)

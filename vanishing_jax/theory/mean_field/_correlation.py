@@ -66,17 +66,7 @@ def mean_field_correlation(
     >>> print(f"{found.correlation:.3f} {found.susceptibility:.3f} {found.decay_time:.1f}")
     0.000 0.882 8.0
 
-    ??? cite "Reference"
-
-        ```bibtex
-        @inproceedings{chen2018dynamical,
-          author    = {Chen, Minmin and Pennington, Jeffrey and Schoenholz, Samuel S.},
-          title     = {Dynamical isometry and a mean field theory of {RNN}s: gating enables signal
-                       propagation in recurrent neural networks},
-          booktitle = {International Conference on Machine Learning},
-          year      = {2018},
-        }
-        ```
+    The reference is that of `mean_field_exponent`.
     """
     if not -1 <= input_correlation <= 1:
         raise ValueError(f"expected `input_correlation` from -1 to 1; got {input_correlation}.")

@@ -64,7 +64,7 @@ def leaky_mean_field(
     **Cost:** a second.
 
     **Validity:** as `mean_field_variance`, for bounded activations and q* below about 20. Networks
-    of 300 units are within 0.02 of it (`tests/theory/test_leaky_mean_field.py`).
+    of 300 units are within 0.02 of it (`tests/theory/test_leaky.py`).
 
     **Example:**
 
@@ -187,7 +187,7 @@ def correlated_skip_exponent(
     **Cost:** 60 eigenvalues of a tridiagonal matrix of size L + 1.
 
     **Validity:** n -> infinity, slopes that depend on G only through averages. Simulated at n = 400
-    within 0.01 (`tests/theory/test_leaky_mean_field.py`).
+    within 0.01 (`tests/theory/test_leaky.py`).
 
     **Example:**
 

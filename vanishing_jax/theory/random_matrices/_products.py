@@ -115,9 +115,10 @@ def truncated_orthogonal_exponents(n: int, *, removed: int) -> Float64[np.ndarra
     uniform (Haar) on O(n + m). Its QR diagonal is independent with
     R_ii^2 ~ Beta((n - i + 1) / 2, m / 2), the same law at every step since the block times a fixed
     orthogonal matrix is distributed as the block: with psi the digamma function,
-    lambda_i = (psi((n - i + 1) / 2) - psi((n + m - i + 1) / 2)) / 2. Natural log per step, exact
-    for every n and m. It models a state that is mixed without loss with m units which are then
-    forgotten: no direction grows, and each shrinks by at least log(1 + m/n) / 2 per step.
+    lambda_i = (psi((n - i + 1) / 2) - psi((n + m - i + 1) / 2)) / 2 (Forrester 2015, cited by
+    `ginibre_growth_variance`). Natural log per step, exact for every n and m. It models a state
+    that is mixed without loss with m units which are then forgotten: no direction grows, and each
+    shrinks by at least log(1 + m/n) / 2 per step.
 
     **Arguments:**
 
@@ -137,15 +138,6 @@ def truncated_orthogonal_exponents(n: int, *, removed: int) -> Float64[np.ndarra
     ??? cite "Reference"
 
         ```bibtex
-        @article{forrester2015asymptotics,
-          author  = {Forrester, Peter J.},
-          title   = {Asymptotics of finite system {L}yapunov exponents for some random matrix
-                     ensembles},
-          journal = {Journal of Physics A: Mathematical and Theoretical},
-          volume  = {48},
-          pages   = {215205},
-          year    = {2015},
-        }
         @book{muirhead1982aspects,
           author    = {Muirhead, Robb J.},
           title     = {Aspects of Multivariate Statistical Theory},

@@ -1,7 +1,32 @@
+import mpmath
 import numpy as np
 import pytest
 
-from vanishing_jax.theory import memory_sensitivity
+from vanishing_jax.theory import gate_log_retention, memory_sensitivity
+
+
+@pytest.mark.parametrize("bias", [-40.0, 0.0, 3.0, 30.0])
+def test_retention_in_high_precision(bias):
+    with mpmath.workdps(60):
+        gate = 1 / (1 + mpmath.exp(-bias))
+        expected = float(100 * mpmath.log(gate))
+    assert gate_log_retention(bias, steps=100) == pytest.approx(expected, rel=1e-13)
+
+
+def test_cell_state_of_an_lstm_is_kept_as_predicted():
+    # An LSTM without weights, step by step: input gate 1/2, new content tanh(0) = 0.
+    c, bias = np.array([1.0, -3.0, 0.1]), 2.0
+    start = c.copy()
+    for _ in range(4):
+        c = 0.5 * np.tanh(0.0) + c / (1 + np.exp(-bias))
+    np.testing.assert_allclose(np.log(c / start), gate_log_retention(bias, steps=4))
+
+
+def test_wrong_biases_and_steps_are_named():
+    with pytest.raises(ValueError, match="finite `bias`"):
+        gate_log_retention(np.nan, steps=1)
+    with pytest.raises(ValueError, match="`steps` >= 0"):
+        gate_log_retention(0.0, steps=-1)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +65,7 @@ def test_long_memory_of_a_simulated_sequence():
     assert np.mean(slopes**2) == pytest.approx(law.sensitivity, rel=0.1)
 
 
-def test_wrong_arguments_are_named():
+def test_wrong_eigenvalues_are_named():
     with pytest.raises(ValueError, match="< 1; got 1.0"):
         memory_sensitivity(1.0, np.ones(1))
     with pytest.raises(ValueError, match="R\\(0\\)"):
