@@ -16,7 +16,7 @@ class AbstractClasses(AbstractDescribedTask):
     """
 
     variant: str = eqx.field(static=True)
-    recalled_steps: int | None = eqx.field(static=True, default=None)
+    recalled_steps: int | None = eqx.field(static=True)
 
     def loss(self, outputs: Float[Array, "*batch classes"], targets: PyTree) -> Array:
         """Return the mean cross-entropy in nats, over what is scored."""

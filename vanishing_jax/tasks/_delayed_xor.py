@@ -62,7 +62,7 @@ class DelayedXor(AbstractClasses):
         check_at_least("delay", delay, 1, "else no memory is needed")
         least = delay * (2 if variant == "xor" else 1) + 1
         check_at_least("length", length, least, "one step more than the past it needs")
-        self.delay, self.variant = delay, variant
+        self.delay, self.variant, self.recalled_steps = delay, variant, None
         name = f"delayed {variant}"
         self._describe(name, length, sizes=(1, 2), baseline=math.log(2), every_step=True)
 

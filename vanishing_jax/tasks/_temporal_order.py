@@ -76,7 +76,7 @@ class TemporalOrder(AbstractClasses):
             raise ValueError(f"expected `events` to be 2 or 3; got {events}.")
         check_at_least("length", length, 10, "for the intervals in which events lie")
         bits = "" if events == 2 else "3-bit "
-        self.events, self.variant = events, variant
+        self.events, self.variant, self.recalled_steps = events, variant, None
         name = f"{bits}temporal order" + ("" if variant == "pascanu" else f" {variant}")
         sizes = 6 if variant == "pascanu" else 8, 2**events
         self._describe(name, length, sizes=sizes, baseline=events * math.log(2))

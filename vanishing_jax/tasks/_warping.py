@@ -74,6 +74,7 @@ class Warping(AbstractClasses):
         check_at_least("symbols", symbols, 2, "else there is nothing to remember")
         check_at_least("length", length, factor + 1, "so that a second symbol comes")
         self.factor, self.symbols, self.variant = factor, symbols, variant
+        self.recalled_steps = None
         sizes = symbols + variant.endswith("padding"), symbols
         self._describe(variant, length, sizes=sizes, baseline=math.log(symbols), every_step=True)
 

@@ -58,7 +58,8 @@ def slopes(activation: Activation) -> Slopes:
 def host_activation(activation: Activation) -> Slopes:
     """Return an activation for NumPy arrays; the usual ones compile nothing but log slopes."""
     name, phi = _name(activation), slopes(activation)
-    value, slope = _ON_HOST.get(name, (_on_host(phi.value), _on_host(phi.slope)))
+    known = None if name is None else _ON_HOST.get(name)
+    value, slope = known or (_on_host(phi.value), _on_host(phi.slope))
     return Slopes(value, slope, _on_host(phi.log_slope), name)
 
 
