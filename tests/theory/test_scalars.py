@@ -69,3 +69,9 @@ def test_jax_arrays_stay_in_jax_and_are_traced(name):
     x = jnp.array([0.3, 0.6])
     both = jax.jit(lambda x: getattr(theory, name)(**{**options, argument: x}))(x)
     assert both.shape == (2,) and both[0] < both[1]
+
+
+def test_numbers_are_numbers_inside_a_jit():
+    _, options = LAWS["critical_gain"]
+    inside = jax.jit(lambda x: x * theory.critical_gain(**options))(2.0)
+    assert inside == pytest.approx(2 * theory.critical_gain(**options), rel=1e-6)

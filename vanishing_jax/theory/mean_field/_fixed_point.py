@@ -46,7 +46,8 @@ def law(
     if any(isinstance(x, jax.Array) for x in numbers):
         dtype = jnp.result_type(float, *(x for x in numbers if hasattr(x, "dtype")))
         return function(*(jnp.asarray(x, dtype) for x in numbers))
-    with jax.enable_x64(True):
+    # Numbers are numbers inside somebody's jit, too.
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         found = np.asarray(function(*(jnp.asarray(x, jnp.float64) for x in numbers)))
     return found if found.ndim else float(found)
 
