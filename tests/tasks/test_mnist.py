@@ -39,36 +39,12 @@ def test_permutation_is_one_shuffle_of_the_steps_and_that_of_exprnn(tmp_path):
     np.testing.assert_allclose(task.train_inputs[:, :, 0], expected, rtol=1e-6)
 
 
-def test_pooling_averages_neighbors_and_rows_read_rows(tmp_path):
-    pixels, _ = write_mnist(tmp_path)
-    task = mnist(tmp_path, pool=8, standardize=False)
-    assert (task.length, task.input_size) == (2, 1)
-    expected = pixels.reshape(40, 2, 8).mean(axis=2) / 255
-    np.testing.assert_allclose(task.train_inputs[:, :, 0], expected, rtol=1e-6)
-    task = mnist(tmp_path, rows=True, standardize=False)
-    assert (task.length, task.input_size) == (4, 4)
-    np.testing.assert_allclose(task.train_inputs, pixels / 255, rtol=1e-6)
-
-
 def test_images_without_contrast_stay_finite(tmp_path):
     write_mnist(tmp_path)
     for part, count in (("train", 40), ("t10k", 20)):
         blank = idx_bytes(np.zeros((count, 4, 4), "u1"))
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(blank)
     assert np.isfinite(mnist(tmp_path).train_inputs).all()
-
-
-@pytest.mark.parametrize("options", [{"pool": 3}, {"pool": 0}])
-def test_pool_must_divide_the_pixels(tmp_path, options):
-    write_mnist(tmp_path)
-    with pytest.raises(ValueError, match="`pool` to divide the number of pixels, 16"):
-        mnist(tmp_path, **options)
-
-
-@pytest.mark.parametrize("options", [{"pool": 2}, {"permuted": True}])
-def test_rows_stay_whole(tmp_path, options):
-    with pytest.raises(ValueError, match="expected `rows` alone"):
-        mnist(tmp_path, rows=True, **options)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from vanishing_jax.theory import mean_field_exponent
-from vanishing_jax.theory._driven_mean_field import (
+from vanishing_jax.theory._slopes import host_activation
+from vanishing_jax.theory.mean_field._driven import (
     averages,
     driven_mean_field,
     quantiles,
     slope_squares,
 )
-from vanishing_jax.theory._free_spectrum import free_log_growth
-from vanishing_jax.theory._plain_step import host_activation
+from vanishing_jax.theory.mean_field._spectrum import free_log_growth
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu", "identity"])
@@ -102,7 +102,7 @@ def test_free_spectrum_of_products_of_masked_matrices(orthogonal):
         Q, R = np.linalg.qr(D[:, None] * (1.2 * W) @ Q)
         logs += np.log(np.abs(np.diagonal(R))) / steps
     found = free_log_growth(
-        np.array([1.0, 0.09]), np.array([0.5, 0.5]), n, gain=1.2, orthogonal=orthogonal
+        np.log([1.0, 0.09]), np.array([0.5, 0.5]), n, gain=1.2, orthogonal=orthogonal
     )
     inner = slice(0, n * 9 // 10)
     assert np.abs(np.sort(logs)[::-1] - found)[inner].max() < 0.12

@@ -22,7 +22,6 @@ def orbit():
         "henon": (_maps.henon_map, 4000),
         "cat": (_maps.cat_map, 60),
         "baker": (_maps.baker_map, 60),
-        "skew baker": (lambda: _maps.baker_map(0.3), 4000),
         "lorenz": (_maps.lorenz_flow, 20_000),
     }
     known = {}
@@ -53,15 +52,11 @@ def cat(s):
     return A @ s % 1, A
 
 
-def skew_baker(s, c=0.3):
-    x, y = s
-    if x < c:
-        return np.array([x / c, c * y]), np.diag([1 / c, c])
-    return np.array([(1 - x) / (1 - c), 1 - (1 - c) * y]), np.diag([-1 / (1 - c), c - 1])
-
-
 def baker(s):
-    return skew_baker(s, 0.5)
+    x, y = s
+    if x < 0.5:
+        return np.array([2 * x, y / 2]), np.diag([2, 0.5])
+    return np.array([2 - 2 * x, 1 - y / 2]), np.diag([-2, -0.5])
 
 
 def lorenz(s):
@@ -84,14 +79,13 @@ def lorenz(s):
 
 @pytest.mark.parametrize(
     ("name", "by_hand"),
-    [("logistic", logistic), ("henon", henon), ("cat", cat), ("baker", baker),
-     ("skew baker", skew_baker), ("lorenz", lorenz)],
-)  # fmt: skip
+    [("logistic", logistic), ("henon", henon), ("cat", cat), ("baker", baker), ("lorenz", lorenz)],
+)
 def test_steps_and_jacobians_agree_with_the_formulas(orbit, name, by_hand):
     system, states, jacobians = orbit(name)
     assert states.dtype == np.float64 and jacobians.dtype == np.float64
     assert system.exponents.shape == system.uncertainty.shape == (states.shape[1],)
-    assert np.all(np.diff(system.exponents) < 0) and system.source
+    assert np.all(np.diff(system.exponents) < 0)
     # One step at a time from the package's own states: chaos would part two orbits.
     for t in range(0, 50):
         after, J = by_hand(states[t])
@@ -99,12 +93,13 @@ def test_steps_and_jacobians_agree_with_the_formulas(orbit, name, by_hand):
         np.testing.assert_allclose(jacobians[t], J, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["henon", "cat", "baker", "skew baker", "lorenz"])
+@pytest.mark.parametrize("name", ["henon", "cat", "baker", "lorenz"])
 def test_volume_changes_by_the_same_factor_at_every_step(orbit, name):
     system, _, jacobians = orbit(name)
     logs = np.linalg.slogdet(jacobians).logabsdet
-    assert np.abs(logs - system.sum_of_exponents).max() <= system.sum_uncertainty + 1e-13
-    allowed = system.uncertainty.sum() + system.sum_uncertainty + 1e-13
+    discretized = 1e-5 if name == "lorenz" else 0.0  # 1e-3 per unit of time
+    assert np.abs(logs - system.sum_of_exponents).max() <= discretized + 1e-13
+    allowed = system.uncertainty.sum() + discretized + 1e-13
     assert abs(system.exponents.sum() - system.sum_of_exponents) <= allowed
 
 
@@ -118,7 +113,7 @@ def growth_rates(jacobians):
     return np.array(logs)[200:]
 
 
-@pytest.mark.parametrize("name", ["logistic", "henon", "skew baker", "lorenz"])
+@pytest.mark.parametrize("name", ["logistic", "henon", "lorenz"])
 def test_exponents_by_a_plain_qr_loop(orbit, name):
     system, _, jacobians = orbit(name)
     growth = growth_rates(jacobians)
@@ -145,25 +140,3 @@ def test_exponents_of_constant_jacobians_are_exact(orbit):
     system, _, jacobians = orbit("baker")
     np.testing.assert_array_equal(np.abs(jacobians), [np.diag([2, 0.5])] * len(jacobians))
     np.testing.assert_allclose(system.exponents, [np.log(2), -np.log(2)], rtol=1e-14)
-
-
-def test_shorter_lorenz_steps_keep_the_divergence_to_fourth_order(orbit):
-    errors = []
-    for step in (0.02, 0.01, 0.005):
-        with jax.enable_x64(True):
-            system = _maps.lorenz_flow(step)
-            _, jacobians = follow(system, 400)
-        logs = np.linalg.slogdet(jacobians).logabsdet
-        errors.append(np.abs(logs / step + 41 / 3).max())
-        assert np.abs(logs - system.sum_of_exponents).max() <= system.sum_uncertainty
-        np.testing.assert_allclose(system.exponents / step, [0.9056, 0, -14.5723], atol=1e-12)
-    assert errors[0] / errors[1] > 10 and errors[1] / errors[2] > 10
-
-
-def test_wrong_arguments_are_named():
-    for cut in (0.0, 1.0, np.nan):
-        with pytest.raises(ValueError, match="cut strictly between 0 and 1"):
-            _maps.baker_map(cut)
-    for step in (0.0, 0.05, np.nan):
-        with pytest.raises(ValueError, match="time step in"):
-            _maps.lorenz_flow(step)

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from vanishing_jax.theory import ginibre_exponents, ginibre_growth_variance
-from vanishing_jax.theory._masked import masked_ginibre_exponents, masked_ginibre_growth_variance
+from vanishing_jax.theory.random_matrices._products import (
+    masked_ginibre_exponents,
+    masked_ginibre_growth_variance,
+)
 
 
 def log_chi_moments(freedom):

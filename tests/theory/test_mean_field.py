@@ -11,9 +11,9 @@ from vanishing_jax.theory import (
     critical_gain,
     mean_field_exponent,
     mean_field_mean_exponent,
+    mean_field_spectrum,
     mean_field_susceptibility,
     mean_field_variance,
-    memory_horizon,
 )
 
 from ..helpers import as_a_user, root
@@ -183,18 +183,8 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="non-negative, finite `input_variance`; got -1"):
         critical_gain(activation="tanh", input_variance=-1.0)
     with pytest.raises(ValueError, match=r"scalar `gain`; got shape \(2,\)"):
-        mean_field_variance(activation="tanh", gain=jnp.ones(2))
+        mean_field_spectrum(3, activation="tanh", gain=jnp.ones(2))
     with pytest.raises(ValueError, match="'gaussian' or 'orthogonal'; got 'unitary'"):
         mean_field_mean_exponent(activation="tanh", gain=1.0, weights="unitary")
     with as_a_user(), pytest.raises(TypeError, match="name or an elementwise function; got int"):
         mean_field_exponent(activation=3, gain=1.0)  # pyright: ignore[reportArgumentType]
-
-
-def test_horizon_is_where_the_exponential_arrives():
-    steps = memory_horizon(-0.05, remaining=0.01)
-    assert np.exp(-0.05) ** steps == pytest.approx(0.01)
-    assert memory_horizon(0.0) == memory_horizon(0.3) == np.inf
-    assert np.isnan(memory_horizon(np.nan))
-    for remaining in (0.0, 1.0):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            memory_horizon(-1.0, remaining=remaining)

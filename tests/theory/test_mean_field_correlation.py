@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vanishing_jax.theory import mean_field_correlation, mean_field_susceptibility
-from vanishing_jax.theory._gaussian_pair_average import gaussian_pair_average
+from vanishing_jax.theory.mean_field._averages import gaussian_pair_average
 
 from ..helpers import root
 

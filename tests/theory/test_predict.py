@@ -9,9 +9,9 @@ import pytest
 
 import vanishing_jax as vj
 from vanishing_jax import theory
-from vanishing_jax.theory import _predict, _redrawn
-from vanishing_jax.theory._driven_mean_field import driven_mean_field
-from vanishing_jax.theory._plain_step import host_activation
+from vanishing_jax.theory._slopes import host_activation
+from vanishing_jax.theory.mean_field._driven import driven_mean_field
+from vanishing_jax.theory.prediction import _predict, _redrawn
 
 from .. import tables
 
@@ -288,4 +288,4 @@ def test_large_networks_get_fewer_draws_or_no_band():
     long = network._replace(drives=np.zeros((4, 2000, 64)))
     assert 8 <= _redrawn.num_draws(long, 32) < 32
     assert _redrawn.num_draws(network._replace(drives=np.zeros((4, 20_000, 64))), 32) == 0
-    assert all(map(math.isnan, _predict.mean_and_scatter(np.zeros((0, 1)), 3)))
+    assert all(map(math.isnan, _redrawn.mean_and_scatter(np.zeros((0, 1)), 3)))

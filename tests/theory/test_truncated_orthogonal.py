@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from vanishing_jax.theory import ginibre_exponents, ginibre_growth_variance
-from vanishing_jax.theory._truncated_orthogonal import (
+from vanishing_jax.theory.random_matrices._products import (
     truncated_orthogonal_exponents,
     truncated_orthogonal_growth_variance,
 )

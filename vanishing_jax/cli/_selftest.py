@@ -18,8 +18,9 @@ from .._rollout import rollout
 from ..spectra import log_singular_values, lyapunov_exponents
 from ..theory import ginibre_exponents, ginibre_growth_variance
 from ..theory._maps import baker_map, cat_map, henon_map, logistic_map, lorenz_flow
-from ..theory._masked import masked_ginibre_exponents, masked_ginibre_growth_variance
-from ..theory._truncated_orthogonal import (
+from ..theory.random_matrices._products import (
+    masked_ginibre_exponents,
+    masked_ginibre_growth_variance,
     truncated_orthogonal_exponents,
     truncated_orthogonal_growth_variance,
 )

@@ -13,8 +13,8 @@ from jax import lax
 
 from .._types import Array, Key
 from ..theory import critical_gain, mean_field_exponent, memory_horizon
-from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation, slopes
+from ..theory.mean_field._stationary import check_weights
 from ..training._train import check_counts
 from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, unit_matrix
 

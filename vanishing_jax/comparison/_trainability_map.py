@@ -16,8 +16,8 @@ from ..theory import (
     mean_field_exponent,
     mean_field_variance,
 )
-from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation
+from ..theory.mean_field._stationary import check_weights
 from ..training._train import check_counts
 from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, rank_correlation
 from ._recall import Setting, Sizes, recall_scores

@@ -213,7 +213,7 @@ class Kept:
         """
         # Where it is used: the laws of theory take a while to load.
         from ..theory import predict
-        from ..theory._predict import can_predict, one_step_function
+        from ..theory.prediction._predict import can_predict, one_step_function
 
         if self.reach == 0 or not (can_predict(self.cell) or one_step_function(self.cell)):
             return None

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 
 from .._types import Array, Key, PyTree
 from ..cells import AbstractCell
-from ._mitigation import Mitigation
+from ._mitigation import Mitigation, check_not_negative
 
 
 def initial_state_noise(scale: float = 0.1) -> Mitigation:
@@ -39,8 +39,7 @@ def initial_state_noise(scale: float = 0.1) -> Mitigation:
           year={2017}}
         ```
     """
-    if not scale >= 0:
-        raise ValueError(f"expected a scale of at least 0; got {scale}.")
+    check_not_negative(scale=scale)
     noise = Partial(_noisy, jnp.asarray(float(scale)))
     return Mitigation(f"noise of {scale:g} on the initial state", initial_state=noise)
 

@@ -1,5 +1,6 @@
 """The mitigation record: what a remedy does to a cell and to its training."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -115,3 +116,10 @@ def _project_all(hooks: tuple, cell: AbstractCell) -> AbstractCell:
     for hook in hooks:
         cell = hook(cell)
     return cell
+
+
+def check_not_negative(**numbers: float) -> None:
+    """Raise ValueError for a number that is negative or not finite."""
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"expected a finite `{name}` of at least 0; got {number}.")

@@ -1,9 +1,11 @@
 """The adding problem."""
 
-import equinox as eqx
+from jaxtyping import Float
 
-from .._types import Key, PyTree
-from ._marked_pairs import AbstractMarkedPairs, Chances, draw, pack
+from .._types import Array
+from ._marked_pairs import AbstractMarkedPairs, Chances
+
+_SCALE = {"le": 1.0, "bai": 1.0, "pascanu": 0.5, "hochreiter": 0.25}
 
 
 class Adding(AbstractMarkedPairs):
@@ -74,21 +76,14 @@ class Adding(AbstractMarkedPairs):
 
     def __init__(self, length: int = 100, *, variant: str = "le"):
         """See the class."""
-        self._describe("adding", length, variant)
+        low = -1.0 if variant == "hochreiter" else 0.0
+        self._describe_pairs("adding", length, variant, low=low, neutral=0.0)
 
     def _baseline(self, chances: Chances) -> float:
         # Two independent numbers; one less where it is the last input or was set to 0.
         number_variance = 1 / 3 if self.variant == "hochreiter" else 1 / 12
-        return self._scale**2 * number_variance * (2 - chances.last - chances.neutral)
+        return _SCALE[self.variant] ** 2 * number_variance * (2 - chances.last - chances.neutral)
 
-    @property
-    def _scale(self) -> float:
-        return {"le": 1.0, "bai": 1.0, "pascanu": 0.5, "hochreiter": 0.25}[self.variant]
-
-    @eqx.filter_jit
-    def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
-        """Return (inputs, targets): `batch time 2` and `batch`, or both `Padded`."""
-        low = -1.0 if self.variant == "hochreiter" else 0.0
-        pairs = draw(key, batch_size, self.length, self.variant, low=low, neutral=0.0)
+    def _target(self, first: Float[Array, " batch"], second: Float[Array, " batch"]) -> Array:
         offset = 0.5 if self.variant == "hochreiter" else 0.0
-        return pack(pairs, offset + self._scale * (pairs.first + pairs.second))
+        return offset + _SCALE[self.variant] * (first + second)

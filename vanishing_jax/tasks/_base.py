@@ -48,3 +48,30 @@ class AbstractTask(eqx.Module):
     @abc.abstractmethod
     def metric(self, outputs: Array, targets: PyTree) -> Array:
         """Return the scalar that people quote for this task, averaged like the loss."""
+
+
+class AbstractDescribedTask(AbstractTask):
+    """A task that knows what it is from its `__init__` on: its description is static."""
+
+    name: str = eqx.field(static=True)
+    metric_name: str = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+    output_size: int = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+    every_step: bool = eqx.field(static=True)
+    baseline: float = eqx.field(static=True)
+
+    def _describe(
+        self,
+        name: str,
+        length: int,
+        *,
+        sizes: tuple[int, int],
+        baseline: float,
+        every_step: bool = False,
+        metric_name: str = "accuracy",
+    ) -> None:
+        """Set these fields, `sizes` being those of input and output, in a subclass's `__init__`."""
+        self.name, self.length, self.baseline = name, length, baseline
+        self.input_size, self.output_size = sizes
+        self.every_step, self.metric_name = every_step, metric_name

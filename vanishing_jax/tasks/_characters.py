@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
-from ._base import AbstractTask
+from ._base import AbstractDescribedTask
 from ._draws import check_at_least, one_hot
-from ._scores import step_cross_entropy
+from ._scores import cross_entropies, label_score
+from ._stored import conditional_entropy
 
 
-class CharacterLanguageModeling(AbstractTask):
+class CharacterLanguageModeling(AbstractDescribedTask):
     """Character-level language modeling: at every step predict the next character of a text.
 
     Inputs are one-hot characters of a window of the text, the class at each step is the character
@@ -51,13 +52,6 @@ class CharacterLanguageModeling(AbstractTask):
     train_text: Int[Array, " characters"]
     test_text: Int[Array, " held_out"]
     alphabet: tuple[str, ...] = eqx.field(static=True)
-    length: int = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -82,13 +76,16 @@ class CharacterLanguageModeling(AbstractTask):
         points, codes = np.unique([ord(character) for character in text], return_inverse=True)
         codes = codes.astype(np.int32)
         self.alphabet = tuple(chr(point) for point in points)
-        self.train_text = jnp.asarray(codes[: len(codes) - num_test])
-        self.test_text = jnp.asarray(codes[len(codes) - num_test :])
-        self.length = length
-        self.input_size = self.output_size = len(points)
-        self.baseline = _next_character_entropy(codes[: len(codes) - num_test], len(points))
-        self.name, self.metric_name = "character language modeling", "bits per character"
-        self.every_step = True
+        train, test = codes[: len(codes) - num_test], codes[len(codes) - num_test :]
+        self.train_text, self.test_text = jnp.asarray(train), jnp.asarray(test)
+        self._describe(
+            "character language modeling",
+            length,
+            sizes=(len(points), len(points)),
+            baseline=conditional_entropy(train, np.roll(train, -1)),
+            every_step=True,
+            metric_name="bits per character",
+        )
 
     @property
     def test(self) -> tuple[Float[Array, "held_out time input"], Int[Array, "held_out time"]]:
@@ -113,13 +110,13 @@ class CharacterLanguageModeling(AbstractTask):
         self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
     ) -> Array:
         """Return the mean cross-entropy in nats per character."""
-        return step_cross_entropy(outputs, targets)
+        return label_score(cross_entropies, outputs, targets, self.every_step)
 
     def metric(
         self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
     ) -> Array:
         """Return the mean cross-entropy in bits per character."""
-        return step_cross_entropy(outputs, targets) / math.log(2)
+        return self.loss(outputs, targets) / math.log(2)
 
 
 def _read(text: str | pathlib.Path | None) -> str:
@@ -130,11 +127,3 @@ def _read(text: str | pathlib.Path | None) -> str:
     if isinstance(text, pathlib.Path):
         return text.read_text(encoding="utf-8")
     return text
-
-
-def _next_character_entropy(codes: np.ndarray, size: int) -> float:
-    """Return H(next | present) of the ring of `codes`, in nats."""
-    pair = codes.astype(np.int64) * size + np.roll(codes, -1)
-    joint = np.unique(pair, return_counts=True)[1] / len(codes)
-    present = np.unique(codes, return_counts=True)[1] / len(codes)
-    return float(-np.sum(joint * np.log(joint)) + np.sum(present * np.log(present)))

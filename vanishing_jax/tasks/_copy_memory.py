@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
+from ._classes import AbstractClasses
 from ._draws import check_at_least, check_variant, integer, one_hot, uniform
-from ._scores import NOT_SCORED, step_accuracy
-from ._step_classes import AbstractStepClasses
+from ._scores import NOT_SCORED
 
 _CHOICES = ("arjovsky", "gu")
 
 
-class CopyMemory(AbstractStepClasses):
+class CopyMemory(AbstractClasses):
     """Copy memory: repeat the symbols seen at the beginning, in order, after a long blank.
 
     Inputs are one-hot: K symbols, each one of S; then blanks; then a delimiter; outputs are scored
@@ -78,13 +78,13 @@ class CopyMemory(AbstractStepClasses):
         check_at_least("recalled", recalled, 1, "else there is nothing to remember")
         least = 2 * recalled + 1
         check_at_least("length", length, least, "which is 2 * recalled and one step between")
-        self.length, self.symbols, self.recalled = length, symbols, recalled
-        self.variant = variant
-        self.name = "copy memory" if variant == "arjovsky" else f"copy memory {variant}"
-        self.input_size, self.output_size = symbols + 2, symbols + 1
         scored = length if variant == "arjovsky" else recalled
-        self.baseline = recalled / scored * math.log(symbols)
-        self.metric_name, self.every_step = "accuracy", True
+        self.symbols, self.variant = symbols, variant
+        self.recalled = self.recalled_steps = recalled
+        name = "copy memory" if variant == "arjovsky" else f"copy memory {variant}"
+        baseline = recalled / scored * math.log(symbols)
+        sizes = symbols + 2, symbols + 1
+        self._describe(name, length, sizes=sizes, baseline=baseline, every_step=True)
 
     @eqx.filter_jit
     def sample(
@@ -103,9 +103,3 @@ class CopyMemory(AbstractStepClasses):
         delimiter = jnp.asarray(self.symbols + 1, jnp.int32)
         shown = jnp.where(is_delimiter[None], delimiter, shown)
         return one_hot(shown, self.input_size), jnp.concatenate([before, memory], axis=1)
-
-    def metric(
-        self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the share of the repeated symbols that are right."""
-        return step_accuracy(outputs[..., -self.recalled :, :], targets[..., -self.recalled :])

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
+from ._classes import AbstractClasses
 from ._draws import check_at_least, check_variant, integer, uniform
-from ._scores import NOT_SCORED, step_accuracy
-from ._step_classes import AbstractStepClasses
+from ._scores import NOT_SCORED
 
 _CHOICES = ("xor", "copy")
 
 
-class DelayedXor(AbstractStepClasses):
+class DelayedXor(AbstractClasses):
     """Delayed XOR: at every step, whether the bits seen d and 2 d steps ago differ.
 
     Inputs are random bits s_t, 0 or 1; the class at step t is |s_(t-d) - s_(t-2d)|. With
@@ -60,15 +60,11 @@ class DelayedXor(AbstractStepClasses):
         """See the class."""
         check_variant(variant, _CHOICES)
         check_at_least("delay", delay, 1, "else no memory is needed")
-        self.length, self.delay, self.variant = length, delay, variant
-        self.name = f"delayed {variant}"
-        check_at_least("length", length, self._unscored + 1, "one step more than the past it needs")
-        self.input_size, self.output_size, self.every_step = 1, 2, True
-        self.metric_name, self.baseline = "accuracy", math.log(2)
-
-    @property
-    def _unscored(self) -> int:
-        return self.delay * (2 if self.variant == "xor" else 1)
+        least = delay * (2 if variant == "xor" else 1) + 1
+        check_at_least("length", length, least, "one step more than the past it needs")
+        self.delay, self.variant, self.recalled_steps = delay, variant, None
+        name = f"delayed {variant}"
+        self._describe(name, length, sizes=(1, 2), baseline=math.log(2), every_step=True)
 
     @eqx.filter_jit
     def sample(
@@ -79,12 +75,6 @@ class DelayedXor(AbstractStepClasses):
         known = bits[:, : -self.delay]
         if self.variant == "xor":
             known = known[:, self.delay :] ^ known[:, : -self.delay]
-        unknown = jnp.full((batch_size, self._unscored), NOT_SCORED, jnp.int32)
+        unknown = jnp.full((batch_size, self.length - known.shape[1]), NOT_SCORED, jnp.int32)
         inputs = bits[:, :, None].astype(jnp.result_type(float))
         return inputs, jnp.concatenate([unknown, known], axis=1)
-
-    def metric(
-        self, outputs: Float[Array, "*batch time 2"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the share of the scored steps that are right."""
-        return step_accuracy(outputs, targets)

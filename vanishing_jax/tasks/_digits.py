@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ._classification import SequenceClassification
+from ._classification import SequenceClassification, standardized
 
 
 def digits(
@@ -57,13 +57,13 @@ def digits(
     pixels, labels = pixels[order] / 16, labels[order]
     if permuted:
         pixels = pixels[:, np.random.RandomState(1).permutation(pixels.shape[1])]
-    num_train = len(labels) - num_test
+    num_train, dtype = len(labels) - num_test, jnp.result_type(float)
+    train, test = pixels[:num_train, :, None], pixels[num_train:, :, None]
     if standardize:
-        pixels = (pixels - pixels[:num_train].mean()) / pixels[:num_train].std()
-    inputs = pixels[:, :, None].astype(jnp.zeros(()).dtype)
+        train, test = standardized(train, test)
     return SequenceClassification(
-        (inputs[:num_train], labels[:num_train]),
-        (inputs[num_train:], labels[num_train:]),
+        (train.astype(dtype), labels[:num_train]),
+        (test.astype(dtype), labels[num_train:]),
         num_classes=10,
         name="permuted digits" if permuted else "digits",
     )

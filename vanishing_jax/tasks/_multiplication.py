@@ -1,9 +1,9 @@
 """The multiplication problem."""
 
-import equinox as eqx
+from jaxtyping import Float
 
-from .._types import Key, PyTree
-from ._marked_pairs import AbstractMarkedPairs, Chances, draw, pack
+from .._types import Array
+from ._marked_pairs import AbstractMarkedPairs, Chances
 
 
 class Multiplication(AbstractMarkedPairs):
@@ -31,24 +31,12 @@ class Multiplication(AbstractMarkedPairs):
     >>> inputs.values.shape, targets.length.shape, round(task.baseline, 4)
     ((32, 100, 2), (32,), 0.0486)
 
-    ??? cite "Reference"
-
-        ```bibtex
-        @article{hochreiter1997long,
-          author  = {Hochreiter, Sepp and Schmidhuber, Jürgen},
-          title   = {Long Short-Term Memory},
-          journal = {Neural Computation},
-          volume  = {9},
-          number  = {8},
-          pages   = {1735--1780},
-          year    = {1997},
-        }
-        ```
+    The reference is that of `Adding`.
     """
 
     def __init__(self, length: int = 100, *, variant: str = "le"):
         """See the class."""
-        self._describe("multiplication", length, variant)
+        self._describe_pairs("multiplication", length, variant, low=0.0, neutral=1.0)
 
     def _baseline(self, chances: Chances) -> float:
         """Return the variance of X1 X2 that the last input leaves."""
@@ -59,8 +47,5 @@ class Multiplication(AbstractMarkedPairs):
         given_one_factor = 1 / 3 * 1 / 12  # E[X2^2] Var X1
         return (1 - last) * unknown + last * given_one_factor
 
-    @eqx.filter_jit
-    def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
-        """Return (inputs, targets): `batch time 2` and `batch`, or both `Padded`."""
-        pairs = draw(key, batch_size, self.length, self.variant, low=0.0, neutral=1.0)
-        return pack(pairs, pairs.first * pairs.second)
+    def _target(self, first: Float[Array, " batch"], second: Float[Array, " batch"]) -> Array:
+        return first * second

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Bool, Int, Num
 
-from .._types import Array
+from .._types import Array, PyTree
 
 
 class Padded(eqx.Module):
@@ -37,6 +37,20 @@ class Padded(eqx.Module):
         """Return which of `time` steps belong to each sequence."""
         steps = jnp.arange(time, dtype=self.length.dtype)
         return jnp.expand_dims(steps, tuple(range(self.length.ndim))) < self.length[..., None]
+
+
+def pack(
+    inputs: Num[Array, "..."], targets: Num[Array, "..."], length: Int[Array, "*batch"] | None
+) -> tuple[PyTree, PyTree]:
+    """Return inputs and targets, with their lengths where these differ."""
+    if length is None:
+        return inputs, targets
+    return Padded(inputs, length), Padded(targets, length)
+
+
+def values_of(targets: PyTree) -> Array:
+    """Return the targets themselves, without lengths."""
+    return targets.values if isinstance(targets, Padded) else targets
 
 
 def zero_beyond(

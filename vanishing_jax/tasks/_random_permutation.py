@@ -7,14 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
-from ._base import AbstractTask
+from ._classes import AbstractClasses
 from ._draws import check_at_least, check_variant, integer, one_hot, uniform
-from ._scores import accuracy, cross_entropy, step_cross_entropy
 
 _CHOICES = ("last", "every step")
 
 
-class RandomPermutation(AbstractTask):
+class RandomPermutation(AbstractClasses):
     """Random permutation: predict the symbol that follows a long noise, the one before the noise.
 
     A sequence s_0..s_T over 100 symbols: s_0 = s_T is one of two, all between are drawn
@@ -45,40 +44,24 @@ class RandomPermutation(AbstractTask):
     >>> inputs.shape, targets.shape, round(task.baseline, 4)
     ((32, 20, 100), (32,), 0.6931)
 
-    ??? cite "Reference"
-
-        ```bibtex
-        @inproceedings{pascanu2013difficulty,
-          author    = {Pascanu, Razvan and Mikolov, Tomas and Bengio, Yoshua},
-          title     = {On the Difficulty of Training Recurrent Neural Networks},
-          booktitle = {International Conference on Machine Learning},
-          year      = {2013},
-        }
-        ```
+    The reference is that of `TemporalOrder`.
     """
 
-    length: int = eqx.field(static=True)
     symbols: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
 
     def __init__(self, length: int = 100, *, symbols: int = 100, variant: str = "last"):
         """See the class."""
         check_variant(variant, _CHOICES)
         check_at_least("length", length, 2, "the symbol to remember and one of noise")
         check_at_least("symbols", symbols, 3, "two to remember and one of noise")
-        self.length, self.symbols, self.variant = length, symbols, variant
-        self.name = "random permutation" if variant == "last" else f"random permutation {variant}"
-        self.input_size = self.output_size = symbols
-        self.every_step = variant == "every step"
-        noise = (length - 1) * math.log(symbols - 2) if self.every_step else 0.0
-        self.baseline = (noise + math.log(2)) / (length if self.every_step else 1)
-        self.metric_name = "accuracy"
+        every_step = variant == "every step"
+        noise = (length - 1) * math.log(symbols - 2) if every_step else 0.0
+        self.symbols, self.variant = symbols, variant
+        self.recalled_steps = 1 if every_step else None
+        name = "random permutation" if variant == "last" else f"random permutation {variant}"
+        baseline = (noise + math.log(2)) / (length if every_step else 1)
+        sizes = symbols, symbols
+        self._describe(name, length, sizes=sizes, baseline=baseline, every_step=every_step)
 
     @eqx.filter_jit
     def sample(
@@ -89,17 +72,3 @@ class RandomPermutation(AbstractTask):
         first, noise = integer(u[:, :1], 0, 2), integer(u[:, 1:], 2, self.symbols)
         inputs = one_hot(jnp.concatenate([first, noise], axis=1), self.symbols)
         return inputs, jnp.concatenate([noise, first], axis=1) if self.every_step else first[:, 0]
-
-    def loss(self, outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]) -> Array:
-        """Return the mean cross-entropy in nats, of the last symbol or of all that follow."""
-        if self.every_step:
-            return step_cross_entropy(outputs, targets)
-        return cross_entropy(outputs, targets)
-
-    def metric(
-        self, outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]
-    ) -> Array:
-        """Return the share of sequences whose last symbol is named."""
-        if self.every_step:
-            return accuracy(outputs[..., -1, :], targets[..., -1])
-        return accuracy(outputs, targets)

@@ -1,60 +1,66 @@
 """Losses and metrics that tasks share, averaged over what is scored and nothing else."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import optax
 from jaxtyping import Bool, Float, Int
 
 from .._types import Array, PyTree
-from ._padded import Padded
+from ._padded import Padded, values_of, zero_beyond
 
 NOT_SCORED = -1
 """The label of a step that is not scored."""
 
 
-def values_of(targets: PyTree) -> Array:
-    """Return the targets themselves, without lengths."""
-    return targets.values if isinstance(targets, Padded) else targets
+def cross_entropies(
+    outputs: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Return the cross-entropy of each label, in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
 
 
-def squared_error(outputs: Float[Array, "*batch 1"], targets: PyTree) -> Array:
-    """Return the mean squared error of one number per sequence."""
-    return jnp.square(outputs[..., 0] - values_of(targets)).mean()
+def hits(
+    outputs: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Return 1 where the largest output is the label's, else 0."""
+    return (jnp.argmax(outputs, axis=-1).astype(labels.dtype) == labels).astype(outputs.dtype)
 
 
-def share_within(outputs: Float[Array, "*batch 1"], targets: PyTree, tolerance: float) -> Array:
-    """Return the share of outputs that are less than `tolerance` off."""
-    error = jnp.abs(outputs[..., 0] - values_of(targets))
-    return (error < tolerance).astype(outputs.dtype).mean()
-
-
-def cross_entropy(outputs: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Array:
-    """Return the mean cross-entropy of one label per sequence, in nats."""
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
-
-
-def accuracy(outputs: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Array:
-    """Return the share of sequences whose largest output is the label's."""
-    return _is_right(outputs, labels).mean()
-
-
-def step_cross_entropy(
-    outputs: Float[Array, "*batch time classes"], labels: Int[Array, "*batch time"]
+def label_score(
+    measure: Callable[[Array, Array], Array],
+    outputs: Float[Array, "*batch classes"],
+    targets: PyTree,
+    every_step: bool,
 ) -> Array:
-    """Return the mean cross-entropy over the steps whose label is not `NOT_SCORED`, in nats.
+    """Return the mean of `measure(outputs, labels)` over sequences, or over their scored steps.
 
-    First over the steps of each sequence, then over sequences.
+    Scored are the steps within each sequence whose label is not `NOT_SCORED`.
     """
-    scored = labels != NOT_SCORED
+    labels = values_of(targets)
+    if not every_step:
+        return measure(outputs, labels).mean()
+    if isinstance(targets, Padded):
+        mask = targets.mask(outputs.shape[-2])
+        outputs = zero_beyond(outputs, mask)
+        labels = jnp.where(mask, labels, jnp.asarray(NOT_SCORED, labels.dtype))
     known = jnp.maximum(labels, 0)  # any class: what it gives is not counted
-    errors = optax.softmax_cross_entropy_with_integer_labels(outputs, known)
-    return mean_where(errors, scored)
+    return mean_where(measure(outputs, known), labels != NOT_SCORED)
 
 
-def step_accuracy(
-    outputs: Float[Array, "*batch time classes"], labels: Int[Array, "*batch time"]
+def number_score(
+    measure: Callable[[Array], Array],
+    outputs: Float[Array, "*batch output"],
+    targets: PyTree,
+    every_step: bool,
 ) -> Array:
-    """Return the share of right steps, averaged as in `step_cross_entropy`."""
-    return mean_where(_is_right(outputs, labels), labels != NOT_SCORED)
+    """Return the mean of `measure(outputs - targets)`, over the steps within each sequence."""
+    values = values_of(targets)
+    if not (every_step and isinstance(targets, Padded)):
+        return measure(outputs - values).mean()
+    mask = targets.mask(outputs.shape[-2])
+    errors = measure(zero_beyond(outputs, mask) - zero_beyond(values, mask))
+    return mean_where(errors.mean(axis=-1), mask)
 
 
 def mean_where(values: Float[Array, "*batch time"], scored: Bool[Array, "*batch time"]) -> Array:
@@ -66,7 +72,3 @@ def mean_where(values: Float[Array, "*batch time"], scored: Bool[Array, "*batch 
     total = jnp.where(scored, values, jnp.zeros((), values.dtype)).sum(axis=-1)
     count = scored.sum(axis=-1).astype(values.dtype)
     return (total / jnp.maximum(count, 1)).mean()
-
-
-def _is_right(outputs, labels) -> Array:
-    return (jnp.argmax(outputs, axis=-1).astype(labels.dtype) == labels).astype(outputs.dtype)

@@ -4,20 +4,11 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Float
 
-from .._types import Array, Key, PyTree
-from ._base import AbstractTask
-from ._draws import (
-    check_at_least,
-    check_variant,
-    integer,
-    one_hot,
-    shortest_length,
-    uniform,
-)
-from ._padded import Padded
-from ._scores import accuracy, cross_entropy, values_of
+from .._types import Key, PyTree
+from ._classes import AbstractClasses
+from ._draws import check_at_least, check_variant, integer, one_hot, shortest_length, uniform
+from ._padded import pack
 
 # Percent of the length between which each event lies: "pascanu" leaves the end out, "hochreiter"
 # includes it.
@@ -30,7 +21,7 @@ _INTERVALS = {
 _CHOICES = ("pascanu", "hochreiter")
 
 
-class TemporalOrder(AbstractTask):
+class TemporalOrder(AbstractClasses):
     """Temporal order: say which of X and Y came first, second (and third) among distractors.
 
     Inputs are one-hot symbols: X or Y, equally likely, at two or three random moments, and one of
@@ -76,15 +67,7 @@ class TemporalOrder(AbstractTask):
         ```
     """
 
-    length: int = eqx.field(static=True)
     events: int = eqx.field(static=True)
-    variant: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
 
     def __init__(self, length: int = 100, *, events: int = 2, variant: str = "pascanu"):
         """See the class."""
@@ -92,13 +75,11 @@ class TemporalOrder(AbstractTask):
         if events not in (2, 3):
             raise ValueError(f"expected `events` to be 2 or 3; got {events}.")
         check_at_least("length", length, 10, "for the intervals in which events lie")
-        self.length, self.events, self.variant = length, events, variant
         bits = "" if events == 2 else "3-bit "
-        self.name = f"{bits}temporal order" + ("" if variant == "pascanu" else f" {variant}")
-        self.input_size = 6 if variant == "pascanu" else 8
-        self.output_size = 2**events
-        self.baseline = events * math.log(2)
-        self.metric_name, self.every_step = "accuracy", False
+        self.events, self.variant, self.recalled_steps = events, variant, None
+        name = f"{bits}temporal order" + ("" if variant == "pascanu" else f" {variant}")
+        sizes = 6 if variant == "pascanu" else 8, 2**events
+        self._describe(name, length, sizes=sizes, baseline=events * math.log(2))
 
     @eqx.filter_jit
     def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
@@ -121,7 +102,7 @@ class TemporalOrder(AbstractTask):
         symbols = jnp.where(steps == 0, jnp.asarray(6, jnp.int32), symbols)
         symbols = jnp.where(steps == ends[:, None] - 1, jnp.asarray(7, jnp.int32), symbols)
         symbols = jnp.where(steps < ends[:, None], symbols, jnp.asarray(8, jnp.int32))  # all zeros
-        return Padded(one_hot(symbols, 8), ends), Padded(label, ends)
+        return pack(one_hot(symbols, 8), label, ends)
 
     def _moments(self) -> list[tuple[int, int]]:
         """Return for each event its first index and the one after its last."""
@@ -131,11 +112,3 @@ class TemporalOrder(AbstractTask):
             (unit * start // 100, unit * stop // 100 + closed)
             for start, stop in _INTERVALS[self.variant, self.events]
         ]
-
-    def loss(self, outputs: Float[Array, "*batch classes"], targets: PyTree) -> Array:
-        """Return the mean cross-entropy in nats."""
-        return cross_entropy(outputs, values_of(targets))
-
-    def metric(self, outputs: Float[Array, "*batch classes"], targets: PyTree) -> Array:
-        """Return the share of sequences whose largest output is the right class."""
-        return accuracy(outputs, values_of(targets))

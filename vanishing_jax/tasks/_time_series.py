@@ -3,27 +3,14 @@
 import pathlib
 import zipfile
 
-import equinox as eqx
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-from jaxtyping import Float, Int, Num
 
-from .._types import Array, ArrayLike, Key, PyTree
-from ._base import AbstractTask
-from ._padded import Padded, zero_beyond
-from ._scores import (
-    NOT_SCORED,
-    accuracy,
-    cross_entropy,
-    mean_where,
-    step_accuracy,
-    step_cross_entropy,
-    values_of,
-)
+from .._types import ArrayLike
+from ._stored import AbstractStoredTask
 
 
-class TimeSeries(AbstractTask):
+class TimeSeries(AbstractStoredTask):
     """Stored sequences with one target each, or one per step: numbers or labels.
 
     What the targets are tells what is learned:
@@ -67,21 +54,6 @@ class TimeSeries(AbstractTask):
     ((4, 11, 1), (4, 11, 1), True)
     """
 
-    train_inputs: Float[Array, "sequences time input"]
-    train_targets: Num[Array, "sequences ..."]
-    train_lengths: Int[Array, " sequences"] | None
-    test_inputs: Float[Array, "held_out time input"]
-    test_targets: Num[Array, "held_out ..."]
-    test_lengths: Int[Array, " held_out"] | None
-    labels: bool = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    metric_name: str = eqx.field(static=True)
-    input_size: int = eqx.field(static=True)
-    output_size: int = eqx.field(static=True)
-    length: int = eqx.field(static=True)
-    every_step: bool = eqx.field(static=True)
-    baseline: float = eqx.field(static=True)
-
     def __init__(
         self,
         inputs: ArrayLike,
@@ -98,65 +70,22 @@ class TimeSeries(AbstractTask):
             raise ValueError(
                 f"expected 0 < num_test < {len(x)}, the number of sequences; got {num_test}."
             )
-        self.labels = np.issubdtype(y.dtype, np.integer)
-        self.every_step = y.ndim == (2 if self.labels else 3)
-        self.name = name
-        self.metric_name = "accuracy" if self.labels else "mean absolute error"
-        _, self.length, self.input_size = x.shape
-        self.output_size = int(y.max()) + 1 if self.labels else y.shape[-1]
-        train, test = slice(0, len(x) - num_test), slice(len(x) - num_test, None)
-        used = ends if ends is not None else np.full(len(x), self.length, np.int32)
-        self.baseline = _baseline(x[train], y[train], used[train], self.every_step)
-        dtype = jnp.int32 if self.labels else jnp.zeros(()).dtype
-        self.train_inputs, self.test_inputs = (_default(x[part]) for part in (train, test))
-        self.train_targets, self.test_targets = (
-            jnp.asarray(y[part].astype(dtype)) for part in (train, test)
+        dtype, count = jnp.result_type(float), len(x) - num_test
+        train, test = (
+            (x[part].astype(dtype), y[part], None if lengths is None else ends[part])
+            for part in (slice(0, count), slice(count, None))
         )
-        self.train_lengths, self.test_lengths = (
-            None if ends is None else jnp.asarray(ends[part]) for part in (train, test)
+        self._store(train, test)
+        every_step = y.ndim == (2 if self.labels else 3)
+        output_size = int(y.max()) + 1 if self.labels else y.shape[-1]
+        self._describe(
+            name,
+            x.shape[1],
+            sizes=(x.shape[2], output_size),
+            baseline=_baseline(x[:count], y[:count], ends[:count], every_step),
+            every_step=every_step,
+            metric_name="accuracy" if self.labels else "mean absolute error",
         )
-
-    @property
-    def test(self) -> tuple[PyTree, PyTree]:
-        """The held-out (inputs, targets), which `sample` never draws."""
-        return _pack(self.test_inputs, self.test_targets, self.test_lengths)
-
-    @eqx.filter_jit
-    def sample(self, key: Key, batch_size: int) -> tuple[PyTree, PyTree]:
-        """Return (inputs, targets) of training sequences drawn independently, with replacement."""
-        index = jr.randint(key, (batch_size,), 0, self.train_inputs.shape[0], jnp.int32)
-        lengths = None if self.train_lengths is None else self.train_lengths[index]
-        return _pack(self.train_inputs[index], self.train_targets[index], lengths)
-
-    def loss(self, outputs: Float[Array, "*batch output"], targets: PyTree) -> Array:
-        """Return the mean squared error or the mean cross-entropy."""
-        if self.labels:
-            return self._label_score(outputs, targets, cross_entropy, step_cross_entropy)
-        return self._number_score(jnp.square, outputs, targets)
-
-    def metric(self, outputs: Float[Array, "*batch output"], targets: PyTree) -> Array:
-        """Return the mean absolute error or the accuracy."""
-        if self.labels:
-            return self._label_score(outputs, targets, accuracy, step_accuracy)
-        return self._number_score(jnp.abs, outputs, targets)
-
-    def _label_score(self, outputs, targets, at_last, at_every_step) -> Array:
-        labels = values_of(targets)
-        if not self.every_step:
-            return at_last(outputs, labels)
-        if isinstance(targets, Padded):
-            mask = targets.mask(outputs.shape[-2])
-            outputs = zero_beyond(outputs, mask)
-            labels = jnp.where(mask, labels, jnp.asarray(NOT_SCORED, labels.dtype))
-        return at_every_step(outputs, labels)
-
-    def _number_score(self, measure, outputs, targets) -> Array:
-        values = values_of(targets)
-        if not (self.every_step and isinstance(targets, Padded)):
-            return measure(outputs - values).mean()
-        mask = targets.mask(outputs.shape[-2])
-        errors = measure(zero_beyond(outputs, mask) - zero_beyond(values, mask))
-        return mean_where(errors.mean(axis=-1), mask)
 
 
 def time_series(
@@ -199,23 +128,19 @@ def time_series(
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Return the arrays of a `.npz` file that a task may hold."""
     with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(
-                f"expected a .npz file, as numpy.savez writes; {path} is none, or is cut short."
-            )
-        file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
                 names = [n for n in ("inputs", "targets", "lengths") if n in archive.files]
                 return {name: np.asarray(archive[name]) for name in names}
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        # TypeError: a .npy file, whose array is no archive.
+        except (TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"expected whole arrays of numbers in {path}; {error} Save them by "
-                "numpy.savez(path, inputs=..., targets=...), of numeric dtype."
+                f"expected a .npz file of whole arrays of numbers; {path} is none: {error} Save "
+                "them by numpy.savez(path, inputs=..., targets=...), of numeric dtype."
             ) from error
 
 
-def _normalize(x, y, lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _normalize(x, y, lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return inputs with three axes, targets, and lengths; zeros beyond the lengths."""
     for name, array in {"inputs": x, "targets": y}.items():
         if array.dtype.kind not in "fiub":
@@ -226,51 +151,46 @@ def _normalize(x, y, lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
             "expected inputs of shape (sequences, time) or (sequences, time, input); "
             f"got {x.shape}."
         )
-    y = y.astype(np.int64) if y.dtype.kind in "iub" else y
-    y = y[:, None] if y.dtype.kind == "f" and y.ndim == 1 else y
-    every_step = y.ndim == (3 if y.dtype.kind == "f" else 2)
-    fits = y.ndim > 0 and len(y) == len(x) and (not every_step or y.shape[1] == x.shape[1])
-    if not fits or y.ndim > (3 if y.dtype.kind == "f" else 2):
+    labels = y.dtype.kind != "f"
+    y = y.astype(np.int64) if labels else y[:, None] if y.ndim == 1 else y
+    every_step = y.ndim == (2 if labels else 3)
+    steps = x.shape[: 2 if every_step else 1]
+    if y.shape[: len(steps)] != steps or y.ndim > (2 if labels else 3):
         raise ValueError(
             f"expected targets for {len(x)} sequences of {x.shape[1]} steps: (sequences,) or, for "
             "numbers, (sequences, output); at every step (sequences, time) labels or (sequences, "
             f"time, output) numbers; got {y.dtype} of shape {y.shape}."
         )
-    if lengths is not None:
-        lengths = np.asarray(lengths)
-        if lengths.shape != x.shape[:1] or lengths.dtype.kind not in "iu":
-            raise ValueError(
-                f"expected one integer per sequence in lengths, {len(x)} in all; "
-                f"got {lengths.dtype} of shape {lengths.shape}."
-            )
-        if lengths.min() < 1 or lengths.max() > x.shape[1]:
-            raise ValueError(
-                f"expected lengths from 1 to {x.shape[1]}, the number of steps; "
-                f"got {lengths.min()} to {lengths.max()}."
-            )
-        lengths = lengths.astype(np.int32)
-        beyond = np.arange(x.shape[1]) >= lengths[:, None]
-        x = np.where(beyond[..., None], np.zeros((), x.dtype), x)
-        if every_step:
-            beyond = beyond[..., None] if y.ndim == 3 else beyond
-            y = np.where(beyond, np.zeros((), y.dtype), y)
+    ends = _lengths(lengths, *x.shape[:2])
+    beyond = np.arange(x.shape[1]) >= ends[:, None]
+    x = np.where(beyond[..., None], np.zeros((), x.dtype), x)
+    if every_step:
+        y = np.where(beyond if labels else beyond[..., None], np.zeros((), y.dtype), y)
     for name, array in {"inputs": x, "targets": y}.items():
         if not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise ValueError(f"expected finite numbers; {name}{where} is {array[tuple(where)]}.")
-    if y.dtype.kind == "i" and y.min() < 0:
+    if labels and y.min() < 0:
         raise ValueError(f"expected labels from 0 up; got {y.min()}. Renumber them.")
-    return x, y, lengths
+    return x, y, ends
 
 
-def _default(x: np.ndarray) -> Array:
-    return jnp.asarray(x.astype(jnp.zeros(()).dtype))
-
-
-def _pack(inputs, targets, lengths) -> tuple[PyTree, PyTree]:
+def _lengths(lengths, num_sequences: int, time: int) -> np.ndarray:
+    """Return the number of steps of each sequence, all of them by default."""
     if lengths is None:
-        return inputs, targets
-    return Padded(inputs, lengths), Padded(targets, lengths)
+        return np.full(num_sequences, time, np.int32)
+    lengths = np.asarray(lengths)
+    if lengths.shape != (num_sequences,) or lengths.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected one integer per sequence in lengths, {num_sequences} in all; "
+            f"got {lengths.dtype} of shape {lengths.shape}."
+        )
+    if lengths.min() < 1 or lengths.max() > time:
+        raise ValueError(
+            f"expected lengths from 1 to {time}, the number of steps; "
+            f"got {lengths.min()} to {lengths.max()}."
+        )
+    return lengths.astype(np.int32)
 
 
 def _baseline(x: np.ndarray, y: np.ndarray, lengths: np.ndarray, every_step: bool) -> float:

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._types import Array, Key
+from ._classes import AbstractClasses
 from ._draws import check_at_least, check_variant, integer, one_hot, uniform
-from ._scores import NOT_SCORED, step_accuracy
-from ._step_classes import AbstractStepClasses
+from ._scores import NOT_SCORED
 
 _CHOICES = ("uniform warping", "variable warping", "uniform padding", "variable padding")
 
 
-class Warping(AbstractStepClasses):
+class Warping(AbstractClasses):
     """Time warping: name the symbol before the present one, while time runs slower or unevenly.
 
     A random sequence of symbols is stretched: each lasts `factor` steps ("uniform"), or a random
@@ -73,16 +73,10 @@ class Warping(AbstractStepClasses):
         check_at_least("factor", factor, 1, "the steps that a symbol lasts")
         check_at_least("symbols", symbols, 2, "else there is nothing to remember")
         check_at_least("length", length, factor + 1, "so that a second symbol comes")
-        self.length, self.factor, self.symbols = length, factor, symbols
-        self.variant = self.name = variant
-        self.input_size = symbols + self._is_padding
-        self.output_size = symbols
-        self.baseline = math.log(symbols)
-        self.metric_name, self.every_step = "accuracy", True
-
-    @property
-    def _is_padding(self) -> bool:
-        return self.variant.endswith("padding")
+        self.factor, self.symbols, self.variant = factor, symbols, variant
+        self.recalled_steps = None
+        sizes = symbols + variant.endswith("padding"), symbols
+        self._describe(variant, length, sizes=sizes, baseline=math.log(symbols), every_step=True)
 
     @eqx.filter_jit
     def sample(
@@ -102,14 +96,8 @@ class Warping(AbstractStepClasses):
             begins = begins.at[:, 0].set(True)
         index = jnp.cumsum(begins, axis=1, dtype=jnp.int32) - 1  # how many symbols came before
         shown = jnp.take_along_axis(symbols, index, axis=1)
-        if self._is_padding:
+        if self.variant.endswith("padding"):
             shown = jnp.where(begins, shown, jnp.asarray(self.symbols, jnp.int32))
         before = jnp.take_along_axis(symbols, jnp.maximum(index - 1, 0), axis=1)
         targets = jnp.where(index > 0, before, jnp.asarray(NOT_SCORED, jnp.int32))
         return one_hot(shown, self.input_size), targets
-
-    def metric(
-        self, outputs: Float[Array, "*batch time classes"], targets: Int[Array, "*batch time"]
-    ) -> Array:
-        """Return the share of the scored steps that are right."""
-        return step_accuracy(outputs, targets)

@@ -1,60 +1,68 @@
-"""Predictions to hold measurements against: random products, mean-field theory, known maps."""
+"""Predictions to hold measurements against: random products, mean-field theory, known maps.
+
+Scalars by one rule: a law of numbers returns a Python float for Python numbers, computed in 64
+bits, and an array of their broadcast shape for arrays. JAX arrays stay in JAX, in their dtype, and
+can be traced where the mean-field law is one number: `mean_field_variance`,
+`mean_field_susceptibility`, `mean_field_exponent`, `mean_field_mean_exponent`, `critical_gain`,
+`gaussian_average` and the one-step moments. A law of n units or T steps returns NumPy arrays in
+float64.
+"""
 
 from typing import TYPE_CHECKING
 
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from ._critical_gain import critical_gain as critical_gain
-    from ._gaussian_average import gaussian_average as gaussian_average
-    from ._leaky_mean_field import leaky_mean_field as leaky_mean_field
-    from ._mean_field import mean_field_exponent as mean_field_exponent
-    from ._mean_field import mean_field_mean_exponent as mean_field_mean_exponent
-    from ._mean_field import mean_field_susceptibility as mean_field_susceptibility
-    from ._mean_field import mean_field_variance as mean_field_variance
-    from ._mean_field_correlation import mean_field_correlation as mean_field_correlation
-    from ._mean_field_spectrum import mean_field_spectrum as mean_field_spectrum
-    from ._mean_field_transient import mean_field_transient as mean_field_transient
-    from ._memory_horizon import memory_horizon as memory_horizon
-    from ._memory_sensitivity import memory_sensitivity as memory_sensitivity
-    from ._newman import ginibre_exponents as ginibre_exponents
-    from ._newman import ginibre_growth_variance as ginibre_growth_variance
-    from ._normalized_exponents import batch_norm_exponent as batch_norm_exponent
-    from ._normalized_exponents import layer_norm_exponent as layer_norm_exponent
-    from ._normalized_exponents import layer_norm_singular_values as layer_norm_singular_values
-    from ._normalized_exponents import rms_norm_exponent as rms_norm_exponent
-    from ._one_step_moments import gru_one_step_moment as gru_one_step_moment
-    from ._one_step_moments import lstm_one_step_moments as lstm_one_step_moments
-    from ._optimizer import adam_update_size as adam_update_size
-    from ._predict import predict as predict
-    from ._predict_plain import predict_plain as predict_plain
-    from ._prediction import Prediction as Prediction
-    from ._time_scales import gate_log_retention as gate_log_retention
-    from ._weight_law import weight_law as weight_law
+    from ._small_gradients import adam_update_size as adam_update_size
+    from ._small_gradients import memory_horizon as memory_horizon
+    from .gates._memory import gate_log_retention as gate_log_retention
+    from .gates._memory import memory_sensitivity as memory_sensitivity
+    from .gates._one_step_moments import gru_one_step_moment as gru_one_step_moment
+    from .gates._one_step_moments import lstm_one_step_moments as lstm_one_step_moments
+    from .mean_field._averages import gaussian_average as gaussian_average
+    from .mean_field._correlation import mean_field_correlation as mean_field_correlation
+    from .mean_field._leaky import leaky_mean_field as leaky_mean_field
+    from .mean_field._spectrum import mean_field_spectrum as mean_field_spectrum
+    from .mean_field._stationary import critical_gain as critical_gain
+    from .mean_field._stationary import mean_field_exponent as mean_field_exponent
+    from .mean_field._stationary import mean_field_mean_exponent as mean_field_mean_exponent
+    from .mean_field._stationary import mean_field_susceptibility as mean_field_susceptibility
+    from .mean_field._stationary import mean_field_variance as mean_field_variance
+    from .mean_field._transient import mean_field_transient as mean_field_transient
+    from .normalization._exponents import batch_norm_exponent as batch_norm_exponent
+    from .normalization._exponents import layer_norm_exponent as layer_norm_exponent
+    from .normalization._exponents import layer_norm_singular_values as layer_norm_singular_values
+    from .normalization._exponents import rms_norm_exponent as rms_norm_exponent
+    from .prediction._predict import predict as predict
+    from .prediction._predict_plain import predict_plain as predict_plain
+    from .prediction._prediction import Prediction as Prediction
+    from .random_matrices._products import ginibre_exponents as ginibre_exponents
+    from .random_matrices._products import ginibre_growth_variance as ginibre_growth_variance
+    from .random_matrices._weight_law import weight_law as weight_law
 else:
     __getattr__, __dir__, __all__ = lazy(
         __name__,
-        _critical_gain="critical_gain",
-        _gaussian_average="gaussian_average",
-        _leaky_mean_field="leaky_mean_field",
-        _mean_field=(
-            "mean_field_exponent mean_field_mean_exponent mean_field_susceptibility "
-            "mean_field_variance"
-        ),
-        _mean_field_correlation="mean_field_correlation",
-        _mean_field_spectrum="mean_field_spectrum",
-        _mean_field_transient="mean_field_transient",
-        _memory_horizon="memory_horizon",
-        _memory_sensitivity="memory_sensitivity",
-        _newman="ginibre_exponents ginibre_growth_variance",
-        _normalized_exponents=(
-            "batch_norm_exponent layer_norm_exponent layer_norm_singular_values rms_norm_exponent"
-        ),
-        _one_step_moments="gru_one_step_moment lstm_one_step_moments",
-        _optimizer="adam_update_size",
-        _predict="predict",
-        _predict_plain="predict_plain",
-        _prediction="Prediction",
-        _time_scales="gate_log_retention",
-        _weight_law="weight_law",
+        **{
+            "_small_gradients": "adam_update_size memory_horizon",
+            "gates._memory": "gate_log_retention memory_sensitivity",
+            "gates._one_step_moments": "gru_one_step_moment lstm_one_step_moments",
+            "mean_field._averages": "gaussian_average",
+            "mean_field._correlation": "mean_field_correlation",
+            "mean_field._leaky": "leaky_mean_field",
+            "mean_field._spectrum": "mean_field_spectrum",
+            "mean_field._stationary": (
+                "critical_gain mean_field_exponent mean_field_mean_exponent "
+                "mean_field_susceptibility mean_field_variance"
+            ),
+            "mean_field._transient": "mean_field_transient",
+            "normalization._exponents": (
+                "batch_norm_exponent layer_norm_exponent layer_norm_singular_values "
+                "rms_norm_exponent"
+            ),
+            "prediction._predict": "predict",
+            "prediction._predict_plain": "predict_plain",
+            "prediction._prediction": "Prediction",
+            "random_matrices._products": "ginibre_exponents ginibre_growth_variance",
+            "random_matrices._weight_law": "weight_law",
+        },
     )

@@ -1,0 +1,1 @@
+"""What gates keep of a state."""

@@ -1,0 +1,1 @@
+"""Wide random networks: variance, gradients, spectrum, correlation, along any inputs."""

@@ -1,0 +1,1 @@
+"""What normalization makes of exponents."""

@@ -1,0 +1,1 @@
+"""The theory that fits a network, applied to it."""
