@@ -153,7 +153,7 @@ def test_sequences_of_one_length_do_not_see_the_padding_of_their_buffers():
         )
         norms = np.asarray(profile.log_norm, np.float64)
         expected = norms[::-1] - norms[-1]
-        np.testing.assert_allclose(whole.log_transport[row], expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(whole.log_gradient_by_lag[row], expected, rtol=1e-5, atol=1e-4)
 
 
 def tanh_layers(seed):

@@ -71,7 +71,7 @@ def test_agrees_with_injected_perturbations(vj, name, loss):
     )
 
 
-def test_same_transport_as_the_chain(vj):
+def test_same_decay_as_the_chain(vj):
     cell, state0, inputs = tables.CELLS["LSTMCell"]()
     trajectory = vj.rollout(cell, state0, inputs)
     chain = vj.linearize(cell, trajectory)

@@ -124,9 +124,9 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
     rng = np.random.default_rng(seed)
     lags = np.arange(num_steps + 1)
     walk = np.cumsum(0.15 * rng.standard_normal((num_sequences, num_steps)), axis=1)
-    transport = rate * lags + np.pad(walk, ((0, 0), (1, 0)))
+    log_by_lag = rate * lags + np.pad(walk, ((0, 0), (1, 0)))
     if zeros:
-        transport[1:, num_steps * 2 // 3 :] = -np.inf
+        log_by_lag[1:, num_steps * 2 // 3 :] = -np.inf
     causes = [
         effect("no saturation (tanh → identity)", rate / 4, -6.9 / rate * 4, "cause", True),
         effect("forget gate held at 1", rate / 10, np.inf, "cause"),
@@ -143,13 +143,13 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         rate_error=0.03,
         horizon=abs(6.9 / rate),
         horizon_is_extrapolated=abs(6.9 / rate) > num_steps,
-        zero_share=float(np.mean(np.isneginf(transport[:, -1]))),
+        zero_share=float(np.mean(np.isneginf(log_by_lag[:, -1]))),
         num_steps=num_steps,
         num_sequences=num_sequences,
         state_size=n,
         gradient_source="loss gradient",
         lags=lags,
-        log_transport=transport,
+        log_gradient_by_lag=log_by_lag,
         profile=profile(num_steps, rate),
         spectrum=spectrum(num_steps, n, rate, num_steps // 2 if zeros else None),
         lyapunov=lyapunov(n, num_steps, rate),

@@ -13,7 +13,7 @@ def plot_layer_gradients():
 
 def test_one_line_per_layer_and_where_the_first_is_gone(plot_layer_gradients):
     gradients = fakes.layer_gradients(rates=(-0.2, -0.9, None))
-    np.testing.assert_array_equal(gradients.starved_at, [np.inf, 8, np.nan])
+    np.testing.assert_array_equal(gradients.gone_at, [np.inf, 8, np.nan])
     ax = plot_layer_gradients(gradients)
     lines = [line for line in ax.lines if line.get_label().startswith("layer")]
     assert [line.get_label() for line in lines] == ["layer0", "layer1"]

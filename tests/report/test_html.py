@@ -22,7 +22,7 @@ def _few_figures(monkeypatch):
     """Keep two figures: the plots have their own tests, and the browser's test draws them all."""
     from vanishing_jax.report import _figures
 
-    few = tuple(spec for spec in _figures.FIGURES if spec.name in ("transport", "effects"))
+    few = tuple(spec for spec in _figures.FIGURES if spec.name in ("gradient_by_lag", "effects"))
     monkeypatch.setattr(_figures, "FIGURES", few)
 
 
@@ -224,4 +224,4 @@ def test_figures_of_a_network_lie_in_a_folder_for_each_part(tmp_path):
     paths = save_figures(tmp_path, fakes.network(parts=("layer0",)))
     names = [str(path.relative_to(tmp_path)) for path in paths]
     assert names[:3] == ["summary.png", "layers_past.png", "layers_future.png"]
-    assert "layer0/transport.png" in names and all(path.exists() for path in paths)
+    assert "layer0/gradient_by_lag.png" in names and all(path.exists() for path in paths)

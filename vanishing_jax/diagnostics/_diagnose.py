@@ -27,12 +27,12 @@ from ..cells import AbstractCell, as_cell
 from . import _judgement
 from ._activation_history import activation_names
 from ._diagnosis import Diagnosis, Effect
+from ._gradient_by_lag import Batch, Run, gradient_norms, make_batch, on_host, run
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._interventions import IntervenedCell, Target, interventions, same_states
 from ._kept import Kept
 from ._lengths import check_lengths, first
 from ._stack_layers import gradients_in_layers, layer_components
-from ._transport import Batch, Run, make_batch, on_host, run, transport
 
 # What is alive at once: arrays like the states of all rows, and matrices of the state's size.
 _LIKE_STATES, _MATRICES = 5, 20
@@ -63,9 +63,9 @@ def diagnose_cell(
     base = _run(target.neutral(), batch)
     layers = layer_components(cell, layout)
     groups = tuple(layers.values())
-    log_norm, last = transport(target.neutral(), batch, base.states, groups)
-    log_transport = by_lag(log_norm[..., 0], last, batch.num_probes)
-    rate = gradient_rate(log_transport)
+    log_norm, last = gradient_norms(target.neutral(), batch, base.states, groups)
+    log_by_lag = by_lag(log_norm[..., 0], last, batch.num_probes)
+    rate = gradient_rate(log_by_lag)
     if np.isnan(rate.rate):
         raise ValueError(
             "expected a loss whose gradient with respect to some state is not zero; it is zero at "
@@ -90,7 +90,7 @@ def diagnose_cell(
         state_size=layout.size,
         gradient_source="random last-state probe" if batch.loss is None else "loss gradient",
         lags=np.arange(longest + 1),
-        log_transport=log_transport[:, : longest + 1],
+        log_gradient_by_lag=log_by_lag[:, : longest + 1],
         causes=_judgement.causes(verdict, rate, effects),
         recommendations=_judgement.recommendations(verdict, rate, effects, reach),
         effects=effects,
@@ -283,7 +283,7 @@ def _effects(target: Target, batch: Batch, base: Run, groups) -> tuple[list[Effe
         try:
             if not found.is_finite:
                 raise NonFiniteError("states")
-            log_norm, last = transport(changed, batch, found.states, groups)
+            log_norm, last = gradient_norms(changed, batch, found.states, groups)
             rate = gradient_rate(by_lag(log_norm[..., 0], last, batch.num_probes))
         except NonFiniteError:
             skipped[intervention.name] = "its states overflow or its gradient is NaN"

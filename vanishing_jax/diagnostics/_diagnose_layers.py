@@ -19,12 +19,12 @@ from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
 from . import _judgement
 from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
+from ._gradient_by_lag import on_host
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
 from ._layer_interventions import INTERVENTIONS, LayerTarget, modified
 from ._layer_profile import carry_back, layer_activations, output_gradients
-from ._transport import on_host
 
 # Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
 _WIDEST = 900
@@ -97,7 +97,7 @@ def diagnose_layers(
     shapes = activation_shapes(layers, *_samples([data.x], data))  # its errors say which
     layers = shared_layers(layers, shapes[:-1])
     activations, log_norm = _passes(modified(layers), data)
-    log_transport, base = _measured(log_norm, data)
+    log_by_lag, base = _measured(log_norm, data)
     if np.isnan(base.rate):
         raise ValueError(
             "expected a loss whose gradient with respect to the output is not zero; it is zero for "
@@ -124,8 +124,8 @@ def diagnose_layers(
         num_samples=data.num_samples,
         gradient_source="random output probe" if loss is None else "loss gradient",
         lags=np.arange(depth + 1),
-        log_transport=log_transport,
-        log_growth=_growth(log_transport),
+        log_gradient_by_lag=log_by_lag,
+        log_growth=_growth(log_by_lag),
         causes=_judgement.causes(verdict, base, effects),
         recommendations=_judgement.recommendations(verdict, base, effects, depth),
         effects=effects,
@@ -192,14 +192,14 @@ def _samples(activations, data):
 
 def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch time_plus_one"], GradientRate]:
     last = np.full(len(log_norm), log_norm.shape[1] - 1)
-    log_transport = by_lag(log_norm, last, data.num_probes)
-    return log_transport, gradient_rate(log_transport)
+    log_by_lag = by_lag(log_norm, last, data.num_probes)
+    return log_by_lag, gradient_rate(log_by_lag)
 
 
-def _growth(log_transport) -> Float[np.ndarray, "time"]:
+def _growth(log_by_lag) -> Float[np.ndarray, "time"]:
     """Return the mean log change through each layer, over the samples that have one."""
-    finite = np.isfinite(log_transport)
-    total = np.where(finite, log_transport, 0.0)
+    finite = np.isfinite(log_by_lag)
+    total = np.where(finite, log_by_lag, 0.0)
     both = finite[:, 1:] & finite[:, :-1]
     change = np.where(both, np.diff(total, axis=1), 0.0).sum(axis=0)
     count = both.sum(axis=0)

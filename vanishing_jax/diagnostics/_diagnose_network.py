@@ -23,11 +23,11 @@ from ._diagnose import (
     diagnose_cell,
     has_batch,
 )
+from ._gradient_by_lag import in_buffers, on_host
 from ._lengths import check_lengths
 from ._network_adjoint import batch_network_adjoint, run_network
 from ._network_diagnosis import NetworkDiagnosis, worst
 from ._network_reach import network_reach
-from ._transport import in_buffers, on_host
 
 
 class _LinearLoss(eqx.Module):

@@ -56,7 +56,8 @@ class Diagnosis(DiagnosisResult):
       `horizon_is_extrapolated` if that lies beyond the sequences; `zero_share`: share of sequences
       in which it becomes exactly 0 (they do not enter the rate).
     - `num_steps` T, `num_sequences`, `state_size` n, `gradient_source`: what was carried back.
-    - `lags` (time+1,), `log_transport` (batch, time+1): log of that gradient relative to its start.
+    - `lags` (time+1,), `log_gradient_by_lag` (batch, time+1): log of the norm of that gradient
+      relative to its start.
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
@@ -93,7 +94,7 @@ class Diagnosis(DiagnosisResult):
     state_size: int
     gradient_source: str
     lags: Int[np.ndarray, "time_plus_one"]
-    log_transport: Float[np.ndarray, "batch time_plus_one"]
+    log_gradient_by_lag: Float[np.ndarray, "batch time_plus_one"]
     causes: list[Effect]
     recommendations: list[Effect]
     effects: list[Effect]

@@ -60,35 +60,35 @@ def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndar
     return aligned.reshape(rows // num_probes, num_probes, moments).mean(axis=1)
 
 
-def gradient_rate(log_transport: Float[np.ndarray, "batch lag"]) -> GradientRate:
+def gradient_rate(log_by_lag: Float[np.ndarray, "batch lag"]) -> GradientRate:
     """Return rate, 95 % interval and horizon of gradients given against the lag.
 
     The rate of a sequence is its whole change over its whole lag. The interval is Student's over
     the sequences; with fewer than four of them, over blocks of at least four steps of each.
     Sequences without a gradient are left out; without any, all is NaN.
     """
-    log_transport = log_transport[~np.isnan(log_transport[:, 0])]
-    if len(log_transport) == 0:
+    log_by_lag = log_by_lag[~np.isnan(log_by_lag[:, 0])]
+    if len(log_by_lag) == 0:
         return GradientRate(math.nan, math.nan, math.nan, False, 0.0)
-    reach = np.sum(~np.isnan(log_transport), axis=1) - 1
-    ends = log_transport[np.arange(len(reach)), reach]
+    reach = np.sum(~np.isnan(log_by_lag), axis=1) - 1
+    ends = log_by_lag[np.arange(len(reach)), reach]
     zero = np.isneginf(ends)
     share = float(np.mean(zero))
     if share > 0.5:
-        return GradientRate(-math.inf, math.nan, *_horizon(log_transport, -math.inf, 0.0), share)
+        return GradientRate(-math.inf, math.nan, *_horizon(log_by_lag, -math.inf, 0.0), share)
     rates = ends[~zero] / np.maximum(reach[~zero], 1)
     rate = float(np.mean(rates))
     if len(rates) < _MIN_SAMPLES:
-        error = _half_width(_block_rates(log_transport[~zero], reach[~zero]))
+        error = _half_width(_block_rates(log_by_lag[~zero], reach[~zero]))
     else:
         error = _half_width(rates)
-    return GradientRate(rate, error, *_horizon(log_transport, rate, error), share)
+    return GradientRate(rate, error, *_horizon(log_by_lag, rate, error), share)
 
 
-def _block_rates(log_transport, reach):
+def _block_rates(log_by_lag, reach):
     """Return the rates over up to ten consecutive blocks of lags of each sequence."""
     rates = []
-    for row, end in zip(log_transport, reach, strict=True):
+    for row, end in zip(log_by_lag, reach, strict=True):
         edges = np.linspace(0, end, min(10, max(1, end // 4)) + 1).astype(int)
         rates.append(np.diff(row[edges]) / np.diff(edges))
     return np.concatenate(rates)
@@ -103,15 +103,15 @@ def _half_width(samples):
     return float(quantile * np.std(samples, ddof=1) / math.sqrt(len(samples)))
 
 
-def _horizon(log_transport, rate, error):
+def _horizon(log_by_lag, rate, error):
     """Return the median sequence's first lag below 1e-3, else the rate's extrapolation."""
-    gone = log_transport <= math.log(GONE)  # False for NaN
+    gone = log_by_lag <= math.log(GONE)  # False for NaN
     first = np.where(gone.any(axis=1), gone.argmax(axis=1), np.inf)
     reached = float(np.quantile(first, 0.5, method="higher"))
     if math.isfinite(reached):
         return reached, False
     if math.isfinite(error) and rate + error < 0:
         horizon = math.log(GONE) / rate
-        if horizon <= _FURTHEST * (log_transport.shape[1] - 1):
+        if horizon <= _FURTHEST * (log_by_lag.shape[1] - 1):
             return horizon, True
     return math.inf, True

@@ -26,6 +26,7 @@ from ..spectra import (
 from ..theory import Prediction
 from ._activation_history import ActivationHistory, activation_history
 from ._eigenvalues import StepEigenvalues, step_eigenvalues
+from ._gradient_by_lag import Batch, batch_direct_gradients, run
 from ._gradient_profile import GradientProfile, adjoint_profile
 from ._gradient_rate import GONE
 from ._influence import InfluenceMap, influence_map
@@ -34,7 +35,6 @@ from ._layer_gradients import LayerGradients
 from ._layer_profile import carry_back, output_gradients
 from ._lengths import cut, folded, visited
 from ._stack_layers import StackLayers, stack_layers
-from ._transport import Batch, batch_direct_gradients, run
 
 # Spectra of larger states hold the leading values only, and the text computes no more than a few.
 ALL_VALUES, ALL_VALUES_PRINTED = 256, 128

@@ -32,8 +32,8 @@ class LayerDiagnosis(DiagnosisResult):
       `horizon_is_extrapolated` if the network is not so deep; `zero_share`: share of samples in
       which it becomes exactly 0 (they do not enter the rate).
     - `widths`: sizes of x_0, ..., x_L; `num_samples`; `gradient_source`: what was carried back.
-    - `lags` (L + 1,), `log_transport` (samples, L + 1): log of that gradient relative to its start,
-      against the number of layers it has come back.
+    - `lags` (L + 1,), `log_gradient_by_lag` (samples, L + 1): log of the norm of that gradient
+      relative to its start, against the number of layers it has come back.
     - `log_growth` (L,): mean log change through layer l = 1..L; its mean is the rate.
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
@@ -62,7 +62,7 @@ class LayerDiagnosis(DiagnosisResult):
     num_samples: int
     gradient_source: str
     lags: Int[np.ndarray, "time_plus_one"]
-    log_transport: Float[np.ndarray, "batch time_plus_one"]
+    log_gradient_by_lag: Float[np.ndarray, "batch time_plus_one"]
     log_growth: Float[np.ndarray, "time"]
     causes: list[Effect]
     recommendations: list[Effect]

@@ -15,7 +15,7 @@ class LayerGradients(eqx.Module):
     - `names`: the layers of a stack ("layer0", ...), or the parts of a network.
     - `log_norm`: natural log of ||dL/ds||, s being the layer's whole state `lag` steps away from
       the step that the loss reads; shape (layer, batch, lag); NaN where there is no state.
-    - `starved_at`: for each layer the first lag at which its gradient is below 1e-3 of its largest,
+    - `gone_at`: for each layer the first lag at which its gradient is below 1e-3 of its largest,
       in the median sequence; inf if it never is, NaN for a layer that gets none beyond lag 0: a
       backward layer has no states that an output further on could depend on.
     - `toward`: "past" if the lag counts back in time, "future" if it counts ahead.
@@ -23,28 +23,28 @@ class LayerGradients(eqx.Module):
 
     names: tuple[str, ...]
     log_norm: Float[np.ndarray, "layer batch lag"]
-    starved_at: Float[np.ndarray, "layer"]
+    gone_at: Float[np.ndarray, "layer"]
     toward: str
 
     def first_gone(self) -> str | None:
         """Return the layer whose gradient is gone at the smallest lag; None if none is."""
-        if not np.any(np.isfinite(self.starved_at)):
+        if not np.any(np.isfinite(self.gone_at)):
             return None
-        return self.names[int(np.nanargmin(self.starved_at))]
+        return self.names[int(np.nanargmin(self.gone_at))]
 
     def sentence(self) -> str:
         """Return in which layer the gradient is gone first, in words."""
         reach = self.log_norm.shape[2] - 1
-        order = np.argsort(self.starved_at, kind="stable")
-        gone = [i for i in order if math.isfinite(self.starved_at[i])]
+        order = np.argsort(self.gone_at, kind="stable")
+        gone = [i for i in order if math.isfinite(self.gone_at[i])]
         if not gone:
             return f"no layer's gradient falls below 1e-3 of its largest within {reach} steps"
-        others = [f"{self.names[i]} after {self.starved_at[i]:.0f}" for i in gone[1:]]
-        never = [self.names[i] for i in order if np.isposinf(self.starved_at[i])]
+        others = [f"{self.names[i]} after {self.gone_at[i]:.0f}" for i in gone[1:]]
+        never = [self.names[i] for i in order if np.isposinf(self.gone_at[i])]
         others += [f"{', '.join(never)} not within {reach}"] if never else []
         first = gone[0]
         text = f"{self.names[first]} first, below 1e-3 of its largest gradient after "
-        text += _steps(self.starved_at[first])
+        text += _steps(self.gone_at[first])
         return f"{text} ({'; '.join(others)})" if others else text
 
     def __repr__(self) -> str:

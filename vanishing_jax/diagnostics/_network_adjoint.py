@@ -20,7 +20,7 @@ from ..cells import BidirectionalCell, MaskedCell, hidden_output
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from ..networks._network import reverse, run_direction, zero_where_not
 from ._back_propagate import Scaled, add, back_propagate, pull_back, scaled
-from ._transport import compiled
+from ._gradient_by_lag import compiled
 
 
 class PartGradient(NamedTuple):

@@ -22,7 +22,7 @@ class NetworkReach(Rated):
       time from the first output that it reads, which only backward layers do.
     - `verdict`, `reason`, `gradient_rate` (`rate`, `horizon`, ...): as in `Diagnosis`, of the norm
       of the gradient over all states of all layers that belong to one step of the sequence.
-    - `log_transport`: log of that norm relative to lag 0, shape (batch, lag).
+    - `log_gradient_by_lag`: log of that norm relative to lag 0, shape (batch, lag).
     - `gradients`: the same in each layer.
     """
 
@@ -30,7 +30,7 @@ class NetworkReach(Rated):
     verdict: Verdict
     reason: str
     gradient_rate: GradientRate
-    log_transport: Float[np.ndarray, "batch lag"]
+    log_gradient_by_lag: Float[np.ndarray, "batch lag"]
     gradients: LayerGradients
 
 

@@ -62,16 +62,16 @@ def network_reach(
     by_part = by_part[..., : int(lengths.max()) + 1]
     total = _total(by_part)
     with np.errstate(invalid="ignore"):  # -inf - -inf of a sequence without any gradient
-        transport = (total - total[:, :, :1]).mean(axis=1)
+        log_by_lag = (total - total[:, :, :1]).mean(axis=1)
         gradients = layer_gradients(network.names, by_part.mean(axis=2), toward)
-    rate = gradient_rate(transport)
+    rate = gradient_rate(log_by_lag)
     verdict, reason = _judgement.verdict(rate, reach)
     return NetworkReach(
         toward=toward,
         verdict=verdict,
         reason=reason,
         gradient_rate=rate,
-        log_transport=transport,
+        log_gradient_by_lag=log_by_lag,
         gradients=gradients,
     )
 

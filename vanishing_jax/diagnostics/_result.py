@@ -19,6 +19,9 @@ from ._text import labelled, short_rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Keys of `to_dict` that are older than the name of the attribute: files hold them.
+_KEYS = {"log_gradient_by_lag": "log_transport", "gone_at": "starved_at"}
+
 Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
 
 
@@ -115,7 +118,7 @@ def _record(value: Any, names: list[str]) -> dict[str, Any]:
         if isinstance(item, GradientRate):
             found |= _plain(item)
         else:
-            found[name] = _plain(item)
+            found[_KEYS.get(name, name)] = _plain(item)
     return found
 
 

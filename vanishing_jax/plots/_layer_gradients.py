@@ -38,7 +38,7 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     lags = np.arange(gradients.log_norm.shape[2])
     lines, silent = [], []
     for index, (name, rows) in enumerate(zip(gradients.names, gradients.log_norm, strict=True)):
-        if np.isnan(gradients.starved_at[index]):
+        if np.isnan(gradients.gone_at[index]):
             silent.append(plain(name))
             continue
         options = line_options(index, line_kwargs, label=plain(name))
@@ -48,7 +48,7 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     first = gradients.first_gone()
     if first is not None:
         index = gradients.names.index(first)
-        at = float(gradients.starved_at[index])
+        at = float(gradients.gone_at[index])
         color = line_options(index, {})["color"]
         ax.axvline(at, color=color, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         notes = [

@@ -31,17 +31,17 @@ class FigureSpec(NamedTuple):
 
 FIGURES = (
     FigureSpec(
-        "transport",
+        "gradient_by_lag",
         "Gradient carried back through time",
         "The steeper the fall, the faster the gradient vanishes, and a line that stays near 1 is "
         "healthy; the horizon is where the median sequence crosses 0.001.",
-        lambda d, ax: plots.plot_transport(d, ax=ax),
+        lambda d, ax: plots.plot_gradient_by_lag(d, ax=ax),
     ),
     FigureSpec(
         "gradient_profile",
         "Gradient of the loss at each step",
         "Where the lines are many decades below their right end, the loss hardly depends on the "
-        "states, and training hardly hears the inputs, of those steps.",
+        "states, and training hardly uses the inputs, of those steps.",
         lambda d, ax: plots.plot_gradient_profile(d.profile, prediction=d.prediction, ax=ax),
         lambda d: d.profile is not None,
     ),
@@ -129,7 +129,7 @@ OVERLAY = FigureSpec(
     "Gradient carried back through time, compared",
     "The line that stays near 1 the longest reaches furthest back; dashed verticals mark the "
     "horizons that lie within the data.",
-    lambda diagnoses, ax: plots.plot_transport(diagnoses, ax=ax),
+    lambda diagnoses, ax: plots.plot_gradient_by_lag(diagnoses, ax=ax),
 )
 
 
@@ -203,10 +203,10 @@ def _png(figure: Any, dpi: int = _DPI) -> bytes:
 def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     """Write every figure of one or several diagnoses as PNG files; return their paths.
 
-    The files are called as their plots (`transport.png`, `spectrum.png`, ..., and `summary.png` for
-    the one-page picture). Those of a dict lie in one subfolder per label (`lstm/transport.png`),
-    and with two labels or more `comparison.png` overlays them. Each file is replaced at once or not
-    at all.
+    The files are called as their plots (`gradient_by_lag.png`, `spectrum.png`, ..., and
+    `summary.png` for the one-page picture). Those of a dict lie in one subfolder per label
+    (`lstm/spectrum.png`), and with two labels or more `comparison.png` overlays them. Each file is
+    replaced at once or not at all.
 
     **Arguments:**
 

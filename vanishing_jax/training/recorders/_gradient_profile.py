@@ -4,8 +4,8 @@ import jax
 from jaxtyping import Float
 
 from ..._types import Array
+from ...diagnostics._gradient_by_lag import batch_direct_gradients
 from ...diagnostics._gradient_profile import adjoint_profile
-from ...diagnostics._transport import batch_direct_gradients
 from .._model import readout_loss
 from ._update import Update, trajectories
 

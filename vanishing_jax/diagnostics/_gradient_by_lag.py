@@ -1,4 +1,4 @@
-"""The gradient at the end of each sequence, carried back to its start: three programs.
+"""The norm of the back-propagated gradient by lag, of each sequence: three programs.
 
 One runs the cell, one takes the gradient of the loss by the states, one carries it back. The first
 and the last are the same for the network and for every intervention, and take buffers of a few
@@ -134,7 +134,7 @@ def run(cell: IntervenedCell, batch: Batch) -> Run:
     return Run(states, bool(finite), activity)
 
 
-def transport(
+def gradient_norms(
     cell: IntervenedCell, batch: Batch, states: PyTree, groups: tuple[tuple[int, ...], ...] = ()
 ) -> tuple[Float[np.ndarray, "row time_plus_one part"], Int[np.ndarray, "row"]]:
     """Return log ||gradient at s_t|| from its last direct one on, and the step of that.
