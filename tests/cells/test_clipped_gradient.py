@@ -103,7 +103,7 @@ def test_gradient_profile_shows_what_back_propagation_really_carries(by):
         return loss(jnp.concatenate([h[None], states]))
 
     norms = lambda cell: np.linalg.norm(gradients(cell, jnp.zeros((T + 1, N))), axis=1)
-    profile = vj.gradient_profile(loss, cell, h0, inputs)
+    profile = vj.gradient_profile(cell, h0, inputs, loss=loss)
     np.testing.assert_allclose(np.exp(profile.log_norm), norms(cell), rtol=1e-5)
     # Either of them did bind.
     for other in (cell.cell, cells.ClippedGradientCell(cells.LeakyCell(plain(), 0.8), 1.0, by=by)):
@@ -122,7 +122,7 @@ def test_gradient_profile_clips_in_units_of_the_loss_far_out_of_range(factor):
     cell = cells.ClippedGradientCell(linear(factor), 0.1)
     last = lambda states: jnp.sum(states[-1])
     inputs, h0 = jnp.zeros((T, 0)), jnp.ones(1, jnp.float32)
-    found = vj.gradient_profile(last, cell, h0, inputs).log_norm
+    found = vj.gradient_profile(cell, h0, inputs, loss=last).log_norm
     lags = np.arange(T - 1, -1, -1)
     expected = np.log(0.1) + (0 if factor > 1 else np.log(0.5)) * lags
     np.testing.assert_allclose(found, [*expected, 0], rtol=1e-6, atol=1e-4)

@@ -149,7 +149,7 @@ def test_sequences_of_one_length_do_not_see_the_padding_of_their_buffers():
     whole = vj.diagnose(network(), inputs(6, 20), loss=last, state0=zero())
     for row in range(6):
         profile = vj.gradient_profile(
-            lambda s: jnp.mean(s[-1]), network(), zero(), inputs(6, 20)[row]
+            network(), zero(), inputs(6, 20)[row], loss=lambda s: jnp.mean(s[-1])
         )
         norms = np.asarray(profile.log_norm, np.float64)
         expected = norms[::-1] - norms[-1]

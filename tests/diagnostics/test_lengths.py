@@ -44,7 +44,7 @@ def test_each_sequence_travels_over_its_own_length():
     for row, length in enumerate(lengths):
         assert np.isnan(d.log_gradient_by_lag[row, length + 1 :]).all()
         alone = vj.gradient_profile(
-            lambda s: jnp.sum(s[-1] ** 2), cell(), jnp.zeros(N), inputs[row, :length]
+            cell(), jnp.zeros(N), inputs[row, :length], loss=lambda s: jnp.sum(s[-1] ** 2)
         )
         expected = np.asarray(alone.log_norm)[::-1] - float(alone.log_norm[-1])
         np.testing.assert_allclose(d.log_gradient_by_lag[row, : length + 1], expected, atol=1e-4)

@@ -169,7 +169,7 @@ def _passes(layers, data: _Data):
     """Return the activations, and the log norm of what is carried back to each of them."""
     activations = layer_activations(layers, data.x, batched=data.batched)
     if data.loss is not None:
-        vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
+        vectors = output_gradients(activations[-1], data.loss, batched=data.batched)
     else:
         vectors = _unit_vectors(_samples(activations[-1:], data)[0], data)
     return activations, carry_back(layers, activations, vectors, batched=data.batched)[0]

@@ -225,7 +225,7 @@ def _last_direct(
         index = jnp.minimum(jnp.arange(moments, dtype=jnp.int32)[None, :], ends[:, None])
         states = jax.tree.map(lambda leaf: jax.vmap(lambda a, i: a[i])(leaf, index), states)
     # A linear loss has a constant gradient: the compiler would evaluate what follows, for seconds.
-    local = jax.lax.optimization_barrier(batch_direct_gradients(loss, Trajectory(states, None)))
+    local = jax.lax.optimization_barrier(batch_direct_gradients(Trajectory(states, None), loss))
     local = local if ends is None else folded(local, ends)
     has_direct = jnp.any(local != 0, axis=2)
     last = moments - 1 - jnp.argmax(has_direct[:, ::-1], axis=1).astype(jnp.int32)
@@ -235,7 +235,7 @@ def _last_direct(
 
 
 def batch_direct_gradients(
-    loss: Callable[[PyTree], Array], trajectories: Trajectory
+    trajectories: Trajectory, loss: Callable[[PyTree], Array]
 ) -> Float[Array, "batch time_plus_one state"]:
     """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
     # The batch axis takes the place of time and time that of a state axis: one gradient for all.

@@ -1,7 +1,9 @@
 """The gradient of a loss with respect to every state, in logs, from one backward pass."""
 
+import functools as ft
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -44,8 +46,41 @@ class GradientProfile(eqx.Module):
         )
 
 
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def loss_first_deprecated(function: Callable[P, R]) -> Callable[P, R]:
+    """Let `function(*data, loss=loss)` be called in the older order, too: `function(loss, *data)`.
+
+    The orders are told apart by the first argument: a loss is a function that is not a cell.
+    """
+
+    @ft.wraps(function)
+    def either(*args: Any, **kwargs: Any) -> R:
+        if "loss" not in kwargs and args and callable(args[0]) and not _is_cell(args[0]):
+            warnings.warn(
+                f"{function.__name__}(loss, ...) is deprecated; write "
+                f"{function.__name__}(..., loss=loss), the data first.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            kwargs["loss"], args = args[0], args[1:]
+        return function(*args, **kwargs)
+
+    return either
+
+
+def _is_cell(candidate: Any) -> bool:
+    try:
+        as_cell(candidate)
+    except TypeError:
+        return False
+    return True
+
+
+@loss_first_deprecated
 def gradient_profile(
-    loss: Callable[[PyTree], Float[Array, ""]], cell: Any, state0: PyTree, inputs: PyTree
+    cell: Any, state0: PyTree, inputs: PyTree, *, loss: Callable[[PyTree], Float[Array, ""]]
 ) -> GradientProfile:
     """Return log ||dL/ds_t|| for every t: what back-propagation through time really delivers.
 
@@ -61,9 +96,9 @@ def gradient_profile(
 
     **Arguments:**
 
+    - `cell`, `state0`, `inputs`: as for `rollout`.
     - `loss`: `loss(states) -> scalar`, where `states` are `Trajectory.states` (leading axis T+1,
       states[0] is `state0`): a last-step loss reads `states[-1]`, a per-step loss all of them.
-    - `cell`, `state0`, `inputs`: as for `rollout`.
 
     **Returns:** a `GradientProfile`; natural logs.
 
@@ -82,7 +117,7 @@ def gradient_profile(
     >>> import jax.numpy as jnp, vanishing_jax as vj
     >>> halve = vj.FunctionCell(lambda w, h, x: w * h + x, jnp.array(0.5))
     >>> last = lambda states: states[-1].sum()
-    >>> profile = vj.gradient_profile(last, halve, jnp.ones(1), jnp.zeros((1000, 1)))
+    >>> profile = vj.gradient_profile(halve, jnp.ones(1), jnp.zeros((1000, 1)), loss=last)
     >>> round(float(profile.log_norm[0]), 1)  # 1000 log 0.5: plain float32 gives 0
     -693.1
     """
@@ -91,7 +126,7 @@ def gradient_profile(
     states, inputs = trajectory.states, trajectory.inputs
     check_deterministic(cell, *jax.tree.map(lambda leaf: leaf[0], (states, inputs)))
     check_finite_run(cell, states, inputs)
-    local = direct_gradients(loss, trajectory)
+    local = direct_gradients(trajectory, loss)
     profile = adjoint_profile(cell, trajectory, local)
     if not isinstance(profile.log_norm, Tracer) and np.isnan(profile.log_norm).any():
         step = int(np.flatnonzero(np.isnan(profile.log_norm))[-1])
@@ -103,7 +138,7 @@ def gradient_profile(
 
 
 def direct_gradients(
-    loss: Callable[[PyTree], Array], trajectory: Trajectory
+    trajectory: Trajectory, loss: Callable[[PyTree], Array]
 ) -> Float[Array, "time_plus_one state"]:
     """Return dl/ds_t at fixed other states, one row for each of s_0..s_T."""
     states = trajectory.states

@@ -227,7 +227,7 @@ class Kept:
 
 @eqx.filter_jit
 def _batch_profile(cell, trajectories, loss, lengths):
-    local = folded(batch_direct_gradients(loss, trajectories), lengths)
+    local = folded(batch_direct_gradients(trajectories, loss), lengths)
     along = visited(trajectories, lengths)
     return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(along, local)
 
@@ -273,6 +273,6 @@ class LayersKept:
         if self.loss is None:
             return None
         options = {"batched": self.batched}
-        vectors = output_gradients(self.loss, self.activations[-1], **options)
+        vectors = output_gradients(self.activations[-1], self.loss, **options)
         norms, shares = carry_back(self.layers, self.activations, vectors, **options)
         return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

@@ -20,7 +20,7 @@ def gradient_profile(update: Update) -> Float[Array, "time_plus_one"]:
     cell = update.model.cell
     runs = trajectories(cell, update.inputs)
     loss = readout_loss(update.model, update.task, update.targets)
-    local = batch_direct_gradients(loss, runs)
+    local = batch_direct_gradients(runs, loss)
 
     def profile(trajectory, local):
         return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm
