@@ -8,7 +8,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import cells
 from vanishing_jax.diagnostics._gradient_by_lag import gradient_norms, make_batch, run
-from vanishing_jax.diagnostics._interventions import at_rest
+from vanishing_jax.diagnostics._interventions import unchanged
 
 N, T = 3, 5
 WEIGHTS = jnp.array([[2.0, -1.0, 0.5], [0.5, 1.5, 1.0], [-1.0, 0.3, 2.0]])
@@ -129,7 +129,7 @@ def test_gradient_profile_clips_in_units_of_the_loss_far_out_of_range(factor):
 
 
 def test_diagnosis_clips_a_loss_and_no_probe():
-    cell = at_rest(cells.ClippedGradientCell(linear(3.0), 0.1), 0)
+    cell = unchanged(cells.ClippedGradientCell(linear(3.0), 0.1), 0)
 
     def carried(loss):
         state0, inputs = jnp.ones(1, jnp.float32), np.zeros((1, 4, 0), np.float32)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ._diagnose_any import diagnose as diagnose
     from ._diagnose_layers import diagnose_layers as diagnose_layers
     from ._diagnosis import Diagnosis as Diagnosis
-    from ._diagnosis import Effect as Effect
+    from ._effects import Effect as Effect
     from ._eigenvalues import StepEigenvalues as StepEigenvalues
     from ._eigenvalues import step_eigenvalues as step_eigenvalues
     from ._gradient_profile import GradientProfile as GradientProfile
@@ -29,7 +29,8 @@ else:
         _activation_history="ActivationHistory activation_history",
         _diagnose_any="diagnose",
         _diagnose_layers="diagnose_layers",
-        _diagnosis="Diagnosis Effect",
+        _diagnosis="Diagnosis",
+        _effects="Effect",
         _eigenvalues="StepEigenvalues step_eigenvalues",
         _gradient_profile="GradientProfile gradient_profile",
         _influence="InfluenceMap influence_map",

@@ -20,13 +20,13 @@ from .._checks import (
     warn_of_float64,
 )
 from .._linearization import dense_bytes, gib
-from .._progress import with_progress
 from .._tree import StateLayout, describe, state_layout
 from .._types import Array, PyTree
 from ..cells import AbstractCell, as_cell
 from . import _judgement
 from ._activation_history import activation_names
-from ._diagnosis import Diagnosis, Effect
+from ._diagnosis import Diagnosis
+from ._effects import measure_effects
 from ._gradient_by_lag import Batch, Run, gradient_norms, make_batch, on_host, run
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._interventions import IntervenedCell, Target, interventions, same_states
@@ -71,7 +71,17 @@ def diagnose_cell(
             "expected a loss whose gradient with respect to some state is not zero; it is zero at "
             "every state of every sequence. Check that the loss reads the states it is given."
         )
-    effects, skipped = _effects(target, batch, base, groups)
+    neutral = target.neutral()
+
+    def measure(changed: IntervenedCell) -> GradientRate:
+        # Where only derivatives differ the states are known already.
+        found = base if same_states(changed, neutral) else run(changed, batch)
+        if not found.is_finite:
+            raise NonFiniteError("states")
+        norms, last = gradient_norms(changed, batch, found.states, groups)
+        return gradient_rate(by_lag(norms[..., 0], last, batch.num_probes))
+
+    effects, skipped = measure_effects(interventions(target), target, measure, "states")
     reach, longest = int(np.median(last)), int(batch.ends.max())
     verdict, reason = _judgement.verdict(rate, reach)
     gradients = None
@@ -267,41 +277,3 @@ def _run(cell: IntervenedCell, batch: Batch) -> Run:
         states = jax.tree.map(lambda leaf: np.moveaxis(leaf, 1, 0), runs.states)
         check_finite(states, "states", axis_name="step", advice=STATES_EXPLODE)
     return found
-
-
-def _effects(target: Target, batch: Batch, base: Run, groups) -> tuple[list[Effect], dict]:
-    """Return every intervention's effect, and why some do not apply."""
-    effects, skipped = [], {}
-    rows = interventions(target)
-    for intervention in with_progress(rows, "interventions"):
-        changed = intervention.apply(target)
-        if isinstance(changed, str):
-            skipped[intervention.name] = changed
-            continue
-        same = same_states(changed, target.neutral())
-        found = base if same else run(changed, batch)
-        try:
-            if not found.is_finite:
-                raise NonFiniteError("states")
-            log_norm, last = gradient_norms(changed, batch, found.states, groups)
-            rate = gradient_rate(by_lag(log_norm[..., 0], last, batch.num_probes))
-        except NonFiniteError:
-            skipped[intervention.name] = "its states overflow or its gradient is NaN"
-            continue
-        if np.isnan(rate.rate):
-            skipped[intervention.name] = "the loss has no gradient there"
-            continue
-        effects.append(effect_of(intervention, rate))
-    return effects, skipped
-
-
-def effect_of(intervention: Any, rate: GradientRate) -> Effect:
-    """Return what an intervention, of a cell or of layers, does to the rate."""
-    return Effect(
-        name=intervention.name,
-        description=intervention.description,
-        kind=intervention.kind,
-        blames=intervention.blames,
-        is_bound=intervention.is_bound,
-        gradient_rate=rate,
-    )

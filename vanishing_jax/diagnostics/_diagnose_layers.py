@@ -9,21 +9,21 @@ import numpy as np
 from jaxtyping import Float
 
 from .._activations import activation_kinds
-from .._checks import NonFiniteError, as_arrays, check_finite
+from .._checks import as_arrays, check_finite
 from .._linearization import dense_bytes, gib
 from .._linearize import MEMORY_LIMIT
 from .._linearize_layers import Layer, activation_shapes, check_layers
-from .._progress import with_progress
 from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
 from . import _judgement
-from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
+from ._diagnose import FEW_SEQUENCES, PROBES
+from ._effects import measure_effects
 from ._gradient_by_lag import on_host
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
 from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
-from ._layer_interventions import INTERVENTIONS, LayerTarget, modified
+from ._layer_interventions import INTERVENTIONS, IntervenedLayer, LayerTarget, modified
 from ._layer_profile import carry_back, layer_activations, output_gradients
 
 # Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
@@ -109,7 +109,11 @@ def diagnose_layers(
         _kinds(layers, shapes),
         base.rate,
     )
-    effects, skipped = _effects(target, data)
+
+    def measure(changed: list[IntervenedLayer]) -> GradientRate:
+        return _measured(_passes(changed, data)[1], data)[1]
+
+    effects, skipped = measure_effects(INTERVENTIONS, target, measure, "activations")
     depth = len(layers)
     verdict, reason = _judgement.verdict(base, depth, unit="layer", samples="samples")
     widths = tuple(state_layout(a).size for a in shapes)
@@ -204,23 +208,3 @@ def _growth(log_by_lag) -> Float[np.ndarray, "time"]:
     change = np.where(both, np.diff(total, axis=1), 0.0).sum(axis=0)
     count = both.sum(axis=0)
     return np.where(count > 0, change / np.maximum(count, 1), -np.inf)[::-1]
-
-
-def _effects(target, data):
-    """Return every intervention's effect, and why some do not apply."""
-    effects, skipped = [], {}
-    for intervention in with_progress(INTERVENTIONS, "interventions"):
-        changed = intervention.apply(target)
-        if isinstance(changed, str):
-            skipped[intervention.name] = changed
-            continue
-        try:
-            rate = _measured(_passes(changed, data)[1], data)[1]
-        except NonFiniteError:
-            skipped[intervention.name] = "its activations overflow or its gradient is NaN"
-            continue
-        if np.isnan(rate.rate):
-            skipped[intervention.name] = "the loss has no gradient there"
-            continue
-        effects.append(effect_of(intervention, rate))
-    return effects, skipped

@@ -10,34 +10,15 @@ from jaxtyping import Float, Int
 from ..spectra import LyapunovExponents, Spectrum
 from ..theory import Prediction
 from ._activation_history import ActivationHistory
+from ._effects import Effect
 from ._eigenvalues import StepEigenvalues
 from ._gradient_profile import GradientProfile
 from ._gradient_rate import GradientRate
 from ._influence import InfluenceMap
 from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of
-from ._result import DiagnosisResult, Rated, Verdict
+from ._result import DiagnosisResult, Verdict
 from ._stack_layers import StackLayers
 from ._text import cell_rows, labelled
-
-
-@dataclasses.dataclass(frozen=True)
-class Effect(Rated):
-    """What one intervention does to the gradient, re-measured on the same sequences.
-
-    - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought
-      experiment).
-    - `blames`: the cause it removes, in words, or None; `is_bound`: whether it is the extreme case
-      of that cause, which may overshoot 0.
-    - `gradient_rate`: the `GradientRate` after the change; `rate`, `rate_error`, `horizon`,
-      `horizon_is_extrapolated` and `zero_share` are its parts.
-    """
-
-    name: str
-    description: str
-    kind: str
-    blames: str | None
-    is_bound: bool
-    gradient_rate: GradientRate
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

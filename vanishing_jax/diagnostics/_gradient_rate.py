@@ -39,6 +39,37 @@ class GradientRate:
     zero_share: float
 
 
+class Rated:
+    """Something whose `gradient_rate` was measured; its parts can be read directly."""
+
+    gradient_rate: GradientRate
+
+    @property
+    def rate(self) -> float:
+        """Average growth of the gradient, nats per step."""
+        return self.gradient_rate.rate
+
+    @property
+    def rate_error(self) -> float:
+        """Half width of the 95 % interval of the rate."""
+        return self.gradient_rate.rate_error
+
+    @property
+    def horizon(self) -> float:
+        """Steps until the gradient is below 1e-3 of its start, in the median sequence."""
+        return self.gradient_rate.horizon
+
+    @property
+    def horizon_is_extrapolated(self) -> bool:
+        """Whether the horizon lies beyond the data."""
+        return self.gradient_rate.horizon_is_extrapolated
+
+    @property
+    def zero_share(self) -> float:
+        """Share of sequences whose gradient becomes exactly 0."""
+        return self.gradient_rate.zero_share
+
+
 def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndarray:
     """Return log norms relative to the last step with a direct loss gradient, against the lag.
 

@@ -6,7 +6,6 @@ share one compilation. To add one, append a row to `INTERVENTIONS`.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,7 +17,9 @@ from .. import _stable
 from .._activations import with_activation_rule
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
+from ..cells._wrapper import AbstractWrapper
 from ._activation_history import is_saturated
+from ._effects import Intervention
 
 _VALUE = {"tanh": _stable.tanh, "sigmoid": _stable.sigmoid, "relu": jax.nn.relu}
 _LARGEST_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
@@ -41,7 +42,16 @@ class InterventionParameters(NamedTuple):
     input_scale: Float[ArrayLike, ""]
 
 
-class IntervenedCell(AbstractCell):
+def activation(kind: str, a: Array, linear: Bool[ArrayLike, ""]) -> Array:
+    """Return the activation of `a`; where `linear`, with its largest slope as derivative."""
+    value = _VALUE[kind](a)
+    slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
+    # The same value, but with the derivative of a straight line: the states do not change.
+    straight = jax.lax.stop_gradient(value - slope * a) + slope * a
+    return jnp.where(linear, straight, value)
+
+
+class IntervenedCell(AbstractWrapper):
     """A cell with intervention parameters; neutral ones reproduce the cell."""
 
     cell: AbstractCell
@@ -61,7 +71,7 @@ class IntervenedCell(AbstractCell):
         def rule(kind, preactivation):
             a = self._preactivation(len(values), preactivation)
             saturated.append(jnp.mean(is_saturated(kind, a), dtype=jnp.float32))
-            value = self._activation(len(values), kind, a)
+            value = activation(kind, a, self.parameters.linear[len(values)])
             values.append(jnp.mean(value, dtype=jnp.float32))
             return value
 
@@ -81,13 +91,6 @@ class IntervenedCell(AbstractCell):
         normal = centered * jnp.where(on, jax.lax.rsqrt(variance + 1e-5), 1)
         return normal.astype(a.dtype) + self.parameters.shift[index].astype(a.dtype)
 
-    def _activation(self, index, kind, a):
-        value = _VALUE[kind](a)
-        slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
-        # The same value, but with the derivative of a straight line.
-        straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(self.parameters.linear[index], straight, value)
-
     def _scaled(self, leaf):
         return leaf * self.parameters.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
 
@@ -97,28 +100,9 @@ class IntervenedCell(AbstractCell):
         share = self.parameters.new_share.astype(new.dtype)
         return (1 - share) * old + share * new
 
-    def initial_state(self) -> PyTree:
-        """Return the initial state of the cell inside."""
-        return self.cell.initial_state()
 
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """Names of the state's leaves."""
-        return self.cell.state_names
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """Names of the gates."""
-        return self.cell.gate_names
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> AbstractCell | None:
-        """Return the same parameters around the changed cell, or None."""
-        changed = self.cell.map_recurrent(fn)
-        return None if changed is None else IntervenedCell(changed, self.parameters)
-
-
-def at_rest(cell: AbstractCell, num_activations: int) -> IntervenedCell:
-    """Return the cell with every knob at rest."""
+def unchanged(cell: AbstractCell, num_activations: int) -> IntervenedCell:
+    """Return the cell with neutral intervention parameters."""
     # In NumPy, here and below: each operation of JAX would compile a program of its own.
     off, one = np.zeros(num_activations, bool), np.ones(())
     return IntervenedCell(
@@ -145,29 +129,12 @@ class Target:
     has_floating_input: bool
 
     def neutral(self) -> IntervenedCell:
-        """Return the cell with every knob at rest."""
-        return at_rest(self.cell, len(self.kinds))
+        """Return the cell with neutral intervention parameters."""
+        return unchanged(self.cell, len(self.kinds))
 
     def where(self, gates: bool) -> np.ndarray:
         """Return a mask of the activations that are (or are not) gates."""
         return np.array([gate == gates for gate in self.is_gate], bool)
-
-
-class Intervention(NamedTuple):
-    """One change, and what it blames if it helps.
-
-    - `kind`: "remedy" if one can build the changed network, "cause" if it is a thought experiment.
-    - `blames`: the cause that the change removes, in words; None if it removes none.
-    - `is_bound`: whether it is the extreme case of a cause, which may overshoot.
-    - `apply`: returns the changed cell, or a sentence that says why it does not apply.
-    """
-
-    name: str
-    description: str
-    kind: str
-    blames: str | None
-    is_bound: bool
-    apply: Callable[[Target], IntervenedCell | str]
 
 
 def interventions(target: Target) -> list[Intervention]:

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from ._diagnosis import Effect, Verdict
+from ._effects import Effect
 from ._gradient_rate import GONE, GradientRate
+from ._result import Verdict
 
 # Fewer steps than this are too few to tell a rate from a transient.
 _MIN_STEPS = 8

@@ -30,7 +30,7 @@ from ._gradient_by_lag import Batch, batch_direct_gradients, run
 from ._gradient_profile import GradientProfile, adjoint_profile
 from ._gradient_rate import GONE
 from ._influence import InfluenceMap, influence_map
-from ._interventions import at_rest
+from ._interventions import unchanged
 from ._layer_gradients import LayerGradients
 from ._layer_profile import carry_back, output_gradients
 from ._lengths import cut, folded, visited
@@ -178,7 +178,7 @@ class Kept:
 
     @ft.cached_property
     def _trajectories(self) -> Trajectory:
-        neutral = at_rest(self.cell, len(self.activity))
+        neutral = unchanged(self.cell, len(self.activity))
         return self.batch.trajectories(run(neutral, self.batch).states)
 
     def activations(self) -> ActivationHistory:

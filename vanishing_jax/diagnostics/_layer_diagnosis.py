@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from .._files import write_atomically
 from ..spectra import Spectrum
-from ._diagnosis import Effect
+from ._effects import Effect
 from ._gradient_profile import GradientProfile
 from ._gradient_rate import GradientRate
 from ._influence import InfluenceMap

@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from ._diagnosis import Diagnosis, Effect
-from ._gradient_rate import GradientRate
+from ._diagnosis import Diagnosis
+from ._effects import Effect
+from ._gradient_rate import GradientRate, Rated
 from ._layer_gradients import LayerGradients
-from ._result import DiagnosisResult, Rated, Verdict
+from ._result import DiagnosisResult, Verdict
 from ._text import labelled, network_rows
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .._files import write_atomically
 from .._lazy import from_above
 from .._repr_html import table_html
-from ._gradient_rate import GradientRate
+from ._gradient_rate import GradientRate, Rated
 from ._text import labelled, short_rows
 
 if TYPE_CHECKING:
@@ -23,37 +23,6 @@ if TYPE_CHECKING:
 _KEYS = {"log_gradient_by_lag": "log_transport", "gone_at": "starved_at"}
 
 Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
-
-
-class Rated:
-    """Something whose `gradient_rate` was measured; its parts can be read directly."""
-
-    gradient_rate: GradientRate
-
-    @property
-    def rate(self) -> float:
-        """Average growth of the gradient, nats per step."""
-        return self.gradient_rate.rate
-
-    @property
-    def rate_error(self) -> float:
-        """Half width of the 95 % interval of the rate."""
-        return self.gradient_rate.rate_error
-
-    @property
-    def horizon(self) -> float:
-        """Steps until the gradient is below 1e-3 of its start, in the median sequence."""
-        return self.gradient_rate.horizon
-
-    @property
-    def horizon_is_extrapolated(self) -> bool:
-        """Whether the horizon lies beyond the data."""
-        return self.gradient_rate.horizon_is_extrapolated
-
-    @property
-    def zero_share(self) -> float:
-        """Share of sequences whose gradient becomes exactly 0."""
-        return self.gradient_rate.zero_share
 
 
 class DiagnosisResult(Rated, abc.ABC):
