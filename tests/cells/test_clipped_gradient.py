@@ -8,6 +8,7 @@ import pytest
 import vanishing_jax as vj
 from vanishing_jax import cells
 from vanishing_jax.diagnostics._gradient_by_lag import gradient_norms, make_batch, run
+from vanishing_jax.diagnostics._inputs import Sequences
 from vanishing_jax.diagnostics._interventions import unchanged
 
 N, T = 3, 5
@@ -133,7 +134,7 @@ def test_diagnosis_clips_a_loss_and_no_probe():
 
     def carried(loss):
         state0, inputs = jnp.ones(1, jnp.float32), np.zeros((1, 4, 0), np.float32)
-        batch = make_batch(state0, inputs, loss, np.full(1, 4, np.int32))
+        batch = make_batch(state0, Sequences(inputs, loss, np.full(1, 4, np.int32)))
         log_norm, last = gradient_norms(cell, batch, run(cell, batch).states)
         assert last == 4
         return log_norm[0, :, 0]

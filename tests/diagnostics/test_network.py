@@ -59,7 +59,7 @@ def test_every_layer_against_back_propagation_by_hand(length):
             below += np.asarray(to_inputs)[turn]
         above = below
     tolerance = 1e-12 if inputs.dtype == jnp.float64 else 1e-5
-    for name, part in zip(network.names, found, strict=True):
+    for name, part in found.items():
         norms = np.exp(np.asarray(part.log_norm)[0, : length + 1])
         np.testing.assert_allclose(norms, expected[name], rtol=tolerance)
         assert np.isneginf(part.log_norm[0, length + 1 :]).all()

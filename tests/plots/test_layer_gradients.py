@@ -37,7 +37,7 @@ def test_nothing_is_gone_and_nothing_is_there(plot_layer_gradients):
     ("rates", "sentence"),
     [
         ((-0.1, -0.2), "no layer's gradient falls below 1e-3 of its largest within 16 steps"),
-        ((-7.0, None), "layer0 first, below 1e-3 of its largest gradient after 1 step"),
+        ((-7.0, None), "layer0 first, below 1e-3 of its largest gradient after one step"),
         (
             (-0.1, -0.9, -0.5),
             "layer1 first, below 1e-3 of its largest gradient after 8 steps (layer2 after 14; "

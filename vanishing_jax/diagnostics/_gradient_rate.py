@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._checks import NonFiniteError
 from .._types import ArrayLike
@@ -78,17 +78,22 @@ def by_lag(log_norm: ArrayLike, last: ArrayLike, num_probes: int = 1) -> np.ndar
     """
     log_norm = np.asarray(log_norm, np.float64)
     if np.isnan(log_norm).any():
-        row, moment = np.argwhere(np.isnan(log_norm))[-1]
+        row, time = np.argwhere(np.isnan(log_norm))[-1]
         raise NonFiniteError(
-            f"expected finite gradients; sequence {row // num_probes} has a NaN at t = {moment}. "
+            f"expected finite gradients; sequence {row // num_probes} has a NaN at t = {time}. "
             "Check the loss and the derivatives of the cell there (sqrt or log at 0, 0/0)."
         )
-    aligned = np.full_like(log_norm, np.nan)
-    for row, (values, end) in enumerate(zip(log_norm, np.asarray(last), strict=True)):
-        if np.isfinite(values[end]):
-            aligned[row, : end + 1] = values[end::-1] - values[end]
-    rows, moments = log_norm.shape
-    return aligned.reshape(rows // num_probes, num_probes, moments).mean(axis=1)
+    lags = np.arange(log_norm.shape[1])
+    logs = at_index(log_norm, np.asarray(last)[:, None] - lags)
+    logs = logs - np.where(np.isfinite(logs[:, :1]), logs[:, :1], np.nan)
+    return logs.reshape(-1, num_probes, len(lags)).mean(axis=1)
+
+
+def at_index(
+    log_norm: Float[np.ndarray, "row time_plus_one"], index: Int[np.ndarray, "row lag"]
+) -> Float[np.ndarray, "row lag"]:
+    """Return the entries of each row at `index`; NaN where that is negative."""
+    return np.where(index < 0, np.nan, np.take_along_axis(log_norm, np.maximum(index, 0), axis=1))
 
 
 def gradient_rate(log_by_lag: Float[np.ndarray, "batch lag"]) -> GradientRate:

@@ -108,6 +108,7 @@ def _straighten(target):
 def _rescale(target):
     if not np.isfinite(target.rate):
         return "the gradient is exactly 0"
+    # A layer passes a gradient on in proportion to its weights: this would make the rate 0.
     factor = float(np.clip(np.exp(-target.rate), 1 / _MOST, _MOST))
     if not any(map(_is_matrix, jax.tree.leaves(list(map(_weights, target.layers))))):
         return (

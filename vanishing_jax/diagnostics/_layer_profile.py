@@ -10,12 +10,12 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
-from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
+from .._checks import NonFiniteError, as_arrays, check_finite
 from .._linearize_layers import Layer, activation_shapes, check_activation, check_layers
 from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
-from ._back_propagate import Scaled, log_norm, pull_back, scaled
+from ._back_propagate import Scaled, log_norm, loss_gradient, pull_back, scaled
 from ._gradient_profile import GradientProfile, loss_first_deprecated
 
 
@@ -85,22 +85,13 @@ def _apply(layer: Layer, x: PyTree, batched: bool) -> PyTree:
     return eqx.filter_vmap(lambda x: layer(x))(x) if batched else layer(x)
 
 
+@eqx.filter_jit
 def output_gradients(
     output: PyTree, loss: Callable[[PyTree], Float[Array, ""]], *, batched: bool
 ) -> Float[Array, "batch output"]:
     """Return the gradient of the loss by the output, one row for each sample of a batch."""
-    check_loss(loss, output)
-    return _output_gradients(output, loss, batched)
-
-
-@eqx.filter_jit
-def _output_gradients(output: PyTree, loss, batched: bool) -> Float[Array, "batch output"]:
-    if not batched:
-        layout = state_layout(output)
-        return jax.grad(lambda v: loss(layout.unravel(v, output)))(layout.ravel(output))[None]
-    layout = state_layout(jax.tree.map(lambda leaf: leaf[0], output))
-    vectors = jax.vmap(layout.ravel)(output)
-    return jax.grad(lambda v: loss(jax.vmap(layout.unravel)(v, output)))(vectors)
+    gradient = loss_gradient(output, loss, int(batched))
+    return gradient if batched else gradient[None]
 
 
 def carry_back(

@@ -35,7 +35,7 @@ class NetworkReach(Rated):
     gradients: LayerGradients
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class NetworkDiagnosis(DiagnosisResult):
     """Whether gradients vanish or explode in a network of recurrent layers, where, and why.
 
@@ -57,13 +57,9 @@ class NetworkDiagnosis(DiagnosisResult):
     _TITLE: ClassVar = "Gradient diagnosis of a network"
     to_read: ClassVar = "reaches", "parts", "causes", "recommendations"
 
-    verdict: Verdict
-    reason: str
-    gradient_rate: GradientRate
     num_steps: int
     num_sequences: int
     state_size: int
-    gradient_source: str
     reaches: dict[str, NetworkReach]
     parts: dict[str, Diagnosis]
 
