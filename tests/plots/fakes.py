@@ -156,8 +156,8 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         influence=influence(num_steps, min(num_steps + 1, 33), rate, zeros),
         eigenvalues=eigenvalues(3, n),
         activations=history(num_steps),
-        surviving_directions={1: float(n), 4: n / 2, num_steps: 0.5},
-        log10_condition={1: 0.3, 4: 2.5, num_steps: np.inf if zeros else 11.2},
+        unit="step",
+        kept=SimpleNamespace(printed=directions(n, num_steps, zeros), layer_gradients=None),
         causes=causes,
         recommendations=remedies,
         effects=causes + remedies,
@@ -167,6 +167,17 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         notes=[],
     )
     return SimpleNamespace(**{**fields, **changes})
+
+
+def directions(n, num_steps, zeros=False):
+    """Return singular values of which half survive at lag 4, and none at the last."""
+    from vanishing_jax.diagnostics._kept import Directions
+
+    ends = {1: (0.0, -0.7), 4: (0.0, -13.0), num_steps: (-8.0, -34.0)}
+    logs = {lag: np.linspace(*of, n) for lag, of in ends.items() if lag <= num_steps}
+    if zeros:
+        logs[num_steps][-1] = -np.inf
+    return Directions(logs, dict.fromkeys(logs, n))
 
 
 def healthy(**changes):
@@ -179,7 +190,7 @@ def one_step(**changes):
     """Return the diagnosis of one step of a network of one unit, without a loss."""
     fields = dict(num_steps=1, n=1, num_sequences=1, verdict="inconclusive", profile=None)
     nothing = dict(rate_error=np.nan, effects=[], causes=[], recommendations=[], skipped={})
-    return diagnosis(**{**fields, **nothing, "surviving_directions": {1: 1.0}, **changes})
+    return diagnosis(**{**fields, **nothing, **changes})
 
 
 def comparison(losses=None, *, died=None, reached=None, target=None, num_steps=6, profiles=True):

@@ -218,13 +218,10 @@ def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     """
     folder = Path(folder)
     if is_network(diagnoses):
-        return [*_save_network(folder, diagnoses), *save_figures(folder, diagnoses.parts)]
+        return [*_save_one(folder, diagnoses), *save_figures(folder, diagnoses.parts)]
     if not isinstance(diagnoses, Mapping):
         return _save_one(folder, diagnoses)
-    paths = []
-    if len(diagnoses) > 1:
-        png, _, _ = draw_png(OVERLAY, diagnoses)
-        paths.append(write_atomically(folder / "comparison.png", png))
+    paths = [save_figure(folder, OVERLAY, diagnoses)] if len(diagnoses) > 1 else []
     for slug, diagnosis in zip(slugs(list(diagnoses)), diagnoses.values(), strict=True):
         paths += _save_one(folder / slug, diagnosis)
     return paths
@@ -235,29 +232,24 @@ def is_network(diagnoses: Any) -> bool:
     return hasattr(diagnoses, "reaches")
 
 
-def _save_network(folder: Path, diagnosis: Any) -> list[Path]:
-    from matplotlib.figure import Figure
-
-    panels = len(diagnosis.reaches) + 1
-    summary = Figure(figsize=(5.6 * panels, 4.5), layout="constrained")
-    plots.plot_network(diagnosis, figure=summary)
-    paths = [write_atomically(folder / "summary.png", _png(summary))]
-    for spec in network_figures(diagnosis):
-        png, _, _ = draw_png(spec, diagnosis)
-        paths.append(write_atomically(folder / f"{spec.name}.png", png))
-    return paths
+def save_figure(folder: str | Path, spec: FigureSpec, data: Any) -> Path:
+    """Write one figure under its name as PNG; return the path."""
+    return write_atomically(Path(folder, f"{spec.name}.png"), draw_png(spec, data)[0])
 
 
 def _save_one(folder: Path, diagnosis: Any) -> list[Path]:
+    """Write the one-page picture, then each figure of a cell's or a network's diagnosis."""
     from matplotlib.figure import Figure
 
-    summary = Figure(figsize=(11.5, 8.6), layout="constrained")
-    plots.plot_diagnosis(diagnosis, figure=summary)
-    paths = [write_atomically(folder / "summary.png", _png(summary))]
-    for spec in figures_of(diagnosis):
-        png, _, _ = draw_png(spec, diagnosis)
-        paths.append(write_atomically(folder / f"{spec.name}.png", png))
-    return paths
+    if is_network(diagnosis):
+        draw, specs = plots.plot_network, network_figures(diagnosis)
+        size = 5.6 * (len(diagnosis.reaches) + 1), 4.5
+    else:
+        draw, specs, size = plots.plot_diagnosis, figures_of(diagnosis), (11.5, 8.6)
+    summary = Figure(figsize=size, layout="constrained")
+    draw(diagnosis, figure=summary)
+    path = write_atomically(folder / "summary.png", _png(summary))
+    return [path, *(save_figure(folder, spec, diagnosis) for spec in specs)]
 
 
 def slugs(labels: list[str]) -> list[str]:
