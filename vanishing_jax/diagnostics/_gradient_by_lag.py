@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .._checks import check_loss
 from .._mantissa_exponent import normalized
 from .._rollout import Trajectory
-from .._tree import StateLayout, state_layout
+from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells._clipped_gradient import rescaled_clips, without_clips
 from ._back_propagate import log_norm, loss_gradient
@@ -86,7 +85,7 @@ def make_batch(state0: PyTree, given: Sequences, num_probes: int = 1) -> Batch:
     rows = np.minimum(np.arange(_bucket(count, _FEWEST_ROWS)), count - 1) // num_probes
     # On the device once, not again for each intervention.
     inputs = jax.tree.map(
-        lambda leaf: jax.device_put(np.moveaxis(leaf[rows], 1, 0)),
+        lambda leaf: jax.device_put(leaf[rows].swapaxes(0, 1)),
         in_buffers(given.inputs, given.lengths),
     )
     probes = unit_vectors(len(rows), layout.size, layout.dtype)
@@ -138,19 +137,11 @@ def gradient_norms(
     else:
         ends = None if np.all(batch.ends == batch.num_steps) else batch.ends
         shape = len(batch.ends), batch.num_steps + 1
-        layout = state_layout(batch.state0)
-        check_loss(batch.loss, _shapes(states, shape))
-        vectors, last = _last_direct(batch.loss, states, layout, shape, ends)
+        vectors, last = _last_direct(batch.loss, states, shape, ends)
     start = *_on_scale(vectors), last, np.max(np.asarray(last))
     norms = np.asarray(_backward(cell, states, batch.inputs, *start, groups), np.float64)
     norms = norms[: batch.num_steps + 1, : len(batch.ends)].swapaxes(0, 1)
     return norms, np.asarray(last)[: len(batch.ends)]
-
-
-def _shapes(states, shape):
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[2:]), leaf.dtype), states
-    )
 
 
 def _at(tree, t):
@@ -195,7 +186,6 @@ def _forward(
 def _last_direct(
     loss: Callable[[PyTree], Array],
     states: PyTree,
-    layout: StateLayout,
     shape: tuple[int, int],
     ends: Int[ArrayLike, "batch"] | None,
 ) -> tuple[Float[Array, "row state"], Int[Array, "row"]]:

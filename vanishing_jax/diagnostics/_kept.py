@@ -75,12 +75,8 @@ def summary_lags(steps: int) -> list[int]:
 
 def all_directions(chain: JacobianChain) -> Directions:
     """Return every singular value at the three lags, by one sweep."""
-    lags, steps = summary_lags(chain.num_steps), chain.num_steps
-    logs = log_singular_values(chain, direction="backward", lags=lags).log_singular_values
-    counts = {lag: chain.bottleneck(steps - lag, steps) for lag in lags}
-    return Directions(
-        {lag: row[: counts[lag]] for lag, row in zip(lags, logs, strict=True)}, counts
-    )
+    lags = summary_lags(chain.num_steps)
+    return directions_of(log_singular_values(chain, direction="backward", lags=lags), chain)
 
 
 def directions_of(spectrum: Spectrum, chain: JacobianChain) -> Directions:

@@ -2,8 +2,6 @@
 
 import base64
 import datetime
-import importlib.metadata
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +29,6 @@ _MEANINGS = {
     "theory": "what is predicted without looking at these weights",
     "exponents": "growth of the direction that lasts longest, whether or not the loss asks for it",
 }
-_PACKAGES = ("jax", "jaxlib", "equinox", "vanishing_jax", "numpy", "matplotlib")
 
 
 def report_content(
@@ -198,17 +195,13 @@ def value_text(value: Any) -> str:
 def _versions() -> list[tuple[str, str]]:
     import jax
 
-    rows = [("python", platform.python_version())]
-    for package in _PACKAGES:
-        try:
-            rows.append((package, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout
-            rows.append((package, "source checkout"))
+    from ..comparison._result import versions
+
     devices = jax.devices()
     kind = f"{len(devices)} × {devices[0].device_kind}"
     now = datetime.datetime.now(datetime.UTC)
     return [
-        *rows,
+        *versions().items(),
         ("backend", f"{jax.default_backend()} ({kind})"),
         ("64-bit types", "on" if jax.config.jax_enable_x64 else "off"),  # pyright: ignore
         ("date", now.strftime("%Y-%m-%d %H:%M UTC")),

@@ -29,6 +29,14 @@ class FigureSpec(NamedTuple):
     dpi: int = _DPI
 
 
+_LAYERS = FigureSpec(
+    "layers",
+    "Gradient in each layer",
+    "The layer whose line falls first has the smallest gradient; lines that fall side by side "
+    "share the cause.",
+    lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
+    lambda d: getattr(d, "layers", None) is not None,
+)
 FIGURES = (
     FigureSpec(
         "gradient_by_lag",
@@ -45,14 +53,7 @@ FIGURES = (
         lambda d, ax: plots.plot_gradient_profile(d.profile, prediction=d.prediction, ax=ax),
         lambda d: d.profile is not None,
     ),
-    FigureSpec(
-        "layers",
-        "Gradient in each layer",
-        "The layer whose line falls first has the smallest gradient; lines that fall side by side "
-        "share the cause.",
-        lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
-        lambda d: getattr(d, "layers", None) is not None,
-    ),
+    _LAYERS,
     FigureSpec(
         "spectrum",
         "Singular values of the product of Jacobians",
@@ -136,12 +137,10 @@ OVERLAY = FigureSpec(
 def network_figures(diagnosis: Any) -> list[FigureSpec]:
     """Return the figures of a network as a whole: one for each way its gradient travels."""
     return [
-        FigureSpec(
-            f"layers_{toward}",
-            f"Gradient in each layer, into the {toward}",
-            "The layer whose line falls first has the smallest gradient; lines that fall side by "
-            "side share the cause.",
-            lambda d, ax, toward=toward: plots.plot_layer_gradients(
+        _LAYERS._replace(
+            name=f"layers_{toward}",
+            title=f"Gradient in each layer, into the {toward}",
+            draw=lambda d, ax, toward=toward: plots.plot_layer_gradients(
                 d.reaches[toward].gradients, ax=ax
             ),
         )
