@@ -54,7 +54,7 @@ def last(states):
 ENTRIES = {
     "rollout": lambda c, s, x: vj().rollout(c, s, x),
     "linearize": lambda c, s, x: vj().linearize(c, vj().rollout(c, s, x)),
-    "gradient_profile": lambda c, s, x: vj().gradient_profile(last, c, s, x),
+    "gradient_profile": lambda c, s, x: vj().gradient_profile(c, s, x, loss=last),
     "diagnose": lambda c, s, x: vj().diagnose(c, x, state0=s, batched=False),
 }
 ALL, MEASURED = tuple(ENTRIES), ("linearize", "gradient_profile", "diagnose")

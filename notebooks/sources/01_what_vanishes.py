@@ -61,7 +61,7 @@ print(f"norm of the recurrent weights:                 {jnp.linalg.norm(cell.wei
 # step adds its own term on the way. `gradient_profile` returns the norms of both, as logarithms.
 
 # %%
-profile = vj.gradient_profile(loss, cell, state0, inputs)
+profile = vj.gradient_profile(cell, state0, inputs, loss=loss)
 axes = vj.plots.plot_gradient_profile(profile)
 
 # %%

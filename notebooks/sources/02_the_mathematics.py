@@ -75,7 +75,9 @@ print(f"largest difference of all entries: {np.abs(whole - product).max():.0e}")
 # *Check:* the gradient of a loss, carried back by automatic differentiation.
 
 # %%
-profile = vj.gradient_profile(lambda states: states[-1].sum(), cell, cell.initial_state(), inputs)
+profile = vj.gradient_profile(
+    cell, cell.initial_state(), inputs, loss=lambda states: states[-1].sum()
+)
 change = float(profile.log_norm[0] - profile.log_norm[-1])
 print(f"{logs[-1]:.2f} <= {change:.2f} <= {logs[0]:.2f}: {bool(logs[-1] <= change <= logs[0])}")
 

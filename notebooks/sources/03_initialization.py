@@ -57,7 +57,7 @@ def rate(activation, remedy, deviation, seed):
     cell = vj.cells.VanillaCell(COMPONENTS, UNITS, activation=activation, key=key_cell)
     cell = remedy.transform_cell(cell, key=key_W)
     inputs = deviation * jr.normal(key_inputs, (STEPS, COMPONENTS))
-    log_norm = vj.gradient_profile(loss, cell, cell.initial_state(), inputs).log_norm
+    log_norm = vj.gradient_profile(cell, cell.initial_state(), inputs, loss=loss).log_norm
     return float(log_norm[BURN] - log_norm[-1]) / (STEPS - BURN)
 
 

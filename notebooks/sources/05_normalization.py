@@ -131,7 +131,7 @@ def profiles(wrap, kind, gain, strength, gains, keys):
             return jnp.vdot(jax.tree.leaves(states)[0][-1], direction)
 
         h = jax.tree.leaves(vj.rollout(cell, state0, inputs).states)[0]
-        log_norm = vj.gradient_profile(loss, cell, state0, inputs).log_norm
+        log_norm = vj.gradient_profile(cell, state0, inputs, loss=loss).log_norm
         return log_norm, jnp.mean(h[STEPS // 4 :] ** 2)
 
     return jax.lax.map(one, keys)

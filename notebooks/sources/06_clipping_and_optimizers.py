@@ -72,7 +72,7 @@ def terms(cell):
 by_step = {name: np.asarray(terms(cell), float) for name, cell in networks.items()}
 gradient = {name: parts.sum(axis=0) for name, parts in by_step.items()}
 for name, cell in networks.items():
-    profile = vj.gradient_profile(loss, cell, state0, inputs)
+    profile = vj.gradient_profile(cell, state0, inputs, loss=loss)
     decades = float(profile.log_norm[0] - profile.log_norm[-1]) / np.log(10)
     print(f"{name}: norm of the gradient {np.linalg.norm(gradient[name]):.2e}, of the term of")
     print(f"  the last step {np.linalg.norm(by_step[name][-1]):.2e}, of the second ", end="")

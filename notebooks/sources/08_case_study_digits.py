@@ -160,7 +160,7 @@ def repaired(seed):
 
 healthy = diagnose(repaired(0))
 print(f"{healthy.verdict}: {healthy.reason}")
-axes = vj.plots.plot_transport({"tiny weights": diagnosis, "orthogonal weights": healthy})
+axes = vj.plots.plot_gradient_by_lag({"tiny weights": diagnosis, "orthogonal weights": healthy})
 attempt("orthogonal, SGD", repaired(0), SGD)
 
 # %% [markdown]

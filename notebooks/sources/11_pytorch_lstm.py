@@ -117,7 +117,7 @@ for name, repair in repairs.items():
 diagnoses = {name: before if name == "as trained" else diagnose(m) for name, m in models.items()}
 for name, d in diagnoses.items():
     print(f"{name:14} {d.verdict:12} {d.rate:+.3f} ± {d.rate_error:.3f} nats per step")
-axes = vj.plots.plot_transport(diagnoses)
+axes = vj.plots.plot_gradient_by_lag(diagnoses)
 
 # %% [markdown]
 # Both bring the gradient of the last step back to the first. Neither knows anything new yet: the

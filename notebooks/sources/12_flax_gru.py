@@ -96,7 +96,7 @@ starts = {
     "chrono": with_readout(with_update_bias(jnp.log(time_scales))),
 }
 diagnosed = {name: diagnose(model) for name, model in starts.items()}
-axes = vj.plots.plot_transport(diagnosed)
+axes = vj.plots.plot_gradient_by_lag(diagnosed)
 
 # %% [markdown]
 # At the start all is as the theory of gates has it: the more the gate keeps, the farther the
@@ -135,7 +135,7 @@ for name, model in trained.items():
     error = (accuracy * (1 - accuracy) / len(task.test[1])) ** 0.5
     begin, end = (d[name].horizon for d in (diagnosed, after))
     print(f"{name:18}{begin:12.0f}{end:12.0f}   {accuracy:.1%} ± {error:.1%}")
-axes = vj.plots.plot_transport(after)
+axes = vj.plots.plot_gradient_by_lag(after)
 
 # %% [markdown]
 # Look at the line of the GRU as Flax makes it. Its gradient reached back over a fifth of the

@@ -155,7 +155,7 @@ for name, d in {"voltages alone": plain, "with adaptation": slow}.items():
     print(
         f"{name:16} {d.verdict:12} rate {d.rate:+.4f} ± {d.rate_error:.4f}, horizon {d.horizon:.0f}"
     )
-axes = vj.plots.plot_transport({"voltages alone": plain, "with adaptation": slow})
+axes = vj.plots.plot_gradient_by_lag({"voltages alone": plain, "with adaptation": slow})
 
 # %% [markdown]
 # The rate is a fraction of what it was, and the horizon several times as long, though the verdict

@@ -7,8 +7,9 @@ import pytest
 
 import vanishing_jax as vj
 from vanishing_jax import cells
-from vanishing_jax.diagnostics._interventions import at_rest
-from vanishing_jax.diagnostics._transport import make_batch, run, transport
+from vanishing_jax.diagnostics._gradient_by_lag import gradient_norms, make_batch, run
+from vanishing_jax.diagnostics._inputs import Sequences
+from vanishing_jax.diagnostics._interventions import unchanged
 
 N, T = 3, 5
 WEIGHTS = jnp.array([[2.0, -1.0, 0.5], [0.5, 1.5, 1.0], [-1.0, 0.3, 2.0]])
@@ -103,7 +104,7 @@ def test_gradient_profile_shows_what_back_propagation_really_carries(by):
         return loss(jnp.concatenate([h[None], states]))
 
     norms = lambda cell: np.linalg.norm(gradients(cell, jnp.zeros((T + 1, N))), axis=1)
-    profile = vj.gradient_profile(loss, cell, h0, inputs)
+    profile = vj.gradient_profile(cell, h0, inputs, loss=loss)
     np.testing.assert_allclose(np.exp(profile.log_norm), norms(cell), rtol=1e-5)
     # Either of them did bind.
     for other in (cell.cell, cells.ClippedGradientCell(cells.LeakyCell(plain(), 0.8), 1.0, by=by)):
@@ -122,19 +123,19 @@ def test_gradient_profile_clips_in_units_of_the_loss_far_out_of_range(factor):
     cell = cells.ClippedGradientCell(linear(factor), 0.1)
     last = lambda states: jnp.sum(states[-1])
     inputs, h0 = jnp.zeros((T, 0)), jnp.ones(1, jnp.float32)
-    found = vj.gradient_profile(last, cell, h0, inputs).log_norm
+    found = vj.gradient_profile(cell, h0, inputs, loss=last).log_norm
     lags = np.arange(T - 1, -1, -1)
     expected = np.log(0.1) + (0 if factor > 1 else np.log(0.5)) * lags
     np.testing.assert_allclose(found, [*expected, 0], rtol=1e-6, atol=1e-4)
 
 
 def test_diagnosis_clips_a_loss_and_no_probe():
-    cell = at_rest(cells.ClippedGradientCell(linear(3.0), 0.1), 0)
+    cell = unchanged(cells.ClippedGradientCell(linear(3.0), 0.1), 0)
 
     def carried(loss):
         state0, inputs = jnp.ones(1, jnp.float32), np.zeros((1, 4, 0), np.float32)
-        batch = make_batch(state0, inputs, loss, np.full(1, 4, np.int32))
-        log_norm, last = transport(cell, batch, run(cell, batch).states)
+        batch = make_batch(state0, Sequences(inputs, loss, np.full(1, 4, np.int32)))
+        log_norm, last = gradient_norms(cell, batch, run(cell, batch).states)
         assert last == 4
         return log_norm[0, :, 0]
 

@@ -41,7 +41,9 @@ def test_linear_cell_has_a_known_rate_and_horizon(vj, factor, verdict):
     assert d.verdict == verdict
     assert d.rate == pytest.approx(np.log(factor), abs=1e-5)
     assert d.rate_error < 1e-5
-    np.testing.assert_allclose(d.log_transport, np.log(factor) * np.tile(d.lags, (6, 1)), atol=1e-4)
+    np.testing.assert_allclose(
+        d.log_gradient_by_lag, np.log(factor) * np.tile(d.lags, (6, 1)), atol=1e-4
+    )
     assert d.horizon == (np.ceil(np.log(1e-3) / np.log(0.5)) if factor < 1 else np.inf)
     np.testing.assert_allclose(d.lyapunov.exponents, np.log(factor), atol=1e-6)
     assert d.surviving_directions[T] == (0 if factor < 1 else 3)
@@ -70,7 +72,10 @@ def test_loss_gradient_is_carried_from_the_last_step_that_has_one(vj):
     cell = scaled(vj, 0.5)
     d = run(vj, cell, loss=lambda states: jnp.sum(states[:, 10] + 0.1 * states[:, 4]))
     assert d.gradient_source == "loss gradient"
-    assert np.isnan(d.log_transport[:, 11:]).all() and np.isfinite(d.log_transport[:, :11]).all()
+    assert (
+        np.isnan(d.log_gradient_by_lag[:, 11:]).all()
+        and np.isfinite(d.log_gradient_by_lag[:, :11]).all()
+    )
     assert d.rate == pytest.approx(np.log(0.5), abs=1e-5)
     assert d.profile is not None and d.profile.log_norm.shape == (6, T + 1)
 
@@ -123,7 +128,7 @@ def test_probes_of_one_sequence_are_no_independent_samples(vj):
     sequences = jr.normal(jr.key(5), (6, T, 3))
     many = vj.diagnose(cell, sequences)
     single = vj.diagnose(cell, sequences[0])
-    assert single.num_sequences == 1 and single.log_transport.shape == (1, T + 1)
+    assert single.num_sequences == 1 and single.log_gradient_by_lag.shape == (1, T + 1)
     assert single.rate_error > many.rate_error
     assert abs(single.rate - many.rate) < 3 * single.rate_error
 

@@ -44,7 +44,9 @@ def test_rate_horizon_and_remedies_in_closed_form(factor, verdict):
     assert d.rate == pytest.approx(log, rel=1e-5) and d.rate_error < 1e-5
     assert d.horizon == (10 if factor < 1 else np.inf)  # 2^-10 is the first below 1e-3
     np.testing.assert_allclose(d.log_growth, log, rtol=1e-4)
-    np.testing.assert_allclose(d.log_transport, log * np.arange(13) * np.ones((5, 1)), rtol=1e-4)
+    np.testing.assert_allclose(
+        d.log_gradient_by_lag, log * np.arange(13) * np.ones((5, 1)), rtol=1e-4
+    )
     assert d.profile is not None and d.spectrum is not None and d.influence is not None
     # Of the loss 1/2 mean y^2 over 15 numbers: dL/dx_L = y/15.
     first = np.linalg.norm(batch(), axis=1) * factor**24 / 15

@@ -63,7 +63,7 @@ def brute_force(name):
 def test_agrees_with_injected_perturbations(vj, name, loss):
     cell, state0, inputs = tables.CELLS[name]()
     by_state, by_step = brute_force(name)[loss]
-    profile = vj.gradient_profile(LOSSES[loss], cell, state0, inputs)
+    profile = vj.gradient_profile(cell, state0, inputs, loss=LOSSES[loss])
     tolerance = 1e-12 if by_state.dtype == jnp.float64 else 2e-5
     np.testing.assert_allclose(np.exp(profile.log_norm), by_state, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(
@@ -71,12 +71,12 @@ def test_agrees_with_injected_perturbations(vj, name, loss):
     )
 
 
-def test_same_transport_as_the_chain(vj):
+def test_same_decay_as_the_chain(vj):
     cell, state0, inputs = tables.CELLS["LSTMCell"]()
     trajectory = vj.rollout(cell, state0, inputs)
     chain = vj.linearize(cell, trajectory)
     profile = vj.gradient_profile(
-        lambda s: jnp.sum(s[0][-1]) + jnp.sum(s[1][-1]), cell, state0, inputs
+        cell, state0, inputs, loss=lambda s: jnp.sum(s[0][-1]) + jnp.sum(s[1][-1])
     )
     back = [chain.rmv(jnp.ones(6, chain.dtype), window=(s, 3)) for s in range(4)]
     np.testing.assert_allclose(
@@ -93,7 +93,7 @@ def test_right_where_float32_gives_zero_or_infinity(vj, factor, steps):
     cell = vj.FunctionCell(step, jnp.asarray(factor, jnp.float32))
     inputs, state0 = jnp.zeros((steps, 0)), jnp.ones(1, jnp.float32)
     last = lambda states: jnp.sum(states[-1])
-    profile = vj.gradient_profile(last, cell, state0, inputs)
+    profile = vj.gradient_profile(cell, state0, inputs, loss=last)
     expected = np.log(np.float32(factor).astype(np.float64)) * np.arange(steps, -1, -1)
     assert profile.log_norm.dtype == jnp.float32
     np.testing.assert_allclose(profile.log_norm, expected, rtol=1e-6, atol=1e-4)
@@ -106,43 +106,55 @@ def test_sum_of_contributions_is_the_gradient(vj):
     cell = vj.FunctionCell(lambda w, h, x: w * h + x, jnp.asarray(0.9))
     inputs, state0 = jnp.ones((12, 1)), jnp.ones(1)
     loss = lambda states: jnp.sum(states[-1])
-    profile = vj.gradient_profile(loss, cell, state0, inputs)
+    profile = vj.gradient_profile(cell, state0, inputs, loss=loss)
     total = jax.grad(lambda c: loss(vj.rollout(c, state0, inputs).states))(cell).params
     assert np.sum(np.exp(profile.log_parameter_norm)) == pytest.approx(float(total), rel=1e-5)
 
 
 def test_exact_zeros(vj):
     cell = vj.FunctionCell(lambda p, h, x: 0 * h + x, None)
-    profile = vj.gradient_profile(lambda s: jnp.sum(s[-1]), cell, jnp.ones(2), jnp.ones((3, 2)))
+    last = lambda states: jnp.sum(states[-1])
+    profile = vj.gradient_profile(cell, jnp.ones(2), jnp.ones((3, 2)), loss=last)
     assert np.isneginf(profile.log_norm[:-1]).all() and np.isfinite(profile.log_norm[-1])
     assert np.isneginf(profile.log_parameter_norm).all()  # no parameters
 
 
 def test_transforms(vj):
     cell, state0, inputs = tables.CELLS["VanillaCell"]()
-    run = lambda x: vj.gradient_profile(LOSSES["last step"], cell, state0, x).log_norm
+    run = lambda x: vj.gradient_profile(cell, state0, x, loss=LOSSES["last step"]).log_norm
     batch = jax.vmap(jax.jit(run))(jnp.stack([inputs, 2 * inputs]))
     np.testing.assert_allclose(batch[1], run(2 * inputs), atol=1e-5)
     assert jnp.all(jnp.isfinite(jax.grad(lambda x: run(x)[0])(inputs)))
-    assert "3 steps" in repr(vj.gradient_profile(LOSSES["last step"], cell, state0, inputs))
+    assert "3 steps" in repr(vj.gradient_profile(cell, state0, inputs, loss=LOSSES["last step"]))
+
+
+def test_the_older_order_works_and_warns(vj):
+    cell, state0, inputs = tables.CELLS["VanillaCell"]()
+    loss = LOSSES["last step"]
+    expected = vj.gradient_profile(cell, state0, inputs, loss=loss)
+    with pytest.warns(DeprecationWarning, match=r"write gradient_profile\(..., loss=loss\)"):
+        found = vj.gradient_profile(loss, cell, state0, inputs)
+    np.testing.assert_array_equal(found.log_norm, expected.log_norm)
+    with pytest.raises(TypeError, match="loss"):
+        vj.gradient_profile(cell, state0, inputs)
 
 
 def test_loss_must_be_one_real_number(vj):
     cell, state0, inputs = tables.CELLS["VanillaCell"]()
     with pytest.raises(ValueError, match="one real number"):
-        vj.gradient_profile(lambda states: states[-1], cell, state0, inputs)
+        vj.gradient_profile(cell, state0, inputs, loss=lambda states: states[-1])
 
 
 def test_nan_is_not_taken_for_zero(vj):
     cell = vj.FunctionCell(lambda w, s, x: w * jnp.sqrt(0 * s) + x, jnp.asarray(1.0))
     with pytest.raises(vj.NonFiniteError, match="NaN from t = "):
-        vj.gradient_profile(LOSSES["last step"], cell, jnp.ones(2), jnp.ones((3, 2)))
-    run = jax.jit(lambda x: vj.gradient_profile(LOSSES["last step"], cell, jnp.ones(2), x).log_norm)
-    assert np.isnan(run(jnp.ones((3, 2)))).any()
+        vj.gradient_profile(cell, jnp.ones(2), jnp.ones((3, 2)), loss=LOSSES["last step"])
+    profile = jax.jit(lambda x: vj.gradient_profile(cell, jnp.ones(2), x, loss=LOSSES["last step"]))
+    assert np.isnan(profile(jnp.ones((3, 2))).log_norm).any()
 
 
 def test_integer_leaves_pass_through(vj):
     cell = vj.FunctionCell(lambda w, s, x: (w * s[0], s[1] + 1), jnp.asarray(0.5))
     state0 = (jnp.ones(1), jnp.asarray(0))
-    profile = vj.gradient_profile(lambda s: jnp.sum(s[0][-1]), cell, state0, jnp.zeros((3, 0)))
+    profile = vj.gradient_profile(cell, state0, jnp.zeros((3, 0)), loss=lambda s: jnp.sum(s[0][-1]))
     np.testing.assert_allclose(profile.log_norm, np.log(0.5) * np.arange(3, -1, -1), atol=1e-6)

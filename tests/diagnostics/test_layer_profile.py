@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -28,7 +29,7 @@ def test_every_gradient_against_jax():
     def loss(y):
         return jnp.sum((y - target) ** 2)
 
-    profile = vj.diagnostics.layer_gradient_profile(loss, layers, x)
+    profile = vj.diagnostics.layer_gradient_profile(layers, x, loss=loss)
 
     @jax.jit
     def expected(layers, x):
@@ -52,11 +53,15 @@ def test_far_beyond_the_range_of_floats():
     import vanishing_jax as vj
 
     profile = vj.diagnostics.layer_gradient_profile(
-        jnp.sum, [lambda x: 0.1 * x] * 400, jnp.zeros(2)
+        [lambda x: 0.1 * x] * 400, jnp.zeros(2), loss=jnp.sum
     )
     expected = np.log(0.1) * np.arange(400, -1, -1) + 0.5 * np.log(2)
     np.testing.assert_allclose(profile.log_norm, expected, rtol=1e-6)
     assert np.all(np.isneginf(profile.log_parameter_norm))  # functions hold no parameters
+    with pytest.warns(DeprecationWarning, match="layer_gradient_profile"):  # the older order
+        profile_in_any_order: Any = vj.diagnostics.layer_gradient_profile
+        older = profile_in_any_order(jnp.sum, [lambda x: 0.1 * x] * 400, jnp.zeros(2))
+    np.testing.assert_array_equal(older.log_norm, profile.log_norm)
 
 
 def test_a_gradient_that_is_not_finite_is_named():
@@ -67,5 +72,5 @@ def test_a_gradient_that_is_not_finite_is_named():
 
     with pytest.raises(vj.NonFiniteError, match="NaN from l = 2 backward"):
         vj.diagnostics.layer_gradient_profile(
-            lambda y: jnp.sum(0 * y), [lambda x: x, root, root], jnp.full(2, 2.0)
+            [lambda x: x, root, root], jnp.full(2, 2.0), loss=lambda y: jnp.sum(0 * y)
         )

@@ -40,14 +40,14 @@ def test_each_sequence_travels_over_its_own_length():
     lengths = np.array([T, 9, T - 1, 12, 20, T])
     inputs = padded(sequences(), 1e30)
     d = vj.diagnose(cell(), inputs, loss=teacher, lengths=lengths)
-    assert d.num_steps == T and d.log_transport.shape == (6, T + 1)
+    assert d.num_steps == T and d.log_gradient_by_lag.shape == (6, T + 1)
     for row, length in enumerate(lengths):
-        assert np.isnan(d.log_transport[row, length + 1 :]).all()
+        assert np.isnan(d.log_gradient_by_lag[row, length + 1 :]).all()
         alone = vj.gradient_profile(
-            lambda s: jnp.sum(s[-1] ** 2), cell(), jnp.zeros(N), inputs[row, :length]
+            cell(), jnp.zeros(N), inputs[row, :length], loss=lambda s: jnp.sum(s[-1] ** 2)
         )
         expected = np.asarray(alone.log_norm)[::-1] - float(alone.log_norm[-1])
-        np.testing.assert_allclose(d.log_transport[row, : length + 1], expected, atol=1e-4)
+        np.testing.assert_allclose(d.log_gradient_by_lag[row, : length + 1], expected, atol=1e-4)
         if length in (9, 12):
             break
     assert d.profile is not None

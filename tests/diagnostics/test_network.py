@@ -59,7 +59,7 @@ def test_every_layer_against_back_propagation_by_hand(length):
             below += np.asarray(to_inputs)[turn]
         above = below
     tolerance = 1e-12 if inputs.dtype == jnp.float64 else 1e-5
-    for name, part in zip(network.names, found, strict=True):
+    for name, part in found.items():
         norms = np.exp(np.asarray(part.log_norm)[0, : length + 1])
         np.testing.assert_allclose(norms, expected[name], rtol=tolerance)
         assert np.isneginf(part.log_norm[0, length + 1 :]).all()
@@ -90,10 +90,10 @@ def test_closed_form_far_beyond_the_range_of_float32():
     got = reach.gradients.log_norm[:, 0]
     np.testing.assert_allclose(got, expected, atol=1e-2 if got.dtype == np.float32 else 2e-3)
     np.testing.assert_allclose(
-        reach.log_transport[0], (x := np.logaddexp(*(2 * expected)) / 2) - x[0], atol=2e-3
+        reach.log_gradient_by_lag[0], (x := np.logaddexp(*(2 * expected)) / 2) - x[0], atol=2e-3
     )
     # 0.12^4 < 1e-3 < 5 * 0.12^4, and 6 * 0.12^5 < 1e-3.
-    np.testing.assert_array_equal(reach.gradients.starved_at, [5, 4])
+    np.testing.assert_array_equal(reach.gradients.gone_at, [5, 4])
     assert reach.gradients.first_gone() == "layer1" and reach.verdict == "vanishing"
     assert reach.gradients.sentence() == (
         "layer1 first, below 1e-3 of its largest gradient after 4 steps (layer0 after 5)"
@@ -117,7 +117,7 @@ def test_a_stack_names_its_layers():
     found = d.layers.gradients.log_norm
     np.testing.assert_allclose(np.exp(found[:, 0]), np.transpose(norms), rtol=1e-4)
     whole = np.log(np.sum(np.exp(2 * found), axis=0)) / 2
-    np.testing.assert_allclose(whole - whole[:, :1], d.log_transport, atol=1e-5)
+    np.testing.assert_allclose(whole - whole[:, :1], d.log_gradient_by_lag, atol=1e-5)
     # A layer's own block of the product is its own chain.
     runs = network(inputs[0])
     for name in network.names:

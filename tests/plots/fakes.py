@@ -124,9 +124,9 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
     rng = np.random.default_rng(seed)
     lags = np.arange(num_steps + 1)
     walk = np.cumsum(0.15 * rng.standard_normal((num_sequences, num_steps)), axis=1)
-    transport = rate * lags + np.pad(walk, ((0, 0), (1, 0)))
+    log_by_lag = rate * lags + np.pad(walk, ((0, 0), (1, 0)))
     if zeros:
-        transport[1:, num_steps * 2 // 3 :] = -np.inf
+        log_by_lag[1:, num_steps * 2 // 3 :] = -np.inf
     causes = [
         effect("no saturation (tanh → identity)", rate / 4, -6.9 / rate * 4, "cause", True),
         effect("forget gate held at 1", rate / 10, np.inf, "cause"),
@@ -143,21 +143,21 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         rate_error=0.03,
         horizon=abs(6.9 / rate),
         horizon_is_extrapolated=abs(6.9 / rate) > num_steps,
-        zero_share=float(np.mean(np.isneginf(transport[:, -1]))),
+        zero_share=float(np.mean(np.isneginf(log_by_lag[:, -1]))),
         num_steps=num_steps,
         num_sequences=num_sequences,
         state_size=n,
         gradient_source="loss gradient",
         lags=lags,
-        log_transport=transport,
+        log_gradient_by_lag=log_by_lag,
         profile=profile(num_steps, rate),
         spectrum=spectrum(num_steps, n, rate, num_steps // 2 if zeros else None),
         lyapunov=lyapunov(n, num_steps, rate),
         influence=influence(num_steps, min(num_steps + 1, 33), rate, zeros),
         eigenvalues=eigenvalues(3, n),
         activations=history(num_steps),
-        surviving_directions={1: float(n), 4: n / 2, num_steps: 0.5},
-        log10_condition={1: 0.3, 4: 2.5, num_steps: np.inf if zeros else 11.2},
+        unit="step",
+        kept=SimpleNamespace(printed=directions(n, num_steps, zeros), layer_gradients=None),
         causes=causes,
         recommendations=remedies,
         effects=causes + remedies,
@@ -167,6 +167,17 @@ def diagnosis(num_steps=16, n=6, num_sequences=5, rate=-0.2, zeros=False, seed=0
         notes=[],
     )
     return SimpleNamespace(**{**fields, **changes})
+
+
+def directions(n, num_steps, zeros=False):
+    """Return singular values of which half survive at lag 4, and none at the last."""
+    from vanishing_jax.diagnostics._kept import Directions
+
+    ends = {1: (0.0, -0.7), 4: (0.0, -13.0), num_steps: (-8.0, -34.0)}
+    logs = {lag: np.linspace(*of, n) for lag, of in ends.items() if lag <= num_steps}
+    if zeros:
+        logs[num_steps][-1] = -np.inf
+    return Directions(logs, dict.fromkeys(logs, n))
 
 
 def healthy(**changes):
@@ -179,7 +190,7 @@ def one_step(**changes):
     """Return the diagnosis of one step of a network of one unit, without a loss."""
     fields = dict(num_steps=1, n=1, num_sequences=1, verdict="inconclusive", profile=None)
     nothing = dict(rate_error=np.nan, effects=[], causes=[], recommendations=[], skipped={})
-    return diagnosis(**{**fields, **nothing, "surviving_directions": {1: 1.0}, **changes})
+    return diagnosis(**{**fields, **nothing, **changes})
 
 
 def comparison(

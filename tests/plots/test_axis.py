@@ -14,7 +14,7 @@ def depth():
 
 
 ROWS = {
-    "plot_transport": depth,
+    "plot_gradient_by_lag": depth,
     "plot_gradient_profile": lambda: depth().profile,
     "plot_spectrum": lambda: depth().spectrum,
     "plot_influence": lambda: depth().influence,

@@ -13,7 +13,7 @@ def plot_layer_gradients():
 
 def test_one_line_per_layer_and_where_the_first_is_gone(plot_layer_gradients):
     gradients = fakes.layer_gradients(rates=(-0.2, -0.9, None))
-    np.testing.assert_array_equal(gradients.starved_at, [np.inf, 8, np.nan])
+    np.testing.assert_array_equal(gradients.gone_at, [np.inf, 8, np.nan])
     ax = plot_layer_gradients(gradients)
     lines = [line for line in ax.lines if line.get_label().startswith("layer")]
     assert [line.get_label() for line in lines] == ["layer0", "layer1"]
@@ -37,7 +37,7 @@ def test_nothing_is_gone_and_nothing_is_there(plot_layer_gradients):
     ("rates", "sentence"),
     [
         ((-0.1, -0.2), "no layer's gradient falls below 1e-3 of its largest within 16 steps"),
-        ((-7.0, None), "layer0 first, below 1e-3 of its largest gradient after 1 step"),
+        ((-7.0, None), "layer0 first, below 1e-3 of its largest gradient after one step"),
         (
             (-0.1, -0.9, -0.5),
             "layer1 first, below 1e-3 of its largest gradient after 8 steps (layer2 after 14; "

@@ -37,7 +37,7 @@ def text_of(ax):
 def test_decay_over_lags_with_a_band_of_two_deviations(plots):
     for draw in (
         lambda p: plots.plot_spectrum(fakes.spectrum(), prediction=p),
-        lambda p: plots.plot_transport(fakes.diagnosis(prediction=p)),
+        lambda p: plots.plot_gradient_by_lag(fakes.diagnosis(prediction=p)),
     ):
         ax = draw(prediction())
         (line,) = dashed(ax)
@@ -79,6 +79,6 @@ def test_nothing_is_drawn_without_a_theory(plots):
             plots.plot_spectrum(fakes.spectrum(), prediction=none),
             plots.plot_lyapunov(fakes.lyapunov(), prediction=none),
             plots.plot_gradient_profile(fakes.profile(), prediction=none),
-            plots.plot_transport(fakes.diagnosis(prediction=none)),
+            plots.plot_gradient_by_lag(fakes.diagnosis(prediction=none)),
         ):
             assert not dashed(ax)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from . import fakes
 
 ROWS = {
-    "plot_transport": lambda d: d,
+    "plot_gradient_by_lag": lambda d: d,
     "plot_gradient_profile": lambda d: d.profile,
     "plot_spectrum": lambda d: d.spectrum,
     "plot_spectrum_density": lambda d: d.spectrum,

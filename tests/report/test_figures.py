@@ -14,7 +14,7 @@ def test_files_of_one_diagnosis(figures, tmp_path):
     paths = figures.save_figures(tmp_path / "figures", fakes.one_step())
     assert [path.stem for path in paths] == [
         "summary",
-        "transport",
+        "gradient_by_lag",
         "spectrum",
         "spectrum_density",
         "influence",
@@ -35,11 +35,11 @@ def test_files_of_several(figures, tmp_path, monkeypatch):
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "comparison.png",
         "lstm-32/summary.png",
-        "lstm-32/transport.png",
+        "lstm-32/gradient_by_lag.png",
         "lstm-32-2/summary.png",
-        "lstm-32-2/transport.png",
+        "lstm-32-2/gradient_by_lag.png",
         "run-3/summary.png",
-        "run-3/transport.png",
+        "run-3/gradient_by_lag.png",
     ]
     assert sorted(paths) == sorted(tmp_path.rglob("*.png"))
 
@@ -72,7 +72,8 @@ def test_a_figure_is_drawn_once_in_its_context(figures, tmp_path, monkeypatch):
         figures.save_figures(tmp_path / "other", other)
     assert len(drawn) == 2 and drawn[0] is one and drawn[1] is other
     first, again, other = (
-        (tmp_path / name / "transport.png").read_bytes() for name in ("first", "again", "other")
+        (tmp_path / name / "gradient_by_lag.png").read_bytes()
+        for name in ("first", "again", "other")
     )
     assert first == again != other
     figures.save_figures(tmp_path / "later", one)

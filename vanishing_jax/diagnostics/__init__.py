@@ -7,10 +7,10 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     from ._activation_history import ActivationHistory as ActivationHistory
     from ._activation_history import activation_history as activation_history
-    from ._diagnose_any import diagnose as diagnose
+    from ._diagnose import diagnose as diagnose
     from ._diagnose_layers import diagnose_layers as diagnose_layers
     from ._diagnosis import Diagnosis as Diagnosis
-    from ._diagnosis import Effect as Effect
+    from ._effects import Effect as Effect
     from ._eigenvalues import StepEigenvalues as StepEigenvalues
     from ._eigenvalues import step_eigenvalues as step_eigenvalues
     from ._gradient_profile import GradientProfile as GradientProfile
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from ._influence import influence_map as influence_map
     from ._layer_diagnosis import LayerDiagnosis as LayerDiagnosis
     from ._layer_gradients import LayerGradients as LayerGradients
+    from ._layer_gradients import StackLayers as StackLayers
     from ._layer_profile import layer_gradient_profile as layer_gradient_profile
     from ._network_diagnosis import NetworkDiagnosis as NetworkDiagnosis
     from ._network_diagnosis import NetworkReach as NetworkReach
-    from ._stack_layers import StackLayers as StackLayers
 else:
     __getattr__, __dir__, __all__ = lazy(
         __name__,
         _activation_history="ActivationHistory activation_history",
-        _diagnose_any="diagnose",
+        _diagnose="diagnose",
         _diagnose_layers="diagnose_layers",
-        _diagnosis="Diagnosis Effect",
+        _diagnosis="Diagnosis",
+        _effects="Effect",
         _eigenvalues="StepEigenvalues step_eigenvalues",
         _gradient_profile="GradientProfile gradient_profile",
         _influence="InfluenceMap influence_map",
         _layer_diagnosis="LayerDiagnosis",
-        _layer_gradients="LayerGradients",
+        _layer_gradients="LayerGradients StackLayers",
         _layer_profile="layer_gradient_profile",
         _network_diagnosis="NetworkDiagnosis NetworkReach",
-        _stack_layers="StackLayers",
     )

@@ -1,6 +1,7 @@
 """What the nonlinearities of a cell do over time: saturation and gates, for any cell."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -45,11 +46,17 @@ class ActivationHistory(eqx.Module):
     bin_edges: tuple[Float[np.ndarray, "_"], ...]
 
     def __repr__(self) -> str:
-        parts = [
-            f"{name}: mean {np.mean(mean):.2f}, saturated {np.mean(saturated):.0%}"
-            for name, mean, saturated in zip(self.names, self.mean, self.saturated, strict=True)
-        ]
+        parts = [f"{name}: {text}" for name, text in summaries(self)]
         return f"ActivationHistory({'; '.join(parts) or 'no activation recognized'})"
+
+
+def summaries(history: Any) -> list[tuple[str, str]]:
+    """Return the name of each activation of a history, with mean and saturated share in words."""
+    columns = zip(history.names, history.mean, history.saturated_by_unit, strict=True)
+    return [
+        (name, f"mean {np.mean(mean):.2f}, {np.mean(saturated):.0%} saturated")
+        for name, mean, saturated in columns
+    ]
 
 
 def activation_history(

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from .._activations import stable_derivatives
+from .._checks import check_loss
 from .._mantissa_exponent import log_scaled, normalized
+from .._tree import state_layout
 from .._types import Array, PyTree
 
 
@@ -34,9 +36,24 @@ def scaled(vectors: Float[Any, "*time size"]) -> Scaled:
     return Scaled(rows.reshape(vectors.shape), exponents.reshape(shape))
 
 
+def loss_gradient(
+    tree: PyTree, loss: Callable[[PyTree], Array], leading_axes: int
+) -> Float[Array, "*lead size"]:
+    """Return the gradient of `loss(tree)`, one vector for each index of the leading axes.
+
+    They are time of states, batch and time of a batch of them, or the samples of an activation.
+    """
+    check_loss(loss, tree)
+    layout = state_layout(jax.tree.map(lambda leaf: leaf[(0,) * leading_axes], tree))
+    ravel, unravel = layout.ravel, layout.unravel
+    for _ in range(leading_axes):
+        ravel, unravel = jax.vmap(ravel), jax.vmap(unravel)
+    return jax.grad(lambda vectors: loss(unravel(vectors, tree)))(ravel(tree))
+
+
 def back_propagate(
     pull: Callable[[Scaled, PyTree], tuple[Scaled, PyTree]], points: PyTree, direct: Scaled
-) -> tuple[Float[Array, "moment"], PyTree]:
+) -> tuple[Float[Array, "time_plus_one"], PyTree]:
     """Return log ||dL/ds_t|| for t = 0..T, and what `pull` found at each step.
 
     dL/ds_t is the direct gradient, row t of `direct`, and what arrives from step t + 1.

@@ -9,22 +9,21 @@ import numpy as np
 from jaxtyping import Float
 
 from .._activations import activation_kinds
-from .._checks import NonFiniteError, as_arrays, check_finite
+from .._checks import as_arrays, check_finite
 from .._linearization import dense_bytes, gib
 from .._linearize import MEMORY_LIMIT
 from .._linearize_layers import Layer, activation_shapes, check_layers
-from .._progress import with_progress
 from .._shared_layers import shared_layers
 from .._tree import describe, same_structure, state_layout
 from .._types import Array, PyTree
-from . import _judgement
-from ._diagnose import FEW_SEQUENCES, PROBES, effect_of
+from ._effects import measure_effects
 from ._gradient_rate import GradientRate, by_lag, gradient_rate
+from ._inputs import no_gradient, on_host, probes_of_each, unit_vectors
+from ._judgement import judged
 from ._kept import LayersKept
 from ._layer_diagnosis import LayerDiagnosis
-from ._layer_interventions import INTERVENTIONS, LayerTarget, modified
+from ._layer_interventions import INTERVENTIONS, IntervenedLayer, LayerTarget, modified
 from ._layer_profile import carry_back, layer_activations, output_gradients
-from ._transport import on_host
 
 # Wider activations make no spectra: beyond, their bounds are infinite and O(L n^3) takes minutes.
 _WIDEST = 900
@@ -95,13 +94,13 @@ def diagnose_layers(
     check_finite(data.x, "input x")
     check_finite(eqx.filter(layers, eqx.is_inexact_array), "weights")
     shapes = activation_shapes(layers, *_samples([data.x], data))  # its errors say which
+    # Layers that differ in their arrays alone become one program with the arrays as arguments.
     layers = shared_layers(layers, shapes[:-1])
     activations, log_norm = _passes(modified(layers), data)
-    log_transport, base = _measured(log_norm, data)
+    log_by_lag, base = _measured(log_norm, data)
     if np.isnan(base.rate):
-        raise ValueError(
-            "expected a loss whose gradient with respect to the output is not zero; it is zero for "
-            "every sample. Check that the loss reads the output it is given."
+        raise no_gradient(
+            "the output", "for every sample", "Check that the loss reads the output it is given."
         )
     target = LayerTarget(
         layers,
@@ -109,26 +108,24 @@ def diagnose_layers(
         _kinds(layers, shapes),
         base.rate,
     )
-    effects, skipped = _effects(target, data)
+
+    def measure(changed: list[IntervenedLayer]) -> GradientRate:
+        return _measured(_passes(changed, data)[1], data)[1]
+
+    effects, skipped = measure_effects(INTERVENTIONS, target, measure, "activations")
     depth = len(layers)
-    verdict, reason = _judgement.verdict(base, depth, unit="layer", samples="samples")
     widths = tuple(state_layout(a).size for a in shapes)
     missing = _missing(widths)
     if missing is not None:
         skipped["spectra"] = missing
     return LayerDiagnosis(
-        verdict=verdict,
-        reason=reason,
-        gradient_rate=base,
+        **judged(base, effects, depth, unit="layer", samples="samples"),
         widths=widths,
         num_samples=data.num_samples,
         gradient_source="random output probe" if loss is None else "loss gradient",
         lags=np.arange(depth + 1),
-        log_transport=log_transport,
-        log_growth=_growth(log_transport),
-        causes=_judgement.causes(verdict, base, effects),
-        recommendations=_judgement.recommendations(verdict, base, effects, depth),
-        effects=effects,
+        log_gradient_by_lag=log_by_lag,
+        log_growth=_growth(log_by_lag),
         skipped=skipped,
         kept=LayersKept(layers, activations, _samples([data.x], data)[0], loss, batched, missing),
     )
@@ -159,7 +156,7 @@ def _data(x, loss, batched) -> _Data:
             f"batched=True; got {describe(x)}."
         )
     samples = sizes.pop()[0] if batched else 1
-    probes = PROBES if loss is None and samples < FEW_SEQUENCES else 1
+    probes = probes_of_each(loss, samples)
     if probes > 1 and batched:
         x = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), probes, axis=0), x)
     return _Data(x, batched, loss, samples, probes)
@@ -169,18 +166,11 @@ def _passes(layers, data: _Data):
     """Return the activations, and the log norm of what is carried back to each of them."""
     activations = layer_activations(layers, data.x, batched=data.batched)
     if data.loss is not None:
-        vectors = output_gradients(data.loss, activations[-1], batched=data.batched)
+        vectors = output_gradients(activations[-1], data.loss, batched=data.batched)
     else:
-        vectors = _unit_vectors(_samples(activations[-1:], data)[0], data)
+        output = state_layout(_samples(activations[-1:], data)[0])
+        vectors = unit_vectors(data.num_samples * data.num_probes, output.size, output.dtype)
     return activations, carry_back(layers, activations, vectors, batched=data.batched)[0]
-
-
-def _unit_vectors(output, data) -> Float[np.ndarray, "batch output"]:
-    layout = state_layout(output)
-    shape = data.num_samples * data.num_probes, layout.size
-    vectors = np.random.default_rng(0).standard_normal(shape)  # nothing to compile
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(layout.dtype)
 
 
 def _samples(activations, data):
@@ -192,35 +182,12 @@ def _samples(activations, data):
 
 def _measured(log_norm, data) -> tuple[Float[np.ndarray, "batch time_plus_one"], GradientRate]:
     last = np.full(len(log_norm), log_norm.shape[1] - 1)
-    log_transport = by_lag(log_norm, last, data.num_probes)
-    return log_transport, gradient_rate(log_transport)
+    log_by_lag = by_lag(log_norm, last, data.num_probes)
+    return log_by_lag, gradient_rate(log_by_lag)
 
 
-def _growth(log_transport) -> Float[np.ndarray, "time"]:
+def _growth(log_by_lag) -> Float[np.ndarray, "time"]:
     """Return the mean log change through each layer, over the samples that have one."""
-    finite = np.isfinite(log_transport)
-    total = np.where(finite, log_transport, 0.0)
-    both = finite[:, 1:] & finite[:, :-1]
-    change = np.where(both, np.diff(total, axis=1), 0.0).sum(axis=0)
-    count = both.sum(axis=0)
-    return np.where(count > 0, change / np.maximum(count, 1), -np.inf)[::-1]
-
-
-def _effects(target, data):
-    """Return every intervention's effect, and why some do not apply."""
-    effects, skipped = [], {}
-    for intervention in with_progress(INTERVENTIONS, "interventions"):
-        changed = intervention.apply(target)
-        if isinstance(changed, str):
-            skipped[intervention.name] = changed
-            continue
-        try:
-            rate = _measured(_passes(changed, data)[1], data)[1]
-        except NonFiniteError:
-            skipped[intervention.name] = "its activations overflow or its gradient is NaN"
-            continue
-        if np.isnan(rate.rate):
-            skipped[intervention.name] = "the loss has no gradient there"
-            continue
-        effects.append(effect_of(intervention, rate))
-    return effects, skipped
+    with np.errstate(invalid="ignore"):  # -inf - -inf behind an exact zero
+        change = np.ma.masked_invalid(np.diff(log_by_lag, axis=1))
+    return change.mean(axis=0).filled(-np.inf)[::-1]

@@ -8,26 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import STATES_EXPLODE, as_arrays, check_finite, check_loss
+from .._checks import STATES_EXPLODE, as_arrays, check_finite
 from .._progress import with_progress
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
-from ..cells import hidden_output
-from ..networks import NetworkTrajectory, Part, RecurrentNetwork
-from ._back_propagate import Scaled
-from ._diagnose import (
-    FEW_SEQUENCES,
-    PROBES,
-    OfOne,
-    check_inputs,
-    diagnose_cell,
-    has_batch,
-)
-from ._lengths import check_lengths
-from ._network_adjoint import batch_network_adjoint, run_network
+from ..networks import NetworkTrajectory, RecurrentNetwork
+from ._back_propagate import Scaled, loss_gradient
+from ._diagnose_cell import diagnose_cell
+from ._gradient_by_lag import in_buffers
+from ._inputs import as_sequences, no_gradient, on_host, probes_of_each, unit_vectors
+from ._network_adjoint import batch_network_adjoint, output_size
 from ._network_diagnosis import NetworkDiagnosis, worst
 from ._network_reach import network_reach
-from ._transport import in_buffers, on_host
 
 
 class _LinearLoss(eqx.Module):
@@ -51,28 +43,23 @@ def diagnose_network(
     memory_limit: int,
 ) -> NetworkDiagnosis:
     """Return the diagnosis of a network; the arguments are those of `diagnose`."""
-    inputs = jax.tree.map(on_host, as_arrays(inputs, "inputs"))
     states = network.initial_state() if state0 is None else tuple(as_arrays(state0, "state0"))
-    if len(states) != len(network.layers):
-        raise ValueError(
-            f"expected state0 of {len(network.layers)} layers; got {len(states)} states."
-        )
-    part_states = _by_part(network, states)
-    if not has_batch(network.parts[0].cell, part_states[0], inputs, batched):
-        inputs = jax.tree.map(lambda leaf: leaf[None], inputs)
-        loss = None if loss is None else OfOne(loss)
-    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
-    ends = check_lengths(lengths, sequences, steps)
-    check_inputs(inputs, ends)
+    part_states = network.part_states(states)
+    options = {"loss": loss, "batched": batched, "lengths": lengths}
+    given = as_sequences(network.parts[0].cell, part_states[0], inputs, **options)
+    ends, (sequences, steps) = given.lengths, jax.tree.leaves(given.inputs)[0].shape[:2]
     check_finite(eqx.filter(network, eqx.is_inexact_array), "weights")
-    runs = run_network(network, in_buffers(inputs, ends), ends, states)
+    runs = jax.vmap(lambda x, n: network(x, lengths=n, state0=states))(
+        in_buffers(given.inputs, ends), ends
+    )
     for name, trajectory in zip(runs.names, runs.trajectories, strict=True):
         time_first = jax.tree.map(lambda leaf: np.moveaxis(leaf, 1, 0), _on_host(trajectory.states))
         what = f"states of {name}"
         check_finite(time_first, what, axis_name="step", advice=STATES_EXPLODE)
-    direct = None if loss is None else _direct(loss, runs, steps)
-    probes = PROBES if loss is None and sequences < FEW_SEQUENCES else 1
-    reaches = _reaches(network, runs, direct, ends, probes)
+    # What the loss asks of the outputs; without one, each reach is probed by unit vectors.
+    direct = None if given.loss is None else _direct(given.loss, runs, steps)
+    reaches = _reaches(network, runs, direct, ends, probes_of_each(given.loss, sequences))
+    # A part alone is diagnosed with what the layers above ask of its states as its loss.
     asked = _asked(network, runs, direct, steps)
     parts = {}
     rows = list(zip(network.parts, runs.trajectories, part_states, strict=True))
@@ -95,17 +82,6 @@ def diagnose_network(
     )
 
 
-def _by_part(network: RecurrentNetwork, states: tuple) -> list[PyTree]:
-    """Return one initial state for each part, from one for each layer."""
-    found = []
-    for part in network.parts:
-        state = states[part.layer]
-        if part.name.endswith(("forward", "backward")):
-            state = state[part.direction == "backward"]
-        found.append(state)
-    return found
-
-
 def _on_host(tree):
     return jax.tree.map(on_host, tree)
 
@@ -113,22 +89,20 @@ def _on_host(tree):
 def _direct(loss, runs: NetworkTrajectory, steps: int) -> Float[np.ndarray, "batch time size"]:
     """Return the gradient of the loss with respect to the outputs, 0 in the padding."""
     output = np.asarray(runs.output)
-    check_loss(loss, jax.ShapeDtypeStruct((len(output), steps, output.shape[2]), output.dtype))
-    gradient = np.asarray(_gradient(loss, output[:, :steps]))
+    gradient = np.asarray(_loss_gradient(output[:, :steps], loss, 2))
     direct = np.where(runs.keep[:, :steps, None], gradient, 0)
     if not np.any(direct):
-        raise ValueError(
-            "expected a loss whose gradient with respect to some output is not zero; it is zero "
-            "at every step of every sequence. The loss of a network is loss(output), the last "
-            "layer's outputs (batch, time, size); beyond a sequence's length they are 0."
+        raise no_gradient(
+            "some output",
+            "at every step of every sequence",
+            "The loss of a network is loss(output), the last layer's outputs (batch, time, size); "
+            "beyond a sequence's length they are 0.",
         )
     more = output.shape[1] - steps
     return np.pad(direct, ((0, 0), (0, more), (0, 0))).astype(output.dtype)
 
 
-@eqx.filter_jit
-def _gradient(loss, output):
-    return jax.grad(loss)(output)
+_loss_gradient = eqx.filter_jit(loss_gradient)
 
 
 def _reaches(network, runs, direct, ends, probes):
@@ -139,8 +113,6 @@ def _reaches(network, runs, direct, ends, probes):
     found = {}
     for toward in ("past", "future") if network.is_bidirectional else ("past",):
         given = _probe(network, runs, ends, toward) if direct is None else direct
-        if given is None:
-            continue
         reach = network_reach(network, runs, given, ends, toward, probes)
         if reach is not None:
             found[toward] = reach
@@ -156,20 +128,12 @@ def _probe(network, runs, ends, toward):
     shape = runs.output.shape
     half = np.ones(shape[2], bool)
     if len(last) == 2:
-        half = np.arange(shape[2]) < _forward_size(network, runs)
+        half = np.arange(shape[2]) < output_size(last[0].cell, runs.trajectories[-2])
         half = half if toward == "past" else ~half
-    rng = np.random.default_rng(0)
-    probe = np.where(half, rng.standard_normal((shape[0], shape[2])), 0)
-    probe /= np.linalg.norm(probe, axis=1, keepdims=True)
+    probe = unit_vectors(shape[0], shape[2], runs.output.dtype, where=half)
     direct = np.zeros(shape, runs.output.dtype)
     direct[np.arange(shape[0]), ends - 1 if toward == "past" else 0] = probe
     return direct
-
-
-def _forward_size(network: RecurrentNetwork, runs: NetworkTrajectory) -> int:
-    part: Part = network.parts[-2]
-    state = jax.tree.map(lambda leaf: on_host(leaf)[0, 0], runs.trajectories[-2].states)
-    return jax.eval_shape(lambda s: hidden_output(part.cell, s), state).shape[0]
 
 
 def _asked(network, runs, direct, steps) -> dict[str, _LinearLoss]:
@@ -178,7 +142,7 @@ def _asked(network, runs, direct, steps) -> dict[str, _LinearLoss]:
         return {}
     found = batch_network_adjoint(network, runs, direct)
     losses = {}
-    for name, part in zip(network.names, found, strict=True):
+    for name, part in found.items():
         weights = _common_scale(part.direct)[:, : steps + 1]
         if np.any(weights):
             losses[name] = _LinearLoss(weights)

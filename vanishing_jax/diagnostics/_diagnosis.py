@@ -4,44 +4,20 @@ import dataclasses
 import functools as ft
 from typing import ClassVar
 
-import numpy as np
-from jaxtyping import Float, Int
-
-from ..spectra import LyapunovExponents, Spectrum
+from ..spectra import LyapunovExponents, Spectrum, lyapunov_exponents
 from ..theory import Prediction
 from ._activation_history import ActivationHistory
-from ._eigenvalues import StepEigenvalues
+from ._eigenvalues import StepEigenvalues, step_eigenvalues
 from ._gradient_profile import GradientProfile
-from ._gradient_rate import GradientRate
-from ._influence import InfluenceMap
-from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of
-from ._result import DiagnosisResult, Rated, Verdict
-from ._stack_layers import StackLayers
+from ._influence import InfluenceMap, influence_map
+from ._kept import ALL_VALUES_PRINTED, Directions, Kept, directions_of, spectrum_of
+from ._layer_gradients import StackLayers, stack_layers
+from ._result import ChainDiagnosis
 from ._text import cell_rows, labelled
 
 
-@dataclasses.dataclass(frozen=True)
-class Effect(Rated):
-    """What one intervention does to the gradient, re-measured on the same sequences.
-
-    - `name`, `description`: the change; `kind`: "remedy" (can be built) or "cause" (thought
-      experiment).
-    - `blames`: the cause it removes, in words, or None; `is_bound`: whether it is the extreme case
-      of that cause, which may overshoot 0.
-    - `gradient_rate`: the `GradientRate` after the change; `rate`, `rate_error`, `horizon`,
-      `horizon_is_extrapolated` and `zero_share` are its parts.
-    """
-
-    name: str
-    description: str
-    kind: str
-    blames: str | None
-    is_bound: bool
-    gradient_rate: GradientRate
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Diagnosis(DiagnosisResult):
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Diagnosis(ChainDiagnosis):
     """Whether gradients vanish or explode in one network on one batch, and why.
 
     All logs are natural; rates are nats per step. Made by `diagnose`, which computes what is
@@ -56,7 +32,8 @@ class Diagnosis(DiagnosisResult):
       `horizon_is_extrapolated` if that lies beyond the sequences; `zero_share`: share of sequences
       in which it becomes exactly 0 (they do not enter the rate).
     - `num_steps` T, `num_sequences`, `state_size` n, `gradient_source`: what was carried back.
-    - `lags` (time+1,), `log_transport` (batch, time+1): log of that gradient relative to its start.
+    - `lags` (time+1,), `log_gradient_by_lag` (batch, time+1): log of the norm of that gradient
+      relative to its start.
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
     - `effects`: everything that was measured; `skipped`: intervention -> why it does not apply.
@@ -85,19 +62,9 @@ class Diagnosis(DiagnosisResult):
     )  # fmt: skip
     to_read: ClassVar = "spectrum", "lyapunov", "influence", "eigenvalues", "profile"
 
-    verdict: Verdict
-    reason: str
-    gradient_rate: GradientRate
     num_steps: int
     num_sequences: int
     state_size: int
-    gradient_source: str
-    lags: Int[np.ndarray, "time_plus_one"]
-    log_transport: Float[np.ndarray, "batch time_plus_one"]
-    causes: list[Effect]
-    recommendations: list[Effect]
-    effects: list[Effect]
-    skipped: dict[str, str]
     dtype: str
     notes: list[str]
     kept: Kept = dataclasses.field(repr=False)
@@ -110,22 +77,22 @@ class Diagnosis(DiagnosisResult):
     @ft.cached_property
     def spectrum(self) -> Spectrum:
         """Log singular values behind the last state, over lags."""
-        return self.kept.spectrum()
+        return spectrum_of(self.kept.chain, self.kept.leading)
 
     @ft.cached_property
     def lyapunov(self) -> LyapunovExponents:
         """Lyapunov exponents."""
-        return self.kept.lyapunov()
+        return lyapunov_exponents(self.kept.chain, k=self.kept.leading)
 
     @ft.cached_property
     def influence(self) -> InfluenceMap:
         """Norms of the products between times."""
-        return self.kept.influence()
+        return influence_map(self.kept.chain)
 
     @ft.cached_property
     def eigenvalues(self) -> StepEigenvalues:
         """Eigenvalues of a few one-step Jacobians."""
-        return self.kept.eigenvalues()
+        return step_eigenvalues(self.kept.chain)
 
     @ft.cached_property
     def activations(self) -> ActivationHistory:
@@ -135,22 +102,13 @@ class Diagnosis(DiagnosisResult):
     @ft.cached_property
     def layers(self) -> StackLayers | None:
         """What each layer of a stack does."""
-        return self.kept.layers()
+        gradients = self.kept.layer_gradients
+        return None if gradients is None else stack_layers(self.kept.chain, gradients)
 
     @ft.cached_property
     def prediction(self) -> Prediction | None:
         """What theory says."""
         return self.kept.prediction()
-
-    @property
-    def surviving_directions(self) -> dict[int, float]:
-        """Lag -> number of singular values above 1e-3."""
-        return self._directions.surviving
-
-    @property
-    def log10_condition(self) -> dict[int, float]:
-        """Lag -> log10 of the condition number."""
-        return self._directions.log10_condition
 
     @ft.cached_property
     def _directions(self) -> Directions:

@@ -1,7 +1,9 @@
 """The gradient of a loss with respect to every state, in logs, from one backward pass."""
 
+import functools as ft
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,13 +12,13 @@ from jax.core import Tracer
 from jaxtyping import Float
 
 from .._cell_checks import check_deterministic
-from .._checks import NonFiniteError, check_finite_run, check_loss
+from .._checks import NonFiniteError, check_finite_run
 from .._rollout import Trajectory, rollout
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell, as_cell
 from ..cells._clipped_gradient import rescaled_clips
-from ._back_propagate import Scaled, back_propagate, log_norm, pull_back, scaled
+from ._back_propagate import Scaled, back_propagate, log_norm, loss_gradient, pull_back, scaled
 
 
 class GradientProfile(eqx.Module):
@@ -44,8 +46,42 @@ class GradientProfile(eqx.Module):
         )
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def loss_first_deprecated(function: Callable[P, R]) -> Callable[P, R]:
+    """Let `function(*data, loss=loss)` be called in the older order, too: `function(loss, *data)`.
+
+    The orders are told apart by the first argument: a loss is a function that is not a cell.
+    """
+
+    @ft.wraps(function)
+    def either(*args: Any, **kwargs: Any) -> R:
+        if "loss" not in kwargs and args and callable(args[0]) and not _is_cell(args[0]):
+            warnings.warn(
+                f"{function.__name__}(loss, ...) is deprecated; write "
+                f"{function.__name__}(..., loss=loss), the data first.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            kwargs["loss"], args = args[0], args[1:]
+        return function(*args, **kwargs)
+
+    return either
+
+
+def _is_cell(candidate: Any) -> bool:
+    try:
+        as_cell(candidate)
+    except TypeError:
+        return False
+    return True
+
+
+@loss_first_deprecated
 def gradient_profile(
-    loss: Callable[[PyTree], Float[Array, ""]], cell: Any, state0: PyTree, inputs: PyTree
+    cell: Any, state0: PyTree, inputs: PyTree, *, loss: Callable[[PyTree], Float[Array, ""]]
 ) -> GradientProfile:
     """Return log ||dL/ds_t|| for every t: what back-propagation through time really delivers.
 
@@ -61,9 +97,9 @@ def gradient_profile(
 
     **Arguments:**
 
+    - `cell`, `state0`, `inputs`: as for `rollout`.
     - `loss`: `loss(states) -> scalar`, where `states` are `Trajectory.states` (leading axis T+1,
       states[0] is `state0`): a last-step loss reads `states[-1]`, a per-step loss all of them.
-    - `cell`, `state0`, `inputs`: as for `rollout`.
 
     **Returns:** a `GradientProfile`; natural logs.
 
@@ -82,7 +118,7 @@ def gradient_profile(
     >>> import jax.numpy as jnp, vanishing_jax as vj
     >>> halve = vj.FunctionCell(lambda w, h, x: w * h + x, jnp.array(0.5))
     >>> last = lambda states: states[-1].sum()
-    >>> profile = vj.gradient_profile(last, halve, jnp.ones(1), jnp.zeros((1000, 1)))
+    >>> profile = vj.gradient_profile(halve, jnp.ones(1), jnp.zeros((1000, 1)), loss=last)
     >>> round(float(profile.log_norm[0]), 1)  # 1000 log 0.5: plain float32 gives 0
     -693.1
     """
@@ -91,7 +127,7 @@ def gradient_profile(
     states, inputs = trajectory.states, trajectory.inputs
     check_deterministic(cell, *jax.tree.map(lambda leaf: leaf[0], (states, inputs)))
     check_finite_run(cell, states, inputs)
-    local = direct_gradients(loss, trajectory)
+    local = loss_gradient(trajectory.states, loss, 1)
     profile = adjoint_profile(cell, trajectory, local)
     if not isinstance(profile.log_norm, Tracer) and np.isnan(profile.log_norm).any():
         step = int(np.flatnonzero(np.isnan(profile.log_norm))[-1])
@@ -100,17 +136,6 @@ def gradient_profile(
             "weights, the inputs, the states there and the loss for NaN or infinite values."
         )
     return profile
-
-
-def direct_gradients(
-    loss: Callable[[PyTree], Array], trajectory: Trajectory
-) -> Float[Array, "time_plus_one state"]:
-    """Return dl/ds_t at fixed other states, one row for each of s_0..s_T."""
-    states = trajectory.states
-    layout = state_layout(jax.tree.map(lambda leaf: leaf[0], states))
-    check_loss(loss, states)
-    vectors = jax.vmap(layout.ravel)(states)
-    return jax.grad(lambda v: loss(jax.vmap(layout.unravel)(v, states)))(vectors)
 
 
 @eqx.filter_jit
@@ -125,20 +150,43 @@ def adjoint_profile(
 
     Without parameters their contributions are not computed (and read -inf).
     """
+    wanted = (eqx.is_inexact_array if with_parameters else none_of), none_of
+    log_norm, by_step, _ = back_through_time(cell, trajectory, scaled(local), wanted)
+    return GradientProfile(log_norm, by_step)
+
+
+def none_of(leaf: Any) -> bool:
+    """Ask for the gradient of no leaf: for `wanted` of `back_through_time`."""
+    return False
+
+
+def back_through_time(
+    cell: AbstractCell,
+    trajectory: Trajectory,
+    direct: Scaled,
+    wanted: tuple[Callable[[Any], bool], Callable[[Any], bool]],
+) -> tuple[Float[Array, "time_plus_one"], Float[Array, "time"], Scaled]:
+    """Return log norms of the gradients of states and of each step's parameters, and of inputs.
+
+    `direct` holds the direct derivatives; `wanted` says by which leaves of the cell and of the
+    inputs gradients are asked for. Those of the inputs are a pytree of vectors with an exponent.
+    """
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0], trajectory.states))
     before = jax.tree.map(lambda leaf: leaf[:-1], trajectory.states)
-    trainable = eqx.is_inexact_array if with_parameters else lambda leaf: False
-    parameters, static = eqx.partition(cell, trainable)
+    parameters, static = eqx.partition(cell, wanted[0])
 
     def pull(gradient: Scaled, point: tuple[PyTree, PyTree]):
         state, input = point
+        input, rest = eqx.partition(input, wanted[1])
 
-        def step(vector, parameters):
+        def step(vector, parameters, input):
             # A clip compares with its threshold what training sees: the vector with its exponent.
             changed = rescaled_clips(eqx.combine(parameters, static), gradient.exponents)
-            return layout.ravel(changed(layout.unravel(vector, state), input))
+            return layout.ravel(changed(layout.unravel(vector, state), eqx.combine(input, rest)))
 
-        arrived, (own,) = pull_back(step, layout.ravel(state), gradient, parameters)
-        return arrived, log_norm(own, gradient.exponents).astype(layout.dtype)
+        arrived, (own, to_input) = pull_back(step, layout.ravel(state), gradient, parameters, input)
+        size = log_norm(own, gradient.exponents).astype(layout.dtype)
+        return arrived, (size, Scaled(to_input, gradient.exponents))
 
-    return GradientProfile(*back_propagate(pull, (before, trajectory.inputs), scaled(local)))
+    norms, (by_step, to_inputs) = back_propagate(pull, (before, trajectory.inputs), direct)
+    return norms, by_step, to_inputs

@@ -42,7 +42,7 @@ def influence_map(chain: JacobianChain, *, points: int = 33, exact: bool = False
     best case over all directions: a dark entry means that nothing of s_s is left at t.
 
     Ten directions are pushed from each time of the grid, by jvp or stored Jacobians: those that a
-    block of eight pulled back from the end has turned to, and two that the steps to the next time
+    block of eight pulled back from the end has become, and two that the steps to the next time
     of the grid stretch most. What becomes of their span bounds every norm from below, and reaches
     it where one direction dominates.
 

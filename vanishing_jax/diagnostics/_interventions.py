@@ -6,7 +6,8 @@ share one compilation. To add one, append a row to `INTERVENTIONS`.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools as ft
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,8 @@ from .. import _stable
 from .._activations import with_activation_rule
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
-from ._activation_history import is_saturated
+from ..cells._wrapper import AbstractWrapper
+from ._effects import Intervention
 
 _VALUE = {"tanh": _stable.tanh, "sigmoid": _stable.sigmoid, "relu": jax.nn.relu}
 _LARGEST_SLOPE = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0}
@@ -41,7 +43,16 @@ class InterventionParameters(NamedTuple):
     input_scale: Float[ArrayLike, ""]
 
 
-class IntervenedCell(AbstractCell):
+def activation(kind: str, a: Array, linear: Bool[ArrayLike, ""]) -> Array:
+    """Return the activation of `a`; where `linear`, with its largest slope as derivative."""
+    value = _VALUE[kind](a)
+    slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
+    # The same value, but with the derivative of a straight line: the states do not change.
+    straight = jax.lax.stop_gradient(value - slope * a) + slope * a
+    return jnp.where(linear, straight, value)
+
+
+class IntervenedCell(AbstractWrapper):
     """A cell with intervention parameters; neutral ones reproduce the cell."""
 
     cell: AbstractCell
@@ -49,27 +60,15 @@ class IntervenedCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the next state of the changed cell."""
-        return self.observed(state, input)[0]
+        order = itertools.count()
 
-    def observed(
-        self, state: PyTree, input: PyTree
-    ) -> tuple[PyTree, tuple[Float[Array, "activation"], Float[Array, "activation"]]]:
-        """Return the next state, and mean value and saturated share of each activation."""
-        values: list[Array] = []
-        saturated: list[Array] = []
+        def rule(kind, a):
+            index = next(order)
+            a = self._preactivation(index, a)
+            return activation(kind, a, self.parameters.linear[index])
 
-        def rule(kind, preactivation):
-            a = self._preactivation(len(values), preactivation)
-            saturated.append(jnp.mean(is_saturated(kind, a), dtype=jnp.float32))
-            value = self._activation(len(values), kind, a)
-            values.append(jnp.mean(value, dtype=jnp.float32))
-            return value
-
-        input = jax.tree.map(self._scaled, input)
-        new = with_activation_rule(self.cell, rule)(state, input)
-        nothing = jnp.zeros(0, jnp.float32)
-        seen = (jnp.stack(values), jnp.stack(saturated)) if values else (nothing, nothing)
-        return jax.tree.map(self._mix, state, new), seen
+        new = with_activation_rule(self.cell, rule)(state, jax.tree.map(self._scaled, input))
+        return jax.tree.map(self._mix, state, new)
 
     def _preactivation(self, index, a):
         """Return the pre-activation, normalized and shifted as the parameters say."""
@@ -81,44 +80,19 @@ class IntervenedCell(AbstractCell):
         normal = centered * jnp.where(on, jax.lax.rsqrt(variance + 1e-5), 1)
         return normal.astype(a.dtype) + self.parameters.shift[index].astype(a.dtype)
 
-    def _activation(self, index, kind, a):
-        value = _VALUE[kind](a)
-        slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
-        # The same value, but with the derivative of a straight line.
-        straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(self.parameters.linear[index], straight, value)
-
     def _scaled(self, leaf):
         return leaf * self.parameters.input_scale.astype(leaf.dtype) if _inexact(leaf) else leaf
 
     def _mix(self, old, new):
         if not _inexact(new):
             return new
+        # A share of 1 gives the new state to the bit: 0 * old + 1 * new, both finite.
         share = self.parameters.new_share.astype(new.dtype)
         return (1 - share) * old + share * new
 
-    def initial_state(self) -> PyTree:
-        """Return the initial state of the cell inside."""
-        return self.cell.initial_state()
 
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """Names of the state's leaves."""
-        return self.cell.state_names
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """Names of the gates."""
-        return self.cell.gate_names
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> AbstractCell | None:
-        """Return the same parameters around the changed cell, or None."""
-        changed = self.cell.map_recurrent(fn)
-        return None if changed is None else IntervenedCell(changed, self.parameters)
-
-
-def at_rest(cell: AbstractCell, num_activations: int) -> IntervenedCell:
-    """Return the cell with every knob at rest."""
+def unchanged(cell: AbstractCell, num_activations: int) -> IntervenedCell:
+    """Return the cell with neutral intervention parameters."""
     # In NumPy, here and below: each operation of JAX would compile a program of its own.
     off, one = np.zeros(num_activations, bool), np.ones(())
     return IntervenedCell(
@@ -128,9 +102,9 @@ def at_rest(cell: AbstractCell, num_activations: int) -> IntervenedCell:
 
 def same_states(one: IntervenedCell, other: IntervenedCell) -> bool:
     """Say whether both cells pass through the same states: only derivatives differ."""
-    equal = [
-        np.array_equal(a, b) for a, b in zip(one.parameters[1:], other.parameters[1:], strict=True)
-    ]
+    # `linear` changes derivatives only, so both are compared with it set alike.
+    alike = one.parameters._replace(linear=other.parameters.linear)
+    equal = map(np.array_equal, alike, other.parameters)
     return one.cell is other.cell and all(equal)
 
 
@@ -145,29 +119,8 @@ class Target:
     has_floating_input: bool
 
     def neutral(self) -> IntervenedCell:
-        """Return the cell with every knob at rest."""
-        return at_rest(self.cell, len(self.kinds))
-
-    def where(self, gates: bool) -> np.ndarray:
-        """Return a mask of the activations that are (or are not) gates."""
-        return np.array([gate == gates for gate in self.is_gate], bool)
-
-
-class Intervention(NamedTuple):
-    """One change, and what it blames if it helps.
-
-    - `kind`: "remedy" if one can build the changed network, "cause" if it is a thought experiment.
-    - `blames`: the cause that the change removes, in words; None if it removes none.
-    - `is_bound`: whether it is the extreme case of a cause, which may overshoot.
-    - `apply`: returns the changed cell, or a sentence that says why it does not apply.
-    """
-
-    name: str
-    description: str
-    kind: str
-    blames: str | None
-    is_bound: bool
-    apply: Callable[[Target], IntervenedCell | str]
+        """Return the cell with neutral intervention parameters."""
+        return unchanged(self.cell, len(self.kinds))
 
 
 def interventions(target: Target) -> list[Intervention]:
@@ -181,7 +134,8 @@ def _modified(target, **changes) -> IntervenedCell:
 
 
 def _linear(target):
-    mask = target.where(gates=False)
+    # A gate's slope is its function: what it lets through is not to be called saturation.
+    mask = ~np.array(target.is_gate, bool)
     if not mask.any():
         return "no activation other than gates was recognized"
     return _modified(target, linear=mask)
@@ -260,25 +214,23 @@ INTERVENTIONS: list[Intervention] = [
 
 
 def _gate_interventions(target):
-    rows = []
-    for index, (kind, name) in enumerate(zip(target.kinds, target.names, strict=True)):
-        lone = kind == "sigmoid" and set(target.kinds) == {"sigmoid"} and not any(target.is_gate)
-        if kind != "sigmoid" or lone:
-            continue
-        for shift in (2.0, -2.0):
-            blames = f"{name} too {'closed' if shift > 0 else 'open'}"
-            description = f"the bias of the {name} changed by {shift:+g}"
-            apply = _shifted(index, shift)
-            title = f"{name} bias {shift:+g}"
-            rows.append(Intervention(title, description, "remedy", blames, False, apply))
-    return rows
+    # Sigmoids alone that no cell calls gates are the units of a plain network.
+    if set(target.kinds) == {"sigmoid"} and not any(target.is_gate):
+        return []
+    return [
+        Intervention(
+            f"{name} bias {shift:+g}", f"the bias of the {name} changed by {shift:+g}",
+            "remedy", f"{name} too {'closed' if shift > 0 else 'open'}", False,
+            ft.partial(_shifted, index=index, shift=shift),
+        )
+        for index, (kind, name) in enumerate(zip(target.kinds, target.names, strict=True))
+        if kind == "sigmoid"
+        for shift in (2.0, -2.0)
+    ]  # fmt: skip
 
 
-def _shifted(index, shift):
-    def apply(target):
-        return _modified(target, shift=np.where(np.arange(len(target.kinds)) == index, shift, 0.0))
-
-    return apply
+def _shifted(target, index, shift):
+    return _modified(target, shift=np.where(np.arange(len(target.kinds)) == index, shift, 0.0))
 
 
 def _inexact(leaf):

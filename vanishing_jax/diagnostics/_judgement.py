@@ -1,11 +1,14 @@
 """From measured rates to a verdict, causes and recommendations."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ._diagnosis import Effect, Verdict
+from ._effects import Effect
 from ._gradient_rate import GONE, GradientRate
+from ._result import Verdict
+from ._words import count_text
 
 # Fewer steps than this are too few to tell a rate from a transient.
 _MIN_STEPS = 8
@@ -19,14 +22,34 @@ _FEW_ZEROS = 0.05
 _LOG_GONE = math.log(GONE)
 
 
+def judged(
+    rate: GradientRate,
+    effects: list[Effect],
+    reach: int,
+    *,
+    unit: str = "step",
+    samples: str = "sequences",
+) -> dict[str, Any]:
+    """Return the fields of a diagnosis that say what the rate and the effects mean."""
+    found, reason = verdict(rate, reach, unit=unit, samples=samples)
+    return {
+        "verdict": found,
+        "reason": reason,
+        "gradient_rate": rate,
+        "causes": causes(found, rate, effects),
+        "recommendations": recommendations(found, rate, effects, reach),
+        "effects": effects,
+    }
+
+
 def verdict(
     base: GradientRate, reach: int, *, unit: str = "step", samples: str = "sequences"
 ) -> tuple[Verdict, str]:
     """Return the verdict and one sentence of why, for gradients carried back over `reach` steps."""
     if reach < _MIN_STEPS:
-        steps = f"one {unit}" if reach == 1 else f"{reach} {unit}s"
         return "inconclusive", (
-            f"the gradient travels over {steps} only; a rate needs at least {_MIN_STEPS}."
+            f"the gradient travels over {count_text(reach, unit)} only; a rate needs at least "
+            f"{_MIN_STEPS}."
         )
     zero = (
         f"the gradient is exactly 0 at the first {unit} in {base.zero_share:.0%} of the {samples}"

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from .._activations import activation_kinds
 from .._chain import JacobianChain
 from .._linearize import linearize
 from .._linearize_layers import Layer, linearize_layers
@@ -16,25 +17,17 @@ from .._rollout import Trajectory
 from .._tree import StateLayout
 from .._types import Array, PyTree
 from ..cells import AbstractCell
-from ..spectra import (
-    LyapunovExponents,
-    Spectrum,
-    leading_singular_values,
-    log_singular_values,
-    lyapunov_exponents,
-)
+from ..spectra import Spectrum, leading_singular_values, log_singular_values
 from ..theory import Prediction
 from ._activation_history import ActivationHistory, activation_history
-from ._eigenvalues import StepEigenvalues, step_eigenvalues
+from ._back_propagate import loss_gradient
+from ._gradient_by_lag import Batch, run
 from ._gradient_profile import GradientProfile, adjoint_profile
 from ._gradient_rate import GONE
-from ._influence import InfluenceMap, influence_map
-from ._interventions import at_rest
+from ._interventions import unchanged
 from ._layer_gradients import LayerGradients
 from ._layer_profile import carry_back, output_gradients
 from ._lengths import cut, folded, visited
-from ._stack_layers import StackLayers, stack_layers
-from ._transport import Batch, batch_direct_gradients, run
 
 # Spectra of larger states hold the leading values only, and the text computes no more than a few.
 ALL_VALUES, ALL_VALUES_PRINTED = 256, 128
@@ -82,12 +75,8 @@ def summary_lags(steps: int) -> list[int]:
 
 def all_directions(chain: JacobianChain) -> Directions:
     """Return every singular value at the three lags, by one sweep."""
-    lags, steps = summary_lags(chain.num_steps), chain.num_steps
-    logs = log_singular_values(chain, direction="backward", lags=lags).log_singular_values
-    counts = {lag: chain.bottleneck(steps - lag, steps) for lag in lags}
-    return Directions(
-        {lag: row[: counts[lag]] for lag, row in zip(lags, logs, strict=True)}, counts
-    )
+    lags = summary_lags(chain.num_steps)
+    return directions_of(log_singular_values(chain, direction="backward", lags=lags), chain)
 
 
 def directions_of(spectrum: Spectrum, chain: JacobianChain) -> Directions:
@@ -106,6 +95,14 @@ def spectrum_of(chain: JacobianChain, k: int | None = None) -> Spectrum:
     return log_singular_values(chain, direction="backward", lags=lags, k=k)
 
 
+def _in_float64(linearized: Callable[..., JacobianChain]) -> JacobianChain:
+    """Return a chain in float64 where the network allows it: saturation must not pass for 0."""
+    try:
+        return linearized(precision="float64")
+    except (ValueError, TypeError, MemoryError):  # a dtype of its own
+        return linearized()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept:
     """All that the parts of a `Diagnosis` are computed from.
@@ -114,7 +111,6 @@ class Kept:
     - `mode`: in which the cell can be differentiated.
     - `reach`: the lag over which the median gradient was carried back.
     - `layer_gradients`: of a stack of cells, in each layer; else None.
-    - `activity`: names, mean value and saturated share of the activations.
     """
 
     cell: AbstractCell
@@ -124,20 +120,13 @@ class Kept:
     mode: Literal["fwd", "rev"]
     reach: int
     layer_gradients: LayerGradients | None
-    activity: tuple[tuple[str, float, float], ...]
 
     @ft.cached_property
     def chain(self) -> JacobianChain:
-        """The Jacobians of the first sequence.
-
-        In float64 where the cell allows it: saturation must not pass for 0.
-        """
+        """The Jacobians of the first sequence."""
         if self.layout.size > ALL_VALUES:
             return self.streamed
-        try:
-            return linearize(self.cell, self.first, mode=self.mode, precision="float64")
-        except (ValueError, TypeError, MemoryError):  # a dtype of its own
-            return linearize(self.cell, self.first, mode=self.mode)
+        return _in_float64(ft.partial(linearize, self.cell, self.first, mode=self.mode))
 
     @ft.cached_property
     def streamed(self) -> JacobianChain:
@@ -158,27 +147,15 @@ class Kept:
             found[lag] = leading.log_singular_values
         return Directions(found, dict.fromkeys(found, self.layout.size))
 
-    def spectrum(self) -> Spectrum:
-        """Return the spectrum over lags; of a large state the leading values."""
-        k = None if self.layout.size <= ALL_VALUES else _LEADING
-        return spectrum_of(self.chain, k)
-
-    def lyapunov(self) -> LyapunovExponents:
-        """Return the exponents; of a large state the leading ones."""
-        k = None if self.layout.size <= ALL_VALUES else _LEADING
-        return lyapunov_exponents(self.chain, k=k)
-
-    def influence(self) -> InfluenceMap:
-        """Return the influence map."""
-        return influence_map(self.chain)
-
-    def eigenvalues(self) -> StepEigenvalues:
-        """Return the eigenvalues of a few Jacobians."""
-        return step_eigenvalues(self.chain)
+    @property
+    def leading(self) -> int | None:
+        """Number of values in spectra and exponents; None means all."""
+        return None if self.layout.size <= ALL_VALUES else _LEADING
 
     @ft.cached_property
     def _trajectories(self) -> Trajectory:
-        neutral = at_rest(self.cell, len(self.activity))
+        start = jax.tree.map(lambda leaf: leaf[0], (self.first.states, self.first.inputs))
+        neutral = unchanged(self.cell, len(activation_kinds(self.cell, *start)))
         return self.batch.trajectories(run(neutral, self.batch).states)
 
     def activations(self) -> ActivationHistory:
@@ -198,12 +175,6 @@ class Kept:
         by_state[steps > ends[:, None]] = np.nan
         by_step[steps[1:] > ends[:, None]] = np.nan
         return GradientProfile(by_state[:, : ends.max() + 1], by_step[:, : ends.max()])
-
-    def layers(self) -> StackLayers | None:
-        """Return what the layers of a stack do; None for another cell."""
-        if self.layer_gradients is None:
-            return None
-        return stack_layers(self.chain, self.layer_gradients)
 
     def prediction(self) -> Prediction | None:
         """Return what theory says of the rate of the first sequences, or None if nothing.
@@ -227,7 +198,7 @@ class Kept:
 
 @eqx.filter_jit
 def _batch_profile(cell, trajectories, loss, lengths):
-    local = folded(batch_direct_gradients(loss, trajectories), lengths)
+    local = folded(loss_gradient(trajectories.states, loss, 2), lengths)
     along = visited(trajectories, lengths)
     return jax.vmap(lambda t, g: adjoint_profile(cell, t, g))(along, local)
 
@@ -249,30 +220,19 @@ class LayersKept:
 
     @ft.cached_property
     def chain(self) -> JacobianChain:
-        """The Jacobians of the first sample, in float64 where the layers allow it."""
-        try:
-            return linearize_layers(self.layers, self.x, precision="float64")
-        except (ValueError, TypeError, MemoryError):  # layers with a dtype of their own
-            return linearize_layers(self.layers, self.x)
+        """The Jacobians of the first sample."""
+        return _in_float64(ft.partial(linearize_layers, self.layers, self.x))
 
     @ft.cached_property
     def directions(self) -> Directions:
         """All values at the three lags, or none."""
         return Directions({}, {}) if self.missing else all_directions(self.chain)
 
-    def spectrum(self) -> Spectrum | None:
-        """Return the spectrum over lags, None where there is none."""
-        return None if self.missing else spectrum_of(self.chain)
-
-    def influence(self) -> InfluenceMap | None:
-        """Return the influence map, None where there are no spectra."""
-        return None if self.missing else influence_map(self.chain)
-
     def profile(self) -> GradientProfile | None:
         """Return the gradient profile of each sample, or None without a loss."""
         if self.loss is None:
             return None
         options = {"batched": self.batched}
-        vectors = output_gradients(self.loss, self.activations[-1], **options)
+        vectors = output_gradients(self.activations[-1], self.loss, **options)
         norms, shares = carry_back(self.layers, self.activations, vectors, **options)
         return GradientProfile(np.asarray(norms), np.asarray(shares), "layer")

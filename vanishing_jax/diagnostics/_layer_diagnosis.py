@@ -6,21 +6,19 @@ import pathlib
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from .._files import write_atomically
 from ..spectra import Spectrum
-from ._diagnosis import Effect
 from ._gradient_profile import GradientProfile
-from ._gradient_rate import GradientRate
-from ._influence import InfluenceMap
-from ._kept import LayersKept
-from ._result import DiagnosisResult, Verdict
+from ._influence import InfluenceMap, influence_map
+from ._kept import Directions, LayersKept, spectrum_of
+from ._result import ChainDiagnosis
 from ._text import labelled, layer_rows
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class LayerDiagnosis(DiagnosisResult):
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LayerDiagnosis(ChainDiagnosis):
     """Whether gradients vanish or explode on their way through the layers of a network, and why.
 
     All logs are natural; rates are nats per layer. Made by `diagnose_layers`.
@@ -32,8 +30,8 @@ class LayerDiagnosis(DiagnosisResult):
       `horizon_is_extrapolated` if the network is not so deep; `zero_share`: share of samples in
       which it becomes exactly 0 (they do not enter the rate).
     - `widths`: sizes of x_0, ..., x_L; `num_samples`; `gradient_source`: what was carried back.
-    - `lags` (L + 1,), `log_transport` (samples, L + 1): log of that gradient relative to its start,
-      against the number of layers it has come back.
+    - `lags` (L + 1,), `log_gradient_by_lag` (samples, L + 1): log of the norm of that gradient
+      relative to its start, against the number of layers it has come back.
     - `log_growth` (L,): mean log change through layer l = 1..L; its mean is the rate.
     - `causes`: effects that remove a cause and bring the rate closer to 0, the strongest first.
     - `recommendations`: remedies that help, the longest re-measured horizon first.
@@ -55,19 +53,9 @@ class LayerDiagnosis(DiagnosisResult):
     unit: ClassVar[str] = "layer"
     to_read: ClassVar = "log_growth", "spectrum", "influence", "profile"
 
-    verdict: Verdict
-    reason: str
-    gradient_rate: GradientRate
     widths: tuple[int, ...]
     num_samples: int
-    gradient_source: str
-    lags: Int[np.ndarray, "time_plus_one"]
-    log_transport: Float[np.ndarray, "batch time_plus_one"]
     log_growth: Float[np.ndarray, "time"]
-    causes: list[Effect]
-    recommendations: list[Effect]
-    effects: list[Effect]
-    skipped: dict[str, str]
     kept: LayersKept = dataclasses.field(repr=False)
     axis: Literal["layer"] = "layer"
 
@@ -79,22 +67,16 @@ class LayerDiagnosis(DiagnosisResult):
     @ft.cached_property
     def spectrum(self) -> Spectrum | None:
         """Log singular values behind the output, over lags."""
-        return self.kept.spectrum()
+        return None if self.kept.missing else spectrum_of(self.kept.chain)
 
     @ft.cached_property
     def influence(self) -> InfluenceMap | None:
         """Norms of the products between layers."""
-        return self.kept.influence()
+        return None if self.kept.missing else influence_map(self.kept.chain)
 
     @property
-    def surviving_directions(self) -> dict[int, float]:
-        """Lag -> number of singular values above 1e-3."""
-        return self.kept.directions.surviving
-
-    @property
-    def log10_condition(self) -> dict[int, float]:
-        """Lag -> log10 of the condition number."""
-        return self.kept.directions.log10_condition
+    def _directions(self) -> Directions:
+        return self.kept.directions
 
     @property
     def num_steps(self) -> int:

@@ -4,7 +4,7 @@ As `_interventions` for cells: the modified layers are run on the same activatio
 and share one compilation per distinct layer.
 """
 
-from collections.abc import Callable
+import functools as ft
 from typing import NamedTuple
 
 import equinox as eqx
@@ -18,7 +18,8 @@ from .._linearize_layers import Layer
 from .._shared_layers import SharedLayer
 from .._tree import same_structure
 from .._types import ArrayLike, PyTree
-from ._interventions import _LARGEST_SLOPE, _VALUE
+from ._effects import Intervention
+from ._interventions import activation
 
 # Weights are rescaled by at most this factor.
 _MOST = 4.0
@@ -49,10 +50,7 @@ class IntervenedLayer(eqx.Module):
         return jax.tree.map(self._add, x, y) if same_structure(x, y) else y
 
     def _activation(self, kind, a):
-        value = _VALUE[kind](a)
-        slope = jnp.asarray(_LARGEST_SLOPE[kind], a.dtype)
-        straight = jax.lax.stop_gradient(value - slope * a) + slope * a
-        return jnp.where(self.parameters.linear, straight, value)
+        return activation(kind, a, self.parameters.linear)
 
     def _normalized(self, leaf):
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.ndim == 0:
@@ -80,17 +78,6 @@ class LayerTarget(NamedTuple):
     rate: float
 
 
-class LayerIntervention(NamedTuple):
-    """One change, as an `Intervention` of a cell: `apply` gives all layers changed, or why not."""
-
-    name: str
-    description: str
-    kind: str
-    blames: str | None
-    is_bound: bool
-    apply: Callable[[LayerTarget], list[IntervenedLayer] | str]
-
-
 def modified(
     layers: list[Layer], *, skip: float = 0.0, normalize: bool = False, linear: bool = False
 ) -> list[IntervenedLayer]:
@@ -102,20 +89,14 @@ def modified(
     return [IntervenedLayer(layer, parameters) for layer in layers]
 
 
-def _skip(target):
+def _skip(target, *, normalize=False):
     if not target.fits:
         return "no layer returns what it takes, an activation of equal shape"
-    return modified(target.layers, skip=1.0)
+    return modified(target.layers, skip=1.0, normalize=normalize)
 
 
 def _normalize(target):
     return modified(target.layers, normalize=True)
-
-
-def _normalized_skip(target):
-    if not target.fits:
-        return "no layer returns what it takes, an activation of equal shape"
-    return modified(target.layers, skip=1.0, normalize=True)
 
 
 def _straighten(target):
@@ -127,6 +108,7 @@ def _straighten(target):
 def _rescale(target):
     if not np.isfinite(target.rate):
         return "the gradient is exactly 0"
+    # A layer passes a gradient on in proportion to its weights: this would make the rate 0.
     factor = float(np.clip(np.exp(-target.rate), 1 / _MOST, _MOST))
     if not any(map(_is_matrix, jax.tree.leaves(list(map(_weights, target.layers))))):
         return (
@@ -155,45 +137,26 @@ def _is_matrix(leaf):
     return eqx.is_inexact_array(leaf) and leaf.ndim >= 2
 
 
-INTERVENTIONS = (
-    LayerIntervention(
-        "skip around each layer",
-        "x + f(x) wherever the output has the shape of the input",
-        "remedy",
-        "no path around the layers",
-        False,
-        _skip,
+INTERVENTIONS = [
+    Intervention(
+        "skip around each layer", "x + f(x) wherever the output has the shape of the input",
+        "remedy", "no path around the layers", False, _skip,
     ),
-    LayerIntervention(
-        "layer norm before each layer",
-        "f(LN(x)), over the last axis",
-        "remedy",
-        "activations of the wrong scale",
-        False,
-        _normalize,
+    Intervention(
+        "layer norm before each layer", "f(LN(x)), over the last axis",
+        "remedy", "activations of the wrong scale", False, _normalize,
     ),
-    LayerIntervention(
-        "layer norm and skip",
-        "x + f(LN(x)), the pre-norm residual block",
-        "remedy",
-        None,
-        False,
-        _normalized_skip,
+    Intervention(
+        "layer norm and skip", "x + f(LN(x)), the pre-norm residual block",
+        "remedy", None, False, ft.partial(_skip, normalize=True),
     ),
-    LayerIntervention(
-        "weights rescaled",
-        "all weight matrices times exp(-rate), at most by a factor of 4",
-        "remedy",
-        "scale of the weights",
-        False,
-        _rescale,
+    Intervention(
+        "weights rescaled", "all weight matrices times exp(-rate), at most by a factor of 4",
+        "remedy", "scale of the weights", False, _rescale,
     ),
-    LayerIntervention(
+    Intervention(
         "no saturation",
         "every activation's derivative at its largest value, on the same activations",
-        "cause",
-        "saturated or dead units",
-        True,
-        _straighten,
+        "cause", "saturated or dead units", True, _straighten,
     ),
-)
+]  # fmt: skip

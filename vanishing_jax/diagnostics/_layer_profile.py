@@ -10,17 +10,18 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
-from .._checks import NonFiniteError, as_arrays, check_finite, check_loss
+from .._checks import NonFiniteError, as_arrays, check_finite
 from .._linearize_layers import Layer, activation_shapes, check_activation, check_layers
 from .._shared_layers import shared_layers
 from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
-from ._back_propagate import Scaled, log_norm, pull_back, scaled
-from ._gradient_profile import GradientProfile
+from ._back_propagate import Scaled, log_norm, loss_gradient, pull_back, scaled
+from ._gradient_profile import GradientProfile, loss_first_deprecated
 
 
+@loss_first_deprecated
 def layer_gradient_profile(
-    loss: Callable[[PyTree], Float[Array, ""]], layers: Sequence[Layer], x: PyTree
+    layers: Sequence[Layer], x: PyTree, *, loss: Callable[[PyTree], Float[Array, ""]]
 ) -> GradientProfile:
     r"""Return log ||dL/dx_l|| for every activation x_0, ..., x_L, and of each layer's parameters.
 
@@ -32,9 +33,9 @@ def layer_gradient_profile(
 
     **Arguments:**
 
-    - `loss`: `loss(output) -> scalar` of the last activation.
     - `layers`, `x`: as for `linearize_layers`. The parameters of a layer are its floating leaves
       (an Equinox module's weights); a plain function has none and reads -inf.
+    - `loss`: `loss(output) -> scalar` of the last activation.
 
     **Returns:** a `GradientProfile` with `axis="layer"`: `log_norm` of shape (L + 1,),
     `log_parameter_norm` of shape (L,), natural logs.
@@ -49,7 +50,7 @@ def layer_gradient_profile(
 
     >>> import jax.numpy as jnp, vanishing_jax as vj
     >>> halve = lambda x: 0.5 * x
-    >>> profile = vj.diagnostics.layer_gradient_profile(jnp.sum, [halve] * 1000, jnp.ones(1))
+    >>> profile = vj.diagnostics.layer_gradient_profile([halve] * 1000, jnp.ones(1), loss=jnp.sum)
     >>> round(float(profile.log_norm[0]), 1)  # 1000 log 0.5: plain float32 gives 0
     -693.1
     """
@@ -58,7 +59,7 @@ def layer_gradient_profile(
     shapes = activation_shapes(layers, x)  # its errors say which layer does not fit
     layers = shared_layers(layers, shapes[:-1])
     activations = layer_activations(layers, x, batched=False)
-    local = output_gradients(loss, activations[-1], batched=False)
+    local = output_gradients(activations[-1], loss, batched=False)
     log_norm, log_parameter_norm = carry_back(layers, activations, local, batched=False)
     profile = GradientProfile(log_norm[0], log_parameter_norm[0], "layer")
     if not isinstance(log_norm, Tracer) and np.isnan(log_norm).any():
@@ -84,22 +85,13 @@ def _apply(layer: Layer, x: PyTree, batched: bool) -> PyTree:
     return eqx.filter_vmap(lambda x: layer(x))(x) if batched else layer(x)
 
 
+@eqx.filter_jit
 def output_gradients(
-    loss: Callable[[PyTree], Float[Array, ""]], output: PyTree, *, batched: bool
+    output: PyTree, loss: Callable[[PyTree], Float[Array, ""]], *, batched: bool
 ) -> Float[Array, "batch output"]:
     """Return the gradient of the loss by the output, one row for each sample of a batch."""
-    check_loss(loss, output)
-    return _output_gradients(loss, output, batched)
-
-
-@eqx.filter_jit
-def _output_gradients(loss, output: PyTree, batched: bool) -> Float[Array, "batch output"]:
-    if not batched:
-        layout = state_layout(output)
-        return jax.grad(lambda v: loss(layout.unravel(v, output)))(layout.ravel(output))[None]
-    layout = state_layout(jax.tree.map(lambda leaf: leaf[0], output))
-    vectors = jax.vmap(layout.ravel)(output)
-    return jax.grad(lambda v: loss(jax.vmap(layout.unravel)(v, output)))(vectors)
+    gradient = loss_gradient(output, loss, int(batched))
+    return gradient if batched else gradient[None]
 
 
 def carry_back(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._rollout import Trajectory
-from .._types import Array, ArrayLike, PyTree
+from .._types import Array, ArrayLike
 
 
 def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.ndarray, "batch"]:
@@ -37,39 +37,29 @@ def check_lengths(lengths: Any, num_sequences: int, num_steps: int) -> Int[np.nd
     return found.astype(np.int32)
 
 
-def held(states: PyTree, lengths: Int[Array, "batch"]) -> PyTree:
-    """Return states (batch, time+1, ...) that stay, from its end on, as the sequence left them."""
-    moments = jnp.arange(jax.tree.leaves(states)[0].shape[1], dtype=jnp.int32)
-    return _take(states, jnp.minimum(moments[None, :], lengths[:, None]))
-
-
 def visited(trajectories: Trajectory, lengths: Int[Array, "batch"]) -> Trajectory:
     """Return trajectories whose steps in the padding all begin where the last valid step began."""
-    return Trajectory(held(trajectories.states, lengths - 1), trajectories.inputs)
+    times = jnp.arange(jax.tree.leaves(trajectories.states)[0].shape[1], dtype=jnp.int32)
+    index = jnp.minimum(times[None, :], lengths[:, None] - 1)
+
+    def held(leaf):
+        return jax.vmap(lambda row, i: row[i])(leaf, index)
+
+    return Trajectory(jax.tree.map(held, trajectories.states), trajectories.inputs)
 
 
 def folded(
     local: Float[Array, "batch time_plus_one state"], lengths: Int[ArrayLike, "batch"]
 ) -> Float[Array, "batch time_plus_one state"]:
     """Return direct gradients with those of the padding, where s_t = s_length, at the length."""
-    moments = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]
+    times = jnp.arange(local.shape[1], dtype=jnp.int32)[None, :, None]
     end = lengths[:, None, None]
     zero = jnp.zeros((), local.dtype)
-    beyond = jnp.sum(jnp.where(moments >= end, local, zero), axis=1, keepdims=True)
-    return jnp.where(moments < end, local, jnp.where(moments == end, beyond, zero))
+    beyond = jnp.sum(jnp.where(times >= end, local, zero), axis=1, keepdims=True)
+    return jnp.where(times < end, local, jnp.where(times == end, beyond, zero))
 
 
 def cut(trajectories: Trajectory, steps: int) -> Trajectory:
     """Return the first `steps` steps of a batch of trajectories."""
     states = jax.tree.map(lambda leaf: leaf[:, : steps + 1], trajectories.states)
     return Trajectory(states, jax.tree.map(lambda leaf: leaf[:, :steps], trajectories.inputs))
-
-
-def first(trajectories: Trajectory, lengths: Int[np.ndarray, "batch"]) -> Trajectory:
-    """Return the trajectory of the first sequence, as long as it is."""
-    trajectory = cut(trajectories, int(lengths[0]))
-    return jax.tree.map(lambda leaf: leaf[0], trajectory)
-
-
-def _take(tree: PyTree, index: Int[Array, "batch time"]) -> PyTree:
-    return jax.tree.map(lambda leaf: jax.vmap(lambda row, i: row[i])(leaf, index), tree)

@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from ._diagnosis import Diagnosis, Effect
-from ._gradient_rate import GradientRate
+from ._diagnosis import Diagnosis
+from ._effects import Effect
+from ._gradient_rate import GradientRate, Rated
 from ._layer_gradients import LayerGradients
-from ._result import DiagnosisResult, Rated, Verdict
+from ._result import DiagnosisResult, Verdict
 from ._text import labelled, network_rows
 
 
@@ -22,7 +23,7 @@ class NetworkReach(Rated):
       time from the first output that it reads, which only backward layers do.
     - `verdict`, `reason`, `gradient_rate` (`rate`, `horizon`, ...): as in `Diagnosis`, of the norm
       of the gradient over all states of all layers that belong to one step of the sequence.
-    - `log_transport`: log of that norm relative to lag 0, shape (batch, lag).
+    - `log_gradient_by_lag`: log of that norm relative to lag 0, shape (batch, lag).
     - `gradients`: the same in each layer.
     """
 
@@ -30,11 +31,11 @@ class NetworkReach(Rated):
     verdict: Verdict
     reason: str
     gradient_rate: GradientRate
-    log_transport: Float[np.ndarray, "batch lag"]
+    log_gradient_by_lag: Float[np.ndarray, "batch lag"]
     gradients: LayerGradients
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class NetworkDiagnosis(DiagnosisResult):
     """Whether gradients vanish or explode in a network of recurrent layers, where, and why.
 
@@ -56,13 +57,9 @@ class NetworkDiagnosis(DiagnosisResult):
     _TITLE: ClassVar = "Gradient diagnosis of a network"
     to_read: ClassVar = "reaches", "parts", "causes", "recommendations"
 
-    verdict: Verdict
-    reason: str
-    gradient_rate: GradientRate
     num_steps: int
     num_sequences: int
     state_size: int
-    gradient_source: str
     reaches: dict[str, NetworkReach]
     parts: dict[str, Diagnosis]
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from .._checks import NonFiniteError
 from ..networks import NetworkTrajectory, RecurrentNetwork
 from . import _judgement
-from ._gradient_rate import gradient_rate
+from ._gradient_rate import at_index, gradient_rate
 from ._layer_gradients import layer_gradients
 from ._network_adjoint import batch_network_adjoint
 from ._network_diagnosis import NetworkReach
@@ -46,56 +46,49 @@ def network_reach(
         return None
     only = np.where((np.arange(steps) == index[:, None])[:, :, None], direct, 0)
     found = batch_network_adjoint(network, runs, only.astype(direct.dtype))
-    norms = [np.asarray(part.log_norm, np.float64) for part in found]
+    norms = [np.asarray(part.log_norm, np.float64) for part in found.values()]
     if any(np.isnan(norm).any() for norm in norms):
         raise NonFiniteError(
             "expected finite gradients in every layer; some are NaN. Check the loss and the "
             "derivatives of the cells."
         )
+    lag = np.arange(int(lengths.max()) + 1)
+    step = source[:, None] + (-lag if back else lag)
     by_part = np.stack(
         [
-            _by_lag(norm, source, lengths, back=back, backward=part.direction == "backward")
+            _at_step(norm, step, lengths[:, None], part.direction)
             for norm, part in zip(norms, network.parts, strict=True)
         ]
     )
-    by_part = by_part.reshape(len(norms), -1, num_probes, steps + 1)
-    by_part = by_part[..., : int(lengths.max()) + 1]
+    by_part = by_part.reshape(len(norms), -1, num_probes, len(lag))
     total = _total(by_part)
     with np.errstate(invalid="ignore"):  # -inf - -inf of a sequence without any gradient
-        transport = (total - total[:, :, :1]).mean(axis=1)
+        log_by_lag = (total - total[:, :, :1]).mean(axis=1)
         gradients = layer_gradients(network.names, by_part.mean(axis=2), toward)
-    rate = gradient_rate(transport)
+    rate = gradient_rate(log_by_lag)
     verdict, reason = _judgement.verdict(rate, reach)
     return NetworkReach(
         toward=toward,
         verdict=verdict,
         reason=reason,
         gradient_rate=rate,
-        log_transport=transport,
+        log_gradient_by_lag=log_by_lag,
         gradients=gradients,
     )
 
 
-def _by_lag(norm, source, lengths, *, back, backward):
-    """Return log norms (batch, lag) of the states that belong to the step `lag` from the source.
+def _at_step(norm, step, length, direction):
+    """Return log norms (batch, lag) of the states that belong to a step of the sequence.
 
     A forward part's state t has just read step t; a backward part's state i has just read step
     length + 1 - i.
     """
-    lag = np.arange(norm.shape[1])
-    step = source[:, None] + (-lag if back else lag)
-    index = lengths[:, None] + 1 - step if backward else step
-    valid = (index >= 0) & (index <= lengths[:, None])
-    values = np.take_along_axis(norm, np.clip(index, 0, norm.shape[1] - 1), axis=1)
-    return np.where(valid, values, np.nan)
+    index = length + 1 - step if direction == "backward" else step
+    return at_index(norm, np.where(index <= length, index, -1))
 
 
 def _total(by_part):
     """Return the log of the norm over all parts; NaN where no part has a state."""
-    missing = np.isnan(by_part).all(axis=0)
-    logs = np.where(np.isnan(by_part), -np.inf, by_part)
-    largest = logs.max(axis=0)
-    scale = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(divide="ignore"):
-        total = scale + 0.5 * np.log(np.sum(np.exp(2 * (logs - scale)), axis=0))
-    return np.where(missing, np.nan, total)
+    missing = np.isnan(by_part)
+    total = np.logaddexp.reduce(2 * np.where(missing, -np.inf, by_part), axis=0) / 2
+    return np.where(missing.all(axis=0), np.nan, total)

@@ -9,50 +9,26 @@ import pathlib
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from .._files import write_atomically
 from .._lazy import from_above
 from .._repr_html import table_html
-from ._gradient_rate import GradientRate
+from ._effects import Effect
+from ._gradient_rate import GradientRate, Rated
+from ._kept import Directions
 from ._text import labelled, short_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Keys of `to_dict` that are older than the name of the attribute: files hold them.
+_KEYS = {"log_gradient_by_lag": "log_transport", "gone_at": "starved_at"}
+
 Verdict = Literal["healthy", "vanishing", "exploding", "inconclusive"]
 
 
-class Rated:
-    """Something whose `gradient_rate` was measured; its parts can be read directly."""
-
-    gradient_rate: GradientRate
-
-    @property
-    def rate(self) -> float:
-        """Average growth of the gradient, nats per step."""
-        return self.gradient_rate.rate
-
-    @property
-    def rate_error(self) -> float:
-        """Half width of the 95 % interval of the rate."""
-        return self.gradient_rate.rate_error
-
-    @property
-    def horizon(self) -> float:
-        """Steps until the gradient is below 1e-3 of its start, in the median sequence."""
-        return self.gradient_rate.horizon
-
-    @property
-    def horizon_is_extrapolated(self) -> bool:
-        """Whether the horizon lies beyond the data."""
-        return self.gradient_rate.horizon_is_extrapolated
-
-    @property
-    def zero_share(self) -> float:
-        """Share of sequences whose gradient becomes exactly 0."""
-        return self.gradient_rate.zero_share
-
-
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DiagnosisResult(Rated, abc.ABC):
     """The common part of the diagnoses of a cell, of a network and of layers."""
 
@@ -63,6 +39,8 @@ class DiagnosisResult(Rated, abc.ABC):
 
     verdict: Verdict
     reason: str
+    gradient_rate: GradientRate
+    gradient_source: str
 
     @abc.abstractmethod
     def details(self) -> str:
@@ -80,7 +58,6 @@ class DiagnosisResult(Rated, abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; NaN and infinities become strings."""
-        assert dataclasses.is_dataclass(self)
         names = [f.name for f in dataclasses.fields(self) if f.name != "kept"]
         return _record(self, [*names, *self._WHEN_READ])
 
@@ -107,6 +84,32 @@ class DiagnosisResult(Rated, abc.ABC):
         from_above("report.save_report")(folder, self, title=self._TITLE)
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ChainDiagnosis(DiagnosisResult):
+    """The common part of the diagnoses of one chain of Jacobians, through time or depth."""
+
+    lags: Int[np.ndarray, "time_plus_one"]
+    log_gradient_by_lag: Float[np.ndarray, "batch time_plus_one"]
+    causes: list[Effect]
+    recommendations: list[Effect]
+    effects: list[Effect]
+    skipped: dict[str, str]
+
+    @property
+    @abc.abstractmethod
+    def _directions(self) -> Directions: ...
+
+    @property
+    def surviving_directions(self) -> dict[int, float]:
+        """Lag -> number of singular values above 1e-3."""
+        return self._directions.surviving
+
+    @property
+    def log10_condition(self) -> dict[int, float]:
+        """Lag -> log10 of the condition number."""
+        return self._directions.log10_condition
+
+
 def _record(value: Any, names: list[str]) -> dict[str, Any]:
     """Return the named attributes; a rate's own fields stand among them."""
     found: dict[str, Any] = {}
@@ -115,7 +118,7 @@ def _record(value: Any, names: list[str]) -> dict[str, Any]:
         if isinstance(item, GradientRate):
             found |= _plain(item)
         else:
-            found[name] = _plain(item)
+            found[_KEYS.get(name, name)] = _plain(item)
     return found
 
 

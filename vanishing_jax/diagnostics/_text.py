@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from .._rectangular import layers_text
 from ..theory import Prediction
+from ._activation_history import summaries
 from ._kept import ALL_VALUES, ALL_VALUES_PRINTED, Directions
 from ._words import count_text, horizon_text, rate_text, zero_share_text
 
@@ -38,7 +39,14 @@ def short_rows(d: Any) -> Rows:
 
 def cell_rows(d: Any) -> Rows:
     """Return the details of a diagnosis of one cell."""
-    yield "data", f"{_data(d)}, state of {d.state_size}"
+    yield from measured_rows(d)
+    yield from _why(d, _MOST)
+    yield from note_rows(d)
+
+
+def measured_rows(d: Any) -> Rows:
+    """Return what was measured on a cell; the report shows it, too."""
+    yield "data", f"{data_text(d)}, state of {d.state_size}"
     yield "gradient", f"{d.gradient_source}, carried back from the last step that has one"
     yield from _rate(d)
     if d.prediction is not None:
@@ -46,16 +54,18 @@ def cell_rows(d: Any) -> Rows:
     yield from _exponents(d)
     yield from _directions(d.kept.printed)
     yield from _stacked_layers(d)
-    for name, mean, saturated in d.kept.activity:
-        yield name, f"mean {mean:.2f}, {saturated:.0%} saturated"
-    yield from _why(d, _MOST)
+    yield from summaries(d.activations)
+
+
+def note_rows(d: Any) -> Rows:
+    """Return what else there is to know of a measurement."""
     for i, note in enumerate(d.notes):
         yield "note" if i == 0 else "", note
 
 
 def network_rows(d: Any) -> Rows:
     """Return the details of a diagnosis of a network: the whole, then each part."""
-    yield "data", f"{_data(d)}, {len(d.parts)} parts, state of {d.state_size} in all"
+    yield "data", f"{data_text(d)}, {len(d.parts)} parts, state of {d.state_size} in all"
     yield "gradient", f"{d.gradient_source}, carried through all layers and directions"
     for toward, reach in d.reaches.items():
         yield toward, _answer(reach)
@@ -81,7 +91,8 @@ def layer_rows(d: Any) -> Rows:
     yield from _why(d, _MOST)
 
 
-def _data(d: Any) -> str:
+def data_text(d: Any) -> str:
+    """Return how many sequences of how many steps."""
     return f"{count_text(d.num_sequences, 'sequence')} of {count_text(d.num_steps, 'step')}"
 
 

@@ -1,5 +1,6 @@
 """A recurrent network: layers that read the whole sequence of the layer below."""
 
+import functools as ft
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -94,24 +95,49 @@ class RecurrentNetwork(eqx.Module):
         **Raises:** `ValueError` for inputs that do not fit the first layer.
         """
         inputs = as_arrays(inputs, "inputs")
-        steps = num_steps(inputs)
         states = self.initial_state() if state0 is None else tuple(state0)
-        if len(states) != len(self.layers):
-            raise ValueError(
-                f"expected state0 of {len(self.layers)} layers; got {len(states)} states."
+        length = jnp.asarray(num_steps(inputs) if lengths is None else lengths, jnp.int32)
+        trajectories: list[Trajectory] = []
+        outputs: list[Any] = []
+        for part, state in zip(self.parts, self.part_states(states), strict=True):
+            below = outputs[part.layer - 1] if part.layer else inputs
+            trajectory, output = _run_part(
+                part.cell, state, below, length, part.direction == "backward"
             )
-        for layer, state in zip(self.layers, states, strict=True):
-            if isinstance(layer, BidirectionalCell) and not isinstance(state, tuple | list):
-                raise ValueError(
-                    "expected the state of a bidirectional layer as a pair (forward, backward); "
-                    f"got {type(state).__name__}."
-                )
-        length = jnp.asarray(steps if lengths is None else lengths, jnp.int32)
-        return _run(self, inputs, length, states)
+            trajectories.append(trajectory)
+            if part.direction == "backward":  # beside the forward output of its layer
+                outputs[-1] = jnp.concatenate([outputs[-1], output], -1)
+            else:
+                outputs.append(output)
+        keep = _is_valid(num_steps(inputs), length)
+        return NetworkTrajectory(self.names, tuple(trajectories), tuple(outputs), keep)
 
     def initial_state(self) -> tuple[PyTree, ...]:
         """Return the initial state of each layer."""
         return tuple(layer.initial_state() for layer in self.layers)
+
+    def part_states(self, states: Sequence[PyTree]) -> list[PyTree]:
+        """Return the initial state of each part, from one for each layer.
+
+        **Raises:** `ValueError` for another number of states, and where that of a bidirectional
+        layer is no pair.
+        """
+        if len(states) != len(self.layers):
+            raise ValueError(
+                f"expected state0 of {len(self.layers)} layers; got {len(states)} states."
+            )
+        found: list[PyTree] = []
+        for layer, state in zip(self.layers, states, strict=True):
+            if not isinstance(layer, BidirectionalCell):
+                found.append(state)
+            elif isinstance(state, tuple | list):
+                found += state
+            else:
+                raise ValueError(
+                    "expected the state of a bidirectional layer as a pair (forward, backward); "
+                    f"got {type(state).__name__}."
+                )
+        return found
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -151,38 +177,30 @@ class RecurrentNetwork(eqx.Module):
         return linearize(cell, trajectory.valid(name))
 
 
-# Always with a mask, also where there is no padding: another program may round otherwise.
 @eqx.filter_jit
-def _run(network, inputs, length, states) -> NetworkTrajectory:
-    keep = jnp.arange(num_steps(inputs), dtype=jnp.int32) < length
-    trajectories, outputs = [], []
-    for layer, state in zip(network.layers, states, strict=True):
-        inputs = zero_where_not(keep, inputs)
-        if isinstance(layer, BidirectionalCell):
-            forward, ahead = run_direction(layer.forward, state[0], inputs, keep)
-            turned = reverse(inputs, length)
-            backward, back = run_direction(layer.backward, state[1], turned, keep)
-            trajectories += [forward, backward]
-            outputs.append(jnp.concatenate([ahead, reverse(back, length)], -1))
-        else:
-            trajectory, output = run_direction(layer, state, inputs, keep)
-            trajectories.append(trajectory)
-            outputs.append(output)
-        inputs = outputs[-1]
-    return NetworkTrajectory(network.names, tuple(trajectories), tuple(outputs), keep)
-
-
-def run_direction(
-    cell: AbstractCell, state: PyTree, inputs: PyTree, keep: Array
+def _run_part(
+    cell: AbstractCell, state: PyTree, inputs: PyTree, length: Array, backward: bool
 ) -> tuple[Trajectory, PyTree]:
-    """Return the trajectory and the hidden outputs, both in the order in which the cell steps."""
+    """Return the trajectory in the order in which the cell steps, and its outputs in that of time.
+
+    Equal parts share this program.
+    """
+    keep = _is_valid(num_steps(inputs), length)
+    inputs = _zero_where_not(keep, inputs)
+    inputs = _reverse(inputs, length) if backward else inputs
+    # Always with a mask, also where there is no padding: another program may round otherwise.
     states = rollout(MaskedCell(cell), state, (inputs, keep)).states
     after = jax.tree.map(lambda leaf: leaf[1:], states)
-    output = jax.vmap(lambda state: hidden_output(cell, state))(after)
-    return Trajectory(states, inputs), zero_where_not(keep, output)
+    output = _zero_where_not(keep, jax.vmap(lambda state: hidden_output(cell, state))(after))
+    return Trajectory(states, inputs), _reverse(output, length) if backward else output
 
 
-def zero_where_not(keep: Array, tree: PyTree) -> PyTree:
+@ft.partial(jax.jit, static_argnums=0)
+def _is_valid(steps: int, length: Array) -> Array:
+    return jnp.arange(steps, dtype=jnp.int32) < length
+
+
+def _zero_where_not(keep: Array, tree: PyTree) -> PyTree:
     """Return `tree` with zeros at the steps, its leading axis, where `keep` is False."""
 
     def zeroed(leaf):
@@ -192,7 +210,7 @@ def zero_where_not(keep: Array, tree: PyTree) -> PyTree:
     return jax.tree.map(zeroed, tree)
 
 
-def reverse(tree: PyTree, length: Array) -> PyTree:
+def _reverse(tree: PyTree, length: Array) -> PyTree:
     """Return the sequence from its last valid step to its first; padding stays where it is."""
 
     def reversed_leaf(leaf):

@@ -15,6 +15,7 @@ from ._comparison import plot_comparison as plot_comparison
 from ._diagnosis import plot_diagnosis as plot_diagnosis
 from ._effects import plot_effects as plot_effects
 from ._eigenvalues import plot_eigenvalues as plot_eigenvalues
+from ._gradient_by_lag import plot_gradient_by_lag as plot_gradient_by_lag
 from ._gradient_history import plot_gradient_history as plot_gradient_history
 from ._gradient_profile import plot_gradient_profile as plot_gradient_profile
 from ._influence import plot_influence as plot_influence
@@ -26,7 +27,6 @@ from ._spectrum import plot_spectrum as plot_spectrum
 from ._spectrum import plot_spectrum_density as plot_spectrum_density
 from ._test_scores import plot_test_scores as plot_test_scores
 from ._trainability import plot_trainability as plot_trainability
-from ._transport import plot_transport as plot_transport
 
 if _typing.TYPE_CHECKING:
     from ..studies.claims import plot_claim as plot_claim

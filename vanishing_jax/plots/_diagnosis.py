@@ -6,15 +6,15 @@ from . import _style as style
 from ._activations import plot_saturation
 from ._axis import words_of
 from ._effects import plot_effects
+from ._gradient_by_lag import plot_gradient_by_lag
 from ._gradient_profile import plot_gradient_profile
 from ._influence import plot_influence
 from ._spectrum import plot_spectrum
 from ._style import Figure
-from ._transport import plot_transport
 
 
 def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
-    """Draw a diagnosis on one page: gradient, spectrum, influence, and what was tried.
+    """Draw a diagnosis on one page: gradient by lag, spectrum, influence, and what was tried.
 
     Read it from the upper left: how far the gradient reaches, how many directions it keeps, which
     steps cut it, and what the interventions change (the saturation of the units when none was
@@ -32,7 +32,7 @@ def plot_diagnosis(diagnosis: Any, *, figure: Any = None) -> Figure:
     unit = words_of(diagnosis).unit
     # One subfigure per panel: in a common grid, one panel's colorbar narrows the other's axes.
     panels = figure.subfigures(2, 2, wspace=0.04, hspace=0.05)
-    plot_transport(diagnosis, ax=panels[0, 0].subplots())
+    plot_gradient_by_lag(diagnosis, ax=panels[0, 0].subplots())
     if diagnosis.spectrum is None:
         plot_gradient_profile(diagnosis.profile, ax=panels[0, 1].subplots())
         ax = panels[1, 0].subplots()

@@ -27,7 +27,7 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     lags = np.arange(gradients.log_norm.shape[2])
     lines, silent = [], []
     for index, (name, rows) in enumerate(zip(gradients.names, gradients.log_norm, strict=True)):
-        if np.isnan(gradients.starved_at[index]):
+        if np.isnan(gradients.gone_at[index]):
             silent.append(style.plain(name))
             continue
         options = style.line_options(index, line_kwargs, label=style.plain(name))
@@ -37,7 +37,7 @@ def plot_layer_gradients(gradients: Any, *, ax: Any = None, **line_kwargs: Any) 
     first = gradients.first_gone()
     if first is not None:
         index = gradients.names.index(first)
-        at = float(gradients.starved_at[index])
+        at = float(gradients.gone_at[index])
         color = style.line_options(index, {})["color"]
         ax.axvline(at, color=color, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         gone = f"smallest in {style.plain(first)}: below 0.001 of its largest at lag {at:.0f}"

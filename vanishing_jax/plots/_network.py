@@ -3,9 +3,9 @@
 from typing import Any
 
 from . import _style as style
+from ._gradient_by_lag import plot_gradient_by_lag
 from ._layer_gradients import plot_layer_gradients
 from ._style import Figure
-from ._transport import plot_transport
 
 
 def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
@@ -28,7 +28,7 @@ def plot_network(diagnosis: Any, *, figure: Any = None) -> Figure:
     panels = figure.subfigures(1, len(reaches) + 1, wspace=0.04)
     for panel, reach in zip(panels, reaches, strict=False):
         plot_layer_gradients(reach.gradients, ax=panel.subplots())
-    ax = plot_transport(diagnosis.parts, ax=panels[-1].subplots())
+    ax = plot_gradient_by_lag(diagnosis.parts, ax=panels[-1].subplots())
     notes = [line for text in ax.texts for line in text.get_text().splitlines()]
     title = "Each part alone, its inputs given"
     place = {"loc": "left", "pad": 7 + 13 * len(notes)}  # above the notes

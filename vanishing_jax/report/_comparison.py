@@ -14,7 +14,7 @@ from ..plots._activations import height_for
 from ..plots._comparison import quantile
 from ..plots._gradient_history import decades
 from ._content import figure_content, flatten
-from ._figures import FigureSpec, draw_png, slugs
+from ._figures import FigureSpec, save_figure, slugs
 from ._html import load_template
 
 if TYPE_CHECKING:
@@ -91,10 +91,7 @@ def save_comparison_figures(folder: str | Path, comparison: "xr.Dataset") -> lis
 
     **Returns:** the paths.
     """
-    return [
-        write_atomically(Path(folder) / f"{spec.name}.png", draw_png(spec, comparison)[0])
-        for spec in _figures_of(comparison)
-    ]
+    return [save_figure(folder, spec, comparison) for spec in _figures_of(comparison)]
 
 
 def _figures_of(comparison: "xr.Dataset") -> list[FigureSpec]:

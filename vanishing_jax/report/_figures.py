@@ -29,30 +29,31 @@ class FigureSpec(NamedTuple):
     dpi: int = _DPI
 
 
+_LAYERS = FigureSpec(
+    "layers",
+    "Gradient in each layer",
+    "The layer whose line falls first has the smallest gradient; lines that fall side by side "
+    "share the cause.",
+    lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
+    lambda d: getattr(d, "layers", None) is not None,
+)
 FIGURES = (
     FigureSpec(
-        "transport",
+        "gradient_by_lag",
         "Gradient carried back through time",
         "The steeper the fall, the faster the gradient vanishes, and a line that stays near 1 is "
         "healthy; the horizon is where the median sequence crosses 0.001.",
-        lambda d, ax: plots.plot_transport(d, ax=ax),
+        lambda d, ax: plots.plot_gradient_by_lag(d, ax=ax),
     ),
     FigureSpec(
         "gradient_profile",
         "Gradient of the loss at each step",
         "Where the lines are many decades below their right end, the loss hardly depends on the "
-        "states, and training hardly hears the inputs, of those steps.",
+        "states, and training hardly uses the inputs, of those steps.",
         lambda d, ax: plots.plot_gradient_profile(d.profile, prediction=d.prediction, ax=ax),
         lambda d: d.profile is not None,
     ),
-    FigureSpec(
-        "layers",
-        "Gradient in each layer",
-        "The layer whose line falls first has the smallest gradient; lines that fall side by side "
-        "share the cause.",
-        lambda d, ax: plots.plot_layer_gradients(d.layers.gradients, ax=ax),
-        lambda d: getattr(d, "layers", None) is not None,
-    ),
+    _LAYERS,
     FigureSpec(
         "spectrum",
         "Singular values of the product of Jacobians",
@@ -129,19 +130,17 @@ OVERLAY = FigureSpec(
     "Gradient carried back through time, compared",
     "The line that stays near 1 the longest reaches furthest back; dashed verticals mark the "
     "horizons that lie within the data.",
-    lambda diagnoses, ax: plots.plot_transport(diagnoses, ax=ax),
+    lambda diagnoses, ax: plots.plot_gradient_by_lag(diagnoses, ax=ax),
 )
 
 
 def network_figures(diagnosis: Any) -> list[FigureSpec]:
     """Return the figures of a network as a whole: one for each way its gradient travels."""
     return [
-        FigureSpec(
-            f"layers_{toward}",
-            f"Gradient in each layer, into the {toward}",
-            "The layer whose line falls first has the smallest gradient; lines that fall side by "
-            "side share the cause.",
-            lambda d, ax, toward=toward: plots.plot_layer_gradients(
+        _LAYERS._replace(
+            name=f"layers_{toward}",
+            title=f"Gradient in each layer, into the {toward}",
+            draw=lambda d, ax, toward=toward: plots.plot_layer_gradients(
                 d.reaches[toward].gradients, ax=ax
             ),
         )
@@ -203,10 +202,10 @@ def _png(figure: Any, dpi: int = _DPI) -> bytes:
 def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     """Write every figure of one or several diagnoses as PNG files; return their paths.
 
-    The files are called as their plots (`transport.png`, `spectrum.png`, ..., and `summary.png` for
-    the one-page picture). Those of a dict lie in one subfolder per label (`lstm/transport.png`),
-    and with two labels or more `comparison.png` overlays them. Each file is replaced at once or not
-    at all.
+    The files are called as their plots (`gradient_by_lag.png`, `spectrum.png`, ..., and
+    `summary.png` for the one-page picture). Those of a dict lie in one subfolder per label
+    (`lstm/spectrum.png`), and with two labels or more `comparison.png` overlays them. Each file is
+    replaced at once or not at all.
 
     **Arguments:**
 
@@ -218,13 +217,10 @@ def save_figures(folder: str | Path, diagnoses: Any) -> list[Path]:
     """
     folder = Path(folder)
     if is_network(diagnoses):
-        return [*_save_network(folder, diagnoses), *save_figures(folder, diagnoses.parts)]
+        return [*_save_one(folder, diagnoses), *save_figures(folder, diagnoses.parts)]
     if not isinstance(diagnoses, Mapping):
         return _save_one(folder, diagnoses)
-    paths = []
-    if len(diagnoses) > 1:
-        png, _, _ = draw_png(OVERLAY, diagnoses)
-        paths.append(write_atomically(folder / "comparison.png", png))
+    paths = [save_figure(folder, OVERLAY, diagnoses)] if len(diagnoses) > 1 else []
     for slug, diagnosis in zip(slugs(list(diagnoses)), diagnoses.values(), strict=True):
         paths += _save_one(folder / slug, diagnosis)
     return paths
@@ -235,29 +231,24 @@ def is_network(diagnoses: Any) -> bool:
     return hasattr(diagnoses, "reaches")
 
 
-def _save_network(folder: Path, diagnosis: Any) -> list[Path]:
-    from matplotlib.figure import Figure
-
-    panels = len(diagnosis.reaches) + 1
-    summary = Figure(figsize=(5.6 * panels, 4.5), layout="constrained")
-    plots.plot_network(diagnosis, figure=summary)
-    paths = [write_atomically(folder / "summary.png", _png(summary))]
-    for spec in network_figures(diagnosis):
-        png, _, _ = draw_png(spec, diagnosis)
-        paths.append(write_atomically(folder / f"{spec.name}.png", png))
-    return paths
+def save_figure(folder: str | Path, spec: FigureSpec, data: Any) -> Path:
+    """Write one figure under its name as PNG; return the path."""
+    return write_atomically(Path(folder, f"{spec.name}.png"), draw_png(spec, data)[0])
 
 
 def _save_one(folder: Path, diagnosis: Any) -> list[Path]:
+    """Write the one-page picture, then each figure of a cell's or a network's diagnosis."""
     from matplotlib.figure import Figure
 
-    summary = Figure(figsize=(11.5, 8.6), layout="constrained")
-    plots.plot_diagnosis(diagnosis, figure=summary)
-    paths = [write_atomically(folder / "summary.png", _png(summary))]
-    for spec in figures_of(diagnosis):
-        png, _, _ = draw_png(spec, diagnosis)
-        paths.append(write_atomically(folder / f"{spec.name}.png", png))
-    return paths
+    if is_network(diagnosis):
+        draw, specs = plots.plot_network, network_figures(diagnosis)
+        size = 5.6 * (len(diagnosis.reaches) + 1), 4.5
+    else:
+        draw, specs, size = plots.plot_diagnosis, figures_of(diagnosis), (11.5, 8.6)
+    summary = Figure(figsize=size, layout="constrained")
+    draw(diagnosis, figure=summary)
+    path = write_atomically(folder / "summary.png", _png(summary))
+    return [path, *(save_figure(folder, spec, diagnosis) for spec in specs)]
 
 
 def slugs(labels: list[str]) -> list[str]:

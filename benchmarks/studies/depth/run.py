@@ -30,7 +30,7 @@ def profile(network: Network, *, width: int, batch: int, depth: int, key) -> np.
     x = jr.normal(key_x, (batch, width), jnp.float32)
     direction = jr.normal(key_loss, (batch, width), jnp.float32)
     found = vj.diagnostics.layer_gradient_profile(
-        lambda y: jnp.sum(y * direction) / jnp.sqrt(jnp.float32(batch * width)), layers, x
+        layers, x, loss=lambda y: jnp.sum(y * direction) / jnp.sqrt(jnp.float32(batch * width))
     )
     return np.asarray(found.log_norm, np.float64)
 

@@ -199,7 +199,7 @@ def _profile(cell: Any, inputs: Array, probe: Array) -> tuple[Any, Any, Any]:
     """Return log ||dL/ds_t||, the contributions of the steps, and the states h."""
     last = _reads_last(probe)
     state0 = cell.initial_state()
-    profile = gradient_profile(last, cell, state0, inputs)
+    profile = gradient_profile(cell, state0, inputs, loss=last)
     states = rollout(cell, state0, inputs).states
     return profile.log_norm, profile.log_parameter_norm, jax.tree.leaves(states)[0]
 

@@ -179,7 +179,7 @@ def _clipped_profile(cell: ClippedGradientCell, state0: Array, inputs: Array) ->
     def loss(states):
         return jnp.sum(states[-1])
 
-    clipped, free = (gradient_profile(loss, one, state0, inputs) for one in (cell, cell.cell))
+    clipped, free = (gradient_profile(one, state0, inputs, loss=loss) for one in (cell, cell.cell))
     return clipped.log_norm, free.log_norm
 
 

@@ -4,8 +4,8 @@ import jax
 from jaxtyping import Float
 
 from ..._types import Array
+from ...diagnostics._back_propagate import loss_gradient
 from ...diagnostics._gradient_profile import adjoint_profile
-from ...diagnostics._transport import batch_direct_gradients
 from .._model import readout_loss
 from ._update import Update, trajectories
 
@@ -20,7 +20,7 @@ def gradient_profile(update: Update) -> Float[Array, "time_plus_one"]:
     cell = update.model.cell
     runs = trajectories(cell, update.inputs)
     loss = readout_loss(update.model, update.task, update.targets)
-    local = batch_direct_gradients(loss, runs)
+    local = loss_gradient(runs.states, loss, 2)
 
     def profile(trajectory, local):
         return adjoint_profile(cell, trajectory, local, with_parameters=False).log_norm

@@ -1,4 +1,4 @@
-"""The gradient at the end of each sequence, carried back to its start: three programs.
+"""The norm of the back-propagated gradient by lag, of each sequence: three programs.
 
 One runs the cell, one takes the gradient of the loss by the states, one carries it back. The first
 and the last are the same for the network and for every intervention, and take buffers of a few
@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .._checks import check_loss
+from .._mantissa_exponent import normalized
 from .._rollout import Trajectory
-from .._tree import StateLayout, state_layout
+from .._tree import state_layout
 from .._types import Array, ArrayLike, PyTree
 from ..cells._clipped_gradient import rescaled_clips, without_clips
-from ._back_propagate import log_norm
+from ._back_propagate import log_norm, loss_gradient
+from ._inputs import Sequences, on_host, unit_vectors
 from ._interventions import IntervenedCell
 from ._lengths import folded
 
@@ -60,36 +61,36 @@ class Batch(NamedTuple):
         """Steps of each row that counts."""
         return self.lengths[: self.num_sequences * self.num_probes]
 
-    def trajectories(self, states: PyTree, count: int | None = None) -> Trajectory:
-        """Return states and inputs of the first rows, batch before time, held from their ends."""
-        ends = self.ends[:count]
-        rows = np.arange(len(ends))[:, None]
-        moments = np.minimum(np.arange(self.num_steps + 1), ends[:, None])
-        held = jax.tree.map(lambda leaf: on_host(leaf)[moments, rows], states)
+    def trajectories(self, states: PyTree) -> Trajectory:
+        """Return states and inputs of the rows, batch before time, held from their ends on."""
+        rows = np.arange(len(self.ends))[:, None]
+        times = np.minimum(np.arange(self.num_steps + 1), self.ends[:, None])
+        held = jax.tree.map(lambda leaf: on_host(leaf)[times, rows], states)
         steps = np.arange(self.num_steps)[None, :]
         return Trajectory(held, jax.tree.map(lambda leaf: on_host(leaf)[steps, rows], self.inputs))
 
+    def first(self, states: PyTree) -> Trajectory:
+        """Return the trajectory of the first sequence, as long as it is."""
+        end = int(self.lengths[0])
+        return Trajectory(
+            jax.tree.map(lambda leaf: on_host(leaf)[: end + 1, 0], states),
+            jax.tree.map(lambda leaf: on_host(leaf)[:end, 0], self.inputs),
+        )
 
-def make_batch(
-    state0: PyTree,
-    inputs: PyTree,
-    loss: Callable[[PyTree], Array] | None,
-    lengths: Int[np.ndarray, "batch"],
-    num_probes: int = 1,
-) -> Batch:
-    """Return the batch of inputs (batch, time, ...)."""
-    sequences, steps = jax.tree.leaves(inputs)[0].shape[:2]
+
+def make_batch(state0: PyTree, given: Sequences, num_probes: int = 1) -> Batch:
+    """Return the rows to run, one for each sequence and probe, in buffers."""
+    sequences, steps = jax.tree.leaves(given.inputs)[0].shape[:2]
     layout, count = state_layout(state0), sequences * num_probes
     rows = np.minimum(np.arange(_bucket(count, _FEWEST_ROWS)), count - 1) // num_probes
-    times = np.arange(_bucket(steps, _FEWEST_STEPS))[:, None]
-    ends = lengths[rows]
-    index = rows, np.minimum(times, ends - 1)
     # On the device once, not again for each intervention.
-    inputs = jax.tree.map(lambda leaf: jax.device_put(on_host(leaf)[index]), inputs)
-    probes = np.random.default_rng(0).standard_normal((len(rows), layout.size))
-    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
-    probes = probes.astype(layout.dtype)
-    return Batch(state0, inputs, loss, probes, ends, steps, sequences, num_probes)
+    inputs = jax.tree.map(
+        lambda leaf: jax.device_put(leaf[rows].swapaxes(0, 1)),
+        in_buffers(given.inputs, given.lengths),
+    )
+    probes = unit_vectors(len(rows), layout.size, layout.dtype)
+    lengths = given.lengths[rows]
+    return Batch(state0, inputs, given.loss, probes, lengths, steps, sequences, num_probes)
 
 
 def in_buffers(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
@@ -97,12 +98,6 @@ def in_buffers(inputs: PyTree, lengths: Int[np.ndarray, "batch"]) -> PyTree:
     steps = _bucket(jax.tree.leaves(inputs)[0].shape[1], _FEWEST_STEPS)
     index = np.arange(len(lengths))[:, None], np.minimum(np.arange(steps), lengths[:, None] - 1)
     return jax.tree.map(lambda leaf: on_host(leaf)[index], inputs)
-
-
-def on_host(leaf: ArrayLike) -> ArrayLike:
-    """Return an array as a NumPy array, where nothing is compiled; keys stay what they are."""
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return leaf if is_key else np.asarray(leaf)
 
 
 def _bucket(count: int, least: int) -> int:
@@ -114,27 +109,20 @@ def _bucket(count: int, least: int) -> int:
 
 
 class Run(NamedTuple):
-    """What the cell did on a batch: `states` in buffers (time, row, ...), all finite or not.
-
-    `activity`: mean value and saturated share of each activation over all steps.
-    """
+    """What the cell did on a batch: `states` in buffers (time, row, ...), all finite or not."""
 
     states: PyTree
     is_finite: bool
-    activity: tuple[Float[np.ndarray, "activation"], Float[np.ndarray, "activation"]]
 
 
 def run(cell: IntervenedCell, batch: Batch) -> Run:
     """Return the states of every row of the batch."""
     longest = np.max(batch.lengths)
-    states, finite, sums = _forward(cell, batch.state0, batch.inputs, batch.lengths, longest)
-    count = len(batch.ends)
-    weights = batch.ends.sum(dtype=np.float64)
-    activity = tuple(np.asarray(s, np.float64)[:count].sum(axis=0) / weights for s in sums)
-    return Run(states, bool(finite), activity)
+    states, finite = _forward(cell, batch.state0, batch.inputs, batch.lengths, longest)
+    return Run(states, bool(finite))
 
 
-def transport(
+def gradient_norms(
     cell: IntervenedCell, batch: Batch, states: PyTree, groups: tuple[tuple[int, ...], ...] = ()
 ) -> tuple[Float[np.ndarray, "row time_plus_one part"], Int[np.ndarray, "row"]]:
     """Return log ||gradient at s_t|| from its last direct one on, and the step of that.
@@ -149,19 +137,11 @@ def transport(
     else:
         ends = None if np.all(batch.ends == batch.num_steps) else batch.ends
         shape = len(batch.ends), batch.num_steps + 1
-        layout = state_layout(batch.state0)
-        check_loss(batch.loss, _shapes(states, shape))
-        vectors, last = _last_direct(batch.loss, states, layout, shape, ends)
+        vectors, last = _last_direct(batch.loss, states, shape, ends)
     start = *_on_scale(vectors), last, np.max(np.asarray(last))
     norms = np.asarray(_backward(cell, states, batch.inputs, *start, groups), np.float64)
     norms = norms[: batch.num_steps + 1, : len(batch.ends)].swapaxes(0, 1)
     return norms, np.asarray(last)[: len(batch.ends)]
-
-
-def _shapes(states, shape):
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[2:]), leaf.dtype), states
-    )
 
 
 def _at(tree, t):
@@ -184,67 +164,47 @@ def _where(rows: Bool[Array, "row"], new: PyTree, old: PyTree) -> PyTree:
 def _forward(
     cell: IntervenedCell, state0: PyTree, inputs: PyTree, lengths: Int[ArrayLike, "row"], longest
 ):
-    """Return states (time+1, row, ...), whether all are finite, sums of each row's activity.
+    """Return states (time+1, row, ...), and whether all are finite.
 
     From its end on a row stays as it is.
     """
-    moments, rows = jax.tree.leaves(inputs)[0].shape[0] + 1, len(lengths)
-    step = jax.vmap(cell.observed)
+    times, rows = jax.tree.leaves(inputs)[0].shape[0] + 1, len(lengths)
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape)), state0)
-    buffers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (moments, *leaf.shape)), start)
-    sums = (jnp.zeros((rows, len(cell.parameters.linear)), jnp.float32),) * 2
+    buffers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (times, *leaf.shape)), start)
 
     def body(t, carry):
-        state, buffers, sums = carry
-        new, seen = step(state, _at(inputs, t))
-        on = t < lengths
-        state = _where(on, new, state)
-        more = jax.tree.map(lambda total, value: total + value, sums, seen)
-        return state, _put(buffers, state, t + 1), _where(on, more, sums)
+        state, buffers = carry
+        state = _where(t < lengths, jax.vmap(cell)(state, _at(inputs, t)), state)
+        return state, _put(buffers, state, t + 1)
 
-    carry = start, buffers, sums
-    _, buffers, sums = jax.lax.fori_loop(0, longest, body, carry)
+    _, buffers = jax.lax.fori_loop(0, longest, body, (start, buffers))
     inexact = [leaf for leaf in jax.tree.leaves(buffers) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return buffers, jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in inexact])), sums
+    return buffers, jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in inexact]))
 
 
 @compiled
 def _last_direct(
     loss: Callable[[PyTree], Array],
     states: PyTree,
-    layout: StateLayout,
     shape: tuple[int, int],
     ends: Int[ArrayLike, "batch"] | None,
 ) -> tuple[Float[Array, "row state"], Int[Array, "row"]]:
     """Return the last direct gradient that is not zero of each row, and its step."""
-    count, moments = shape
+    count, times = shape
     rows = jax.tree.leaves(states)[0].shape[1]
-    states = jax.tree.map(lambda leaf: leaf[:moments, :count].swapaxes(0, 1), states)
+    states = jax.tree.map(lambda leaf: leaf[:times, :count].swapaxes(0, 1), states)
     if ends is not None:
         # Where a row has ended, all states are one: the loop may have stopped before that.
-        index = jnp.minimum(jnp.arange(moments, dtype=jnp.int32)[None, :], ends[:, None])
+        index = jnp.minimum(jnp.arange(times, dtype=jnp.int32)[None, :], ends[:, None])
         states = jax.tree.map(lambda leaf: jax.vmap(lambda a, i: a[i])(leaf, index), states)
     # A linear loss has a constant gradient: the compiler would evaluate what follows, for seconds.
-    local = jax.lax.optimization_barrier(batch_direct_gradients(loss, Trajectory(states, None)))
+    local = jax.lax.optimization_barrier(loss_gradient(states, loss, 2))
     local = local if ends is None else folded(local, ends)
     has_direct = jnp.any(local != 0, axis=2)
-    last = moments - 1 - jnp.argmax(has_direct[:, ::-1], axis=1).astype(jnp.int32)
+    last = times - 1 - jnp.argmax(has_direct[:, ::-1], axis=1).astype(jnp.int32)
     vectors = jax.vmap(lambda row, t: row[t])(local, last)
     more = rows - count
     return jnp.pad(vectors, ((0, more), (0, 0))), jnp.pad(last, (0, more))
-
-
-def batch_direct_gradients(
-    loss: Callable[[PyTree], Array], trajectories: Trajectory
-) -> Float[Array, "batch time_plus_one state"]:
-    """Return dl/ds_t for every sequence, from a loss of all states (batch, time+1, ...)."""
-    # The batch axis takes the place of time and time that of a state axis: one gradient for all.
-    states = trajectories.states
-    check_loss(loss, states)
-    layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
-    vectors = jax.vmap(jax.vmap(layout.ravel))(states)
-    back = jax.vmap(jax.vmap(layout.unravel))
-    return jax.grad(lambda v: loss(back(v, states)))(vectors)
 
 
 @compiled
@@ -258,13 +218,13 @@ def _backward(
     start: Int[ArrayLike, ""],
     groups: tuple[tuple[int, ...], ...],
 ) -> Float[Array, "time_plus_one row part"]:
-    """Return log norms of vectors 2^exponents at the moments `last`, carried back; -inf after them.
+    """Return log norms of vectors 2^exponents at the times `last`, carried back; -inf after them.
 
     They travel as v 2^e. This is the adjoint written out: nothing is differentiated through
     the loop, so its number of steps may be data.
     """
     layout = state_layout(jax.tree.map(lambda leaf: leaf[0, 0], states))
-    moments = jax.tree.leaves(states)[0].shape[0]
+    times = jax.tree.leaves(states)[0].shape[0]
 
     def pull(state, input, vector, exponent):
         def step(v):
@@ -272,14 +232,14 @@ def _backward(
             return layout.ravel(changed(layout.unravel(v, state), input))
 
         (arrived,) = jax.vjp(step, layout.ravel(state))[1](vector)
-        return _rescaled(arrived, exponent)
+        return normalized(arrived, exponent)
 
     def norms(vector, exponent):
-        parts = [log_norm(vector[np.array(group)], exponent) for group in groups]
-        return jnp.stack([_log_length(vector, exponent), *parts])
+        parts = [vector, *(vector[np.array(group)] for group in groups)]
+        return jnp.stack([log_norm(part, exponent) for part in parts])
 
     nothing = jnp.zeros_like(vectors), jnp.zeros_like(exponents)
-    empty = jnp.full((moments, len(last), 1 + len(groups)), -jnp.inf, layout.dtype)
+    empty = jnp.full((times, len(last), 1 + len(groups)), -jnp.inf, layout.dtype)
 
     def body(i, carry):
         vector, exponent, logs = carry
@@ -293,26 +253,6 @@ def _backward(
         return vector, exponent, logs
 
     return jax.lax.fori_loop(0, start + 1, body, (*nothing, empty))[2]
-
-
-def _rescaled(vector, exponent):
-    """Return (v, e) with v 2^e = vector 2^exponent, exactly, and the largest |v| about 1.
-
-    As `normalized`, in a few operations: the size rounded to a power of two is all that is needed.
-    """
-    limits = jnp.finfo(vector.dtype)
-    size = jnp.max(jnp.abs(vector))
-    power = jax.lax.reduce_precision(size, limits.nexp, 0)
-    power = jnp.minimum(power, jnp.asarray(2.0 ** (limits.maxexp - 1), vector.dtype))
-    power = jnp.where((size > 0) & jnp.isfinite(size), power, 1)
-    return vector / power, exponent + jnp.round(jnp.log2(power)).astype(jnp.int32)
-
-
-def _log_length(vector, exponent):
-    """Return the log norm of a rescaled vector: its squares are neither too large nor too small."""
-    wide = vector.astype(jnp.float32) if jnp.finfo(vector.dtype).bits < 32 else vector
-    scale = exponent.astype(wide.dtype) * jnp.asarray(np.log(2), wide.dtype)
-    return (0.5 * jnp.log(jnp.sum(wide * wide)) + scale).astype(vector.dtype)
 
 
 def _on_scale(vectors: Float[ArrayLike, "row state"]):

@@ -1,4 +1,4 @@
-"""The gradient carried back through time, relative to where it started."""
+"""Norm of the back-propagated gradient by lag, relative to where it started."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,8 +28,8 @@ from ._style import (
 )
 
 
-def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
-    """Draw the gradient relative to the loss step against the lag, each sequence and their mean.
+def plot_gradient_by_lag(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axes:
+    """Draw the norm of the back-propagated gradient by lag, each sequence and their mean.
 
     A straight fall is vanishing at a fixed rate, a straight rise is exploding, a line that stays
     near 1 is healthy. The horizon is the lag at which the median sequence reaches 0.001. Wide
@@ -82,7 +82,7 @@ def plot_transport(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) -> Axe
 
 def _lines_of(index: int, name: str, diagnosis: Any, line_kwargs: dict[str, Any]) -> list:
     lags = np.asarray(diagnosis.lags)
-    log10 = to_log10(diagnosis.log_transport).reshape(-1, lags.size)
+    log10 = to_log10(diagnosis.log_gradient_by_lag).reshape(-1, lags.size)
     partial = ", where not exactly 0" if np.isneginf(log10).any() else ""
     one, many = _samples(diagnosis)
     own = one if len(log10) == 1 else f"{_mean_of(log10)} {many}{partial}"
