@@ -25,12 +25,12 @@ class Forced(NamedTuple):
     inputs: np.ndarray
     jacobians: np.ndarray
 
-    def extended_step(self, dtype=None):
+    def extended_step(self):
         """Return step(vector and time): autonomous, linearized at the stored states.
 
         Its Jacobian is J_t with one more row and column for the time, whose exponent is 0.
         """
-        states, inputs = jnp.asarray(self.states, dtype), jnp.asarray(self.inputs, dtype)
+        states, inputs = jnp.asarray(self.states), jnp.asarray(self.inputs)
 
         def step(extended):
             vector, t = extended[:-1], extended[-1]
@@ -40,9 +40,9 @@ class Forced(NamedTuple):
 
         return step
 
-    def extended_start(self, dtype=None):
+    def extended_start(self):
         """Return the first state with the time 0 appended."""
-        return jnp.append(jnp.asarray(self.states[0], dtype), 0)
+        return jnp.append(jnp.asarray(self.states[0]), 0)
 
     @property
     def num_steps(self) -> int:

@@ -1,4 +1,4 @@
-"""What bench_training.py times: recurrent networks of the same weights in several libraries.
+"""What bench_training.py times: recurrent networks of the same weights, ours and others'.
 
 An alternative in JAX is a pytree of parameters, a function from it and a batch (`batch time input`)
 to outputs (`batch 1`), and a function that sorts a gradient with respect to the parameters into the
@@ -59,29 +59,21 @@ class InJax(NamedTuple):
     sorted_gradient: Callable[[Any], dict[str, Any]]
 
 
-def our_model(case: Case, w: Weights) -> SequenceModel:
-    """Return the network as this package has it."""
+def ours(case: Case, w: Weights) -> InJax:
+    """The model of this package, called as its training loop calls it."""
     classes = {"tanh": vj.cells.VanillaCell, "lstm": vj.cells.LSTMCell, "gru": vj.cells.GRUCell}
     cell = classes[case.cell](case.input, case.hidden, key=jax.random.key(0))
     names = ["weight_hh", "weight_xh", "bias"] + ["bias_n"] * (case.cell == "gru")
-    model = SequenceModel(cell, 1, key=jax.random.key(1))
-    return eqx.tree_at(
+    model = eqx.tree_at(
         lambda m: [*(getattr(m.cell, name) for name in names), m.weight],
-        model,
+        SequenceModel(cell, 1, key=jax.random.key(1)),
         [*(jnp.asarray(getattr(w, name)) for name in names), jnp.asarray(w.readout)],
     )
 
-
-def ours(case: Case, w: Weights) -> InJax:
-    """The model of this package, called as its training loop calls it."""
-
     def sort(gradient):
-        cell = gradient.cell
-        found = {"weight_hh": cell.weight_hh, "weight_xh": cell.weight_xh, "bias": cell.bias}
-        extra = {"bias_n": cell.bias_n} if case.cell == "gru" else {}
-        return {**found, **extra, "readout": gradient.weight}
+        return {n: getattr(gradient.cell, n) for n in names} | {"readout": gradient.weight}
 
-    return InJax(our_model(case, w), lambda model, x: model.run_batch(x)[0], sort)
+    return InJax(model, lambda model, x: model.run_batch(x)[0], sort)
 
 
 # --- what users write -------------------------------------------------------------------------
@@ -108,25 +100,17 @@ def _gru(w, h, driven):
 STEPS = {"tanh": _tanh, "lstm": _lstm, "gru": _gru}
 
 
-def plain_scan(case: Case, w: Weights, hoisted: bool = False) -> InJax:
-    """A scan over time of one written-out step, differentiated by JAX.
-
-    `hoisted`: all inputs are multiplied by their weights in one product before the scan.
-    """
-
-    def drive(w, x):
-        return x @ w.weight_xh.T + w.bias
+def plain_scan(case: Case, w: Weights) -> InJax:
+    """A scan over time of one written-out step, differentiated by JAX."""
 
     def forward(w, inputs):
         start = jnp.zeros((case.batch, case.hidden))
         state = (start, start) if case.cell == "lstm" else start
-        xs = jnp.swapaxes(inputs, 0, 1)
-        xs = drive(w, xs) if hoisted else xs
 
         def step(state, x):
-            return STEPS[case.cell](w, state, x if hoisted else drive(w, x)), None
+            return STEPS[case.cell](w, state, x @ w.weight_xh.T + w.bias), None
 
-        state, _ = jax.lax.scan(step, state, xs)
+        state, _ = jax.lax.scan(step, state, jnp.swapaxes(inputs, 0, 1))
         return (state[0] if case.cell == "lstm" else state) @ w.readout.T
 
     def sort(gradient):
@@ -134,98 +118,6 @@ def plain_scan(case: Case, w: Weights, hoisted: bool = False) -> InJax:
         return found if case.cell == "gru" else {k: v for k, v in found.items() if k != "bias_n"}
 
     return InJax(jax.tree.map(jnp.asarray, w), forward, sort)
-
-
-# --- libraries --------------------------------------------------------------------------------
-
-
-def equinox(case: Case, w: Weights) -> InJax:
-    """Equinox's cell in a scan, one sequence at a time under vmap, as its examples do."""
-    if case.cell == "tanh":
-        raise NotImplementedError("Equinox has no cell of this kind")
-    gru = case.cell == "gru"
-    make = eqx.nn.GRUCell if gru else eqx.nn.LSTMCell
-    names = ["weight_hh", "weight_ih", "bias"] + ["bias_n"] * gru
-    values = [w.weight_hh, w.weight_xh, w.bias] + [w.bias_n] * gru
-    cell = eqx.tree_at(
-        lambda c: [getattr(c, name) for name in names],
-        make(case.input, case.hidden, key=jax.random.key(0)),
-        [jnp.asarray(value) for value in values],
-    )
-
-    def forward(params, inputs):
-        cell, readout = params
-
-        def one(xs):
-            zero = jnp.zeros(case.hidden)
-            start = zero if gru else (zero, zero)
-            state, _ = jax.lax.scan(lambda state, x: (cell(x, state), None), start, xs)
-            return readout @ (state if gru else state[0])
-
-        return jax.vmap(one)(inputs)
-
-    def sort(gradient):
-        cell, readout = gradient
-        found = {"weight_hh": cell.weight_hh, "weight_xh": cell.weight_ih, "bias": cell.bias}
-        return {**found, **({"bias_n": cell.bias_n} if gru else {}), "readout": readout}
-
-    return InJax((cell, jnp.asarray(w.readout)), forward, sort)
-
-
-# Names of Flax's dense layers of each gate, in PyTorch's order of gates.
-_FLAX = {
-    "tanh": ([("i", "h")], "SimpleCell"),
-    "lstm": ([("ii", "hi"), ("if", "hf"), ("ig", "hg"), ("io", "ho")], "OptimizedLSTMCell"),
-    "gru": ([("ir", "hr"), ("iz", "hz"), ("in", "hn")], "GRUCell"),
-}
-
-
-def flax(case: Case, w: Weights) -> InJax:
-    """`flax.linen.RNN` around Flax's cell."""
-    import flax.linen as nn
-
-    layers, name = _FLAX[case.cell]
-    rnn = nn.RNN(getattr(nn, name)(case.hidden))
-    shapes = jax.eval_shape(
-        rnn.init, jax.random.key(0), jnp.zeros((case.batch, case.time, case.input))
-    )
-    (scope,) = shapes["params"]
-    blocks = zip(*(np.split(x, len(layers)) for x in w[:3]), strict=True)
-    tree: dict[str, dict] = {}
-    for (driving, recurrent), (hh, xh, b) in zip(layers, blocks, strict=True):
-        tree[driving], tree[recurrent] = {"kernel": xh.T}, {"kernel": hh.T}
-        # Which of the two carries the bias differs between the cells.
-        owner = driving if "bias" in shapes["params"][scope][driving] else recurrent
-        tree[owner]["bias"] = b
-    if case.cell == "gru":
-        tree["hn"]["bias"] = w.bias_n
-    params = jax.tree.map(jnp.asarray, ({"params": {scope: tree}}, w.readout))
-    assert jax.tree.structure(params[0]["params"]) == jax.tree.structure(shapes["params"])
-
-    def forward(params, inputs):
-        return rnn.apply(params[0], inputs)[:, -1] @ params[1].T
-
-    def sort(gradient):
-        found = gradient[0]["params"][scope]
-        bias = [found[i].get("bias", found[h].get("bias")) for i, h in layers]
-        return {
-            "weight_hh": jnp.concatenate([found[h]["kernel"].T for _, h in layers]),
-            "weight_xh": jnp.concatenate([found[i]["kernel"].T for i, _ in layers]),
-            "bias": jnp.concatenate(bias),
-            **({"bias_n": found["hn"]["bias"]} if case.cell == "gru" else {}),
-            "readout": gradient[1],
-        }
-
-    return InJax(params, forward, sort)
-
-
-IN_JAX: dict[str, Callable[[Case, Weights], InJax]] = {
-    "vanishing_jax": ours,
-    "plain scan": plain_scan,
-    "plain scan, inputs multiplied before it": lambda c, w: plain_scan(c, w, hoisted=True),
-    "Equinox": equinox,
-    "Flax": flax,
-}
 
 
 class Step(NamedTuple):
@@ -262,3 +154,45 @@ def jax_step(alternative: InJax, inputs, targets) -> Step:
 
     memory = compiled.memory_analysis()
     return Step(call, float(value), sorted_, getattr(memory, "temp_size_in_bytes", None))
+
+
+def torch_step(case: Case, w: Weights, inputs, targets) -> Step:
+    """Return the same step of PyTorch's layer, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    kinds = {"tanh": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    layer, readout = kinds[case.cell](case.input, case.hidden), torch.nn.Linear(case.hidden, 1)
+    second = np.zeros_like(
+        w.bias
+    )  # PyTorch has two biases; of a GRU the third is a bias of its own
+    second[2 * case.hidden :] = w.bias_n if case.cell == "gru" else 0
+    names = ("weight_hh_l0", "weight_ih_l0", "bias_ih_l0", "bias_hh_l0")
+    values = (w.weight_hh, w.weight_xh, w.bias, second)
+    layer.load_state_dict(
+        {name: torch.from_numpy(x) for name, x in zip(names, values, strict=True)}
+    )
+    readout.load_state_dict({"weight": torch.from_numpy(w.readout), "bias": torch.zeros(1)})
+    optimizer = torch.optim.Adam([*layer.parameters(), *readout.parameters()], lr=LEARNING_RATE)
+    inputs = torch.from_numpy(inputs).swapaxes(0, 1).contiguous()
+    targets = torch.from_numpy(targets)
+
+    def differentiate():
+        optimizer.zero_grad()
+        loss = (readout(layer(inputs)[0][-1]) - targets).square().mean()
+        loss.backward()
+        return loss
+
+    def call():
+        loss = differentiate()
+        optimizer.step()
+        return loss.item()
+
+    loss = differentiate().item()
+    parameters = [*(getattr(layer, name) for name in names), readout.weight]
+    found = Weights(*(parameter.grad.numpy().copy() for parameter in parameters))._asdict()
+    of_second = found.pop("bias_n")
+    if case.cell == "gru":
+        found["bias_n"] = of_second[2 * case.hidden :]
+    call()  # makes the optimizer's state
+    return Step(call, loss, found, None)

@@ -189,6 +189,4 @@ def _progress(one, recipe, rows):
     )
 
 
-BENCHMARK = Benchmark(
-    "remedies", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
-)
+BENCHMARK = Benchmark("remedies", __doc__, measure, add_options)
