@@ -15,7 +15,7 @@ import _timing
 import jax
 import numpy as np
 from _exact import exact_log_determinants, exact_log_growth, exact_log_singular_values
-from _forced import logistic_map, lorenz, network
+from _forced import network
 from _main import Benchmark, attempt, names, progress
 from _tools import TOOLS
 
@@ -30,9 +30,8 @@ def accuracy(options) -> list[dict[str, Any]]:
     """Return one row per problem and tool."""
     n, steps = (4, 8) if options.quick else (16, 200)
     networks = ("tanh 1.5", "tanh 5", "tanh 12", "lstm", "relu")
-    problems = [network(name, n, steps) for name in networks]
     rows = []
-    for p in [*problems, logistic_map(5 * steps), lorenz(10 * steps)]:
+    for p in (network(name, n, steps) for name in networks):
         truth = exact_log_singular_values(p.jacobians)
         log_det = float(np.sum(exact_log_determinants(p.jacobians)))
         for tool in TOOLS:

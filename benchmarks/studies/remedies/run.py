@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import _timing
+import _record
 import jax
 import numpy as np
 from _main import Benchmark, progress
@@ -54,7 +54,7 @@ def trained(
     path = folder / one.name / f"cost of {phase} {label}.json"
     if not path.exists():
         cost = {
-            "commit": _timing.commit(),
+            "commit": _record.commit(),
             "cpu_seconds": time.process_time() - cpu,
             "wall_seconds": time.perf_counter() - begin,
             "runs": int(dataset.test_loss.size),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import _timing
+import _record
 import equinox as eqx
 import jax
 import jax.random as jr
@@ -57,7 +57,7 @@ def _row(variant: Variant, quick: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": variant.name, "recipe": variant.recipe, "seeds": list(seeds)}
     row |= {key: [run[key] for run in runs] for key in runs[0]}
     seconds = (time.process_time() - begin) / len(seeds)
-    return {**row, "cpu_seconds": round(seconds, 2), "commit": _timing.commit()}
+    return {**row, "cpu_seconds": round(seconds, 2), "commit": _record.commit()}
 
 
 def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
