@@ -13,14 +13,12 @@ class Forced(NamedTuple):
     """A step function and the trajectory at which everyone is to linearize it.
 
     - `step`: `(vector, input) -> vector`, as a user writes it in JAX.
-    - `make_torch`: from the module torch to the same step in PyTorch, or None.
     - `states`: s_0, ..., s_T; `inputs`: x_1, ..., x_T.
     - `jacobians`: J_1, ..., J_T with slopes from the pre-activation: the truth.
     """
 
     name: str
     step: Callable
-    make_torch: Callable | None
     states: np.ndarray
     inputs: np.ndarray
     jacobians: np.ndarray
@@ -73,7 +71,6 @@ def _tanh(rng, name, n, steps, gain):
     return _dense(
         name,
         lambda s, x: jnp.tanh(jnp.asarray(W, s.dtype) @ s + x),
-        lambda torch: _torch_layer(torch, torch.tanh, W),
         lambda s, x: np.tanh(W @ s + x),
         jacobian,
         0.5 * rng.standard_normal(n),
@@ -92,17 +89,11 @@ def _relu(rng, name, n, steps, gain):
     return _dense(
         name,
         lambda s, x: jax.nn.relu(jnp.asarray(W, s.dtype) @ s + x),
-        lambda torch: _torch_layer(torch, torch.relu, W),
         lambda s, x: np.minimum(np.maximum(W @ s + x, 0), 10),
         jacobian,
         start,
         inputs,
     )
-
-
-def _torch_layer(torch, activation, W):
-    W = torch.tensor(W)
-    return lambda s, x: activation(W @ s + x)
 
 
 def _lstm(rng, name, n, steps, gain):
@@ -117,24 +108,12 @@ def _lstm(rng, name, n, steps, gain):
         c = f * s[h:] + i * jnp.tanh(z[2])
         return jnp.concatenate([o * jnp.tanh(c), c])
 
-    def make_torch(torch):
-        weights = torch.tensor(flat)
-
-        def torch_step(s, x):
-            z = (weights @ s[:h] + x).reshape(4, h)
-            i, f, o = torch.sigmoid(z[0]), torch.sigmoid(z[1]), torch.sigmoid(z[3])
-            c = f * s[h:] + i * torch.tanh(z[2])
-            return torch.cat([o * torch.tanh(c), c])
-
-        return torch_step
-
     def pieces(s, x):
         return _chains.lstm_step(W, W @ s[:h] + x.reshape(4, h), s[h:])
 
     return _dense(
         name,
         step,
-        make_torch,
         lambda s, x: np.concatenate(pieces(s, x)[1:]),
         lambda s, x: pieces(s, x)[0],
         np.concatenate([0.3 * rng.standard_normal(h), rng.standard_normal(h)]),
@@ -142,10 +121,10 @@ def _lstm(rng, name, n, steps, gain):
     )
 
 
-def _dense(name, step, make_torch, value, jacobian, start, inputs):
+def _dense(name, step, value, jacobian, start, inputs):
     """Run the system in NumPy and collect its Jacobians."""
     states, jacobians = [start], []
     for x in inputs:
         jacobians.append(jacobian(states[-1], x))
         states.append(value(states[-1], x))
-    return Forced(name, step, make_torch, np.stack(states), inputs, np.stack(jacobians))
+    return Forced(name, step, np.stack(states), inputs, np.stack(jacobians))

@@ -73,22 +73,7 @@ def use_one_core() -> None:
     if _ONE_THREAD.items() - os.environ.items() or _UNUSUAL & os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.argv], environment())
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {_idlest_core()})
-
-
-def _idlest_core():
-    """Return the core that was idle the longest over a tenth of a second."""
-
-    def idle():
-        words = [line.split() for line in pathlib.Path("/proc/stat").read_text().splitlines()]
-        cores = [w for w in words if w and w[0].startswith("cpu") and w[0] != "cpu"]
-        return {int(w[0][3:]): int(w[4]) for w in cores}
-
-    allowed = os.sched_getaffinity(0)
-    before = idle()
-    time.sleep(0.1)
-    after = idle()
-    return max(allowed, key=lambda core: after[core] - before[core])
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def clock(both_cores: bool) -> Callable[[], float]:

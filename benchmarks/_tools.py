@@ -90,27 +90,6 @@ def numpy_loop(p: Forced):
     return lambda: qr_loop(p.jacobians)
 
 
-def torch_recipe(p: Forced):
-    """The same with torch.func.jacfwd and torch.linalg.qr."""
-    import torch
-
-    torch.set_num_threads(1)
-    if p.make_torch is None:
-        raise NotImplementedError("not written for this problem")
-    states, inputs = torch.tensor(p.states[:-1].copy()), torch.tensor(p.inputs.copy())
-    jacobian = torch.func.jacfwd(p.make_torch(torch))
-
-    def call():
-        Q = torch.eye(p.size, dtype=states.dtype)
-        total = torch.zeros(p.size, dtype=states.dtype)
-        for s, x in zip(states, inputs, strict=True):
-            Q, R = torch.linalg.qr(jacobian(s, x) @ Q)
-            total += R.diagonal().abs().log()
-        return (total / p.num_steps).numpy()
-
-    return call
-
-
 def product_and_svd(p: Forced):
     """The first script: form the product, then NumPy's SVD; no exponent is a QR growth rate."""
 
@@ -161,12 +140,9 @@ def lyapynov_tool(p: Forced):
     """lyapynov.LCE of a discrete system with a time-dependent Jacobian."""
     import lyapynov
 
-    # With one dimension it takes a Jacobian of shape (1,).
-    jacobians = p.jacobians[:, 0] if p.size == 1 else p.jacobians
-
     def call():
         system = lyapynov.DiscreteDS(
-            p.states[0], 0, lambda x, t: p.states[t + 1], lambda x, t: jacobians[t]
+            p.states[0], 0, lambda x, t: p.states[t + 1], lambda x, t: p.jacobians[t]
         )
         with np.errstate(divide="ignore"):
             return lyapynov.LCE(system, p.size, 0, p.num_steps, False)
@@ -197,7 +173,6 @@ TOOLS = [
     Tool("vanishing_jax, spectrum", "function", our_spectrum),
     Tool("vanishing_jax, exponents", "function", our_exponents, our_start),
     Tool("JAX recipe (jacfwd, QR)", "function", jax_recipe, _identity),
-    Tool("PyTorch recipe (jacfwd, QR)", "function", torch_recipe, _identity),
     Tool("lyapax", "function", lyapax_tool, lyapax_start),
     Tool("chaotax", "function", chaotax_tool, lambda p: np.eye(p.size + 1)),
     Tool("NumPy QR loop", "Jacobians", numpy_loop, _identity),

@@ -12,7 +12,7 @@ import pytest
 from . import helpers
 
 FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
-STUDIES = ("choosing", "depth", "mean_field", "phase", "remedies")
+STUDIES = {"choosing", "depth", "mean_field", "phase", "remedies"}
 
 
 def read(path):
@@ -24,6 +24,34 @@ def load(monkeypatch):
     """Import one of the benchmark scripts, which are no package."""
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module
+
+
+@pytest.fixture
+def run(load, tmp_path):
+    """Return a function that runs a script at toy size and returns what it wrote."""
+
+    def run(script, *arguments):
+        out = tmp_path / "results" / "out.json"
+        assert load(script).BENCHMARK.main(["--quick", *arguments, "--out", str(out)]) == 0
+        return read(out)
+
+    return run
+
+
+@pytest.fixture
+def study_page(load, tmp_path):
+    """Return a function that makes the page of a study and draws its figures."""
+
+    def page(name, result):
+        module = load(f"studies.{name}.page")
+        module.draw(result, tmp_path)
+        figures = list(tmp_path.glob("*.png"))
+        assert figures and all(path.stat().st_size > 1000 for path in figures)
+        text = load("studies.build").text(name, result)
+        assert "Toy sizes" in text
+        return text
+
+    return page
 
 
 # --- exact references -------------------------------------------------------------------------
@@ -155,32 +183,25 @@ def test_record_names_no_path_and_is_plain_json(load, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_speed_and_accuracy_run_at_toy_size_and_make_a_page(load, tmp_path):
-    results = tmp_path / "results"
-    out = ["--quick", "--rounds", "2", "--out"]
-    speed = load("bench_spectrum")
-    groups = ["--only", "top exponent,every lag", "--sizes", "4", "--top-size", "4"]
-    assert speed.BENCHMARK.main([*out, str(results / "spectrum.json"), *groups]) == 0
-    rows = read(results / "spectrum.json")["rows"]
-    checked = [row["check"] for row in rows if row["role"] == "ours" and "error" not in row]
-    assert len(checked) == 2 and all(check["passed"] for check in checked)
-
-    accuracy = load("bench_accuracy")
-    few = "--sizes 4 --families Ginibre;ReLU --chains 4 --lags 10 --long 10".split()
-    assert accuracy.BENCHMARK.main([*out, str(results / "accuracy.json"), *few]) == 0
-    record = read(results / "accuracy.json")
-    assert max(row["max_error"] for row in record["grid"]) < 1e-6
-    assert all(row["zeros_right"] and not row["violations"] for row in record["grid"])
-
+def test_speed_and_accuracy_run_at_toy_size_and_make_a_page(load, run, tmp_path):
+    pytest.importorskip("flint")
     page = load("make_readme").page
-    assert "**spectrum at every lag**" in page("spectrum", read(results / "spectrum.json"))
-    record = read(results / "accuracy.json")
-    assert "Ginibre" in page("accuracy", record)
-    load("pages.accuracy").draw(record, tmp_path)
+    groups = ["--only", "top exponent,every lag", "--sizes", "4", "--top-size", "4"]
+    result = run("bench_spectrum", *groups)
+    checked = [row["check"] for row in result["rows"] if row["role"] == "ours"]
+    assert len(checked) == 2 and all(check["passed"] for check in checked)
+    assert "**spectrum at every lag**" in page("spectrum", result)
+    few = "--sizes 4 --families Ginibre;ReLU --chains 4 --lags 10 --long 10".split()
+    result = run("bench_accuracy", *few)
+    assert max(row["max_error"] for row in result["grid"]) < 1e-6
+    assert all(row["zeros_right"] and not row["violations"] for row in result["grid"])
+    assert "Ginibre" in page("accuracy", result)
+    load("pages.accuracy").draw(result, tmp_path)
     assert (tmp_path / "error_and_bound.png").stat().st_size > 1000
 
 
 def test_a_first_call_is_timed_in_a_fresh_process(load, monkeypatch):
+    pytest.importorskip("flint")
     speed, commands = load("bench_spectrum"), []
 
     def instead(command):
@@ -215,20 +236,15 @@ def test_targets_say_how_many_cases_meet_them(load):
     assert "| all singular values | 64 | times faster, ≥ 1.6 | not measured |" in text
 
 
-# --- first answer -----------------------------------------------------------------------------
-
-
 @pytest.mark.slow
-def test_first_answers_are_measured_in_fresh_processes(load, tmp_path):
-    out = tmp_path / "first_answer.json"
-    bench = load("bench_first_answer")
-    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
-    network, command = read(out)["rows"]
+def test_first_answers_are_measured_in_fresh_processes(load, run):
+    result = run("bench_first_answer")
+    network, command = result["rows"]
     assert 0 < network["warm_gradient_seconds"] < network["first_gradient_seconds"]
     assert network["first_ratio"]["median"] > 1 and network["peak_gb"] > 0.05
-    assert command["case"] == bench.COMMAND_LINE and command["second_call_seconds"] > 0
-    section = load("make_readme").page("first_answer", read(out))
-    assert "Toy sizes" in section and "`vanishing-jax diagnose`, LSTM" in section
+    assert command["case"].startswith("vanishing-jax") and command["second_call_seconds"] > 0
+    page = load("make_readme").page("first_answer", result)
+    assert "Toy sizes" in page and "`vanishing-jax diagnose`, LSTM" in page
 
 
 def test_what_first_answers_compare_is_one_network(load):
@@ -246,10 +262,8 @@ def test_what_first_answers_compare_is_one_network(load):
     assert jax.tree.map(np.shape, gradients) == [tuple(w.shape for w in weights)]
 
 
-def test_imports_are_timed_in_fresh_processes(load, tmp_path):
-    out = tmp_path / "import.json"
-    assert load("bench_import").BENCHMARK.main(["--quick", "--out", str(out)]) == 0
-    jax_alone, equinox, package = read(out)["rows"]
+def test_imports_are_timed_in_fresh_processes(run):
+    jax_alone, equinox, package = run("bench_import")["rows"]
     assert jax_alone["ratio"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
     # The package by itself is as good as an empty process; Equinox imports JAX.
     assert package["ratio"]["median"] < 0.5 < equinox["ratio"]["median"]
@@ -257,36 +271,30 @@ def test_imports_are_timed_in_fresh_processes(load, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_runs_at_toy_size_and_makes_a_section(load, tmp_path):
-    out, bench = tmp_path / "training.json", load("bench_training")
-    arguments = ["--quick", "--cells", "tanh", "--out", str(out)]
+def test_training_runs_at_toy_size_and_makes_a_page(load, run):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert bench.BENCHMARK.main(arguments) == 0
-    result = read(out)
+        result = run("bench_training", "--cells", "tanh")
     rows = {row["method"]: row for row in result["rows"]}
     for name in ("vanishing_jax", "plain scan"):
         assert rows[name]["difference"] < 1e-5 and rows[name]["seconds_median"] > 0
-    section = load("make_readme").page("training", result)
-    assert "**vanishing_jax**" in section and "against the plain scan, median" in section
+    page = load("make_readme").page("training", result)
+    assert "**vanishing_jax**" in page and "against the plain scan, median" in page
 
 
 @pytest.mark.slow
-def test_parallel_scan_runs_at_toy_size(load, tmp_path):
-    out = tmp_path / "associative.json"
-    arguments = ["--quick", "--rounds", "2", "--cells", "LRUCell", "--out", str(out)]
-    assert load("bench_associative").BENCHMARK.main(arguments) == 0
-    record = read(out)
-    assert [row["quantity"] for row in record["rows"]] == ["states", "gradient"]
-    for row in record["rows"]:
+def test_parallel_scan_runs_at_toy_size(run):
+    result = run("bench_associative", "--rounds", "2", "--cells", "LRUCell")
+    assert [row["quantity"] for row in result["rows"]] == ["states", "gradient"]
+    for row in result["rows"]:
         assert 0 <= row["difference"] < 1e-5 and row["ratio"]["median"] > 0
-    assert record["versions"] and record["machine"]["cpu"]
+    assert result["versions"] and result["machine"]["cpu"]
 
 
 def test_alternatives_of_other_weights_are_found_out(load):
-    bench, recurrent = load("bench_training"), load("_recurrent")
+    bench = load("bench_training")
     gradient = {"weight_hh": np.ones((2, 2))}
-    right = recurrent.Step(None, 1.0, gradient, None)
-    wrong = recurrent.Step(None, 1.0, {"weight_hh": np.array([[1.0, 1.0], [1.0, 1.5]])}, None)
+    right = bench.Step(None, 1.0, gradient, None)
+    wrong = bench.Step(None, 1.0, {"weight_hh": np.array([[1.0, 1.0], [1.0, 1.5]])}, None)
     assert bench.difference(right, right) == 0 and bench.difference(wrong, right) == 0.5
 
 
@@ -296,29 +304,25 @@ def test_a_missing_package_is_a_row_that_says_so(load):
     assert row["error"].startswith("not installed")
 
 
-# --- mean-field theory ------------------------------------------------------------------------
+# --- studies ----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, tmp_path, monkeypatch):
-    bench, out = load("studies.mean_field.run"), tmp_path / "results" / "mean_field.json"
+def test_mean_field_is_measured_at_toy_size_and_makes_a_page(load, run, study_page, monkeypatch):
+    bench = load("studies.mean_field.run")
 
     def quick(*arguments):  # the normalized cells take 10 s to compile, and have their own tests
         return float(np.sin(np.sum(jax.random.key_data(arguments[-1]) % 1000)))
 
     for name in ("layer_norm_growth", "batch_norm_growth"):
         monkeypatch.setattr(bench, name, quick)
-    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
-    first = read(out)
-    assert [len(first[part]) for part in bench.PARTS[:3]] == [4, 4, 2]
-    assert len(first["wide"]) == sum(
-        abs(row["full"]["measured"] - row["predicted"]) > bench.TARGET for row in first["plain"]
+    result = run("studies.mean_field.run")
+    assert [len(result[part]) for part in bench.PARTS[:3]] == [4, 4, 2]
+    assert len(result["wide"]) == sum(
+        abs(row["full"]["measured"] - row["predicted"]) > bench.TARGET for row in result["plain"]
     )
-    assert all(np.isfinite(row["measured"]) for row in first["short"] + first["normalized"])
-    page = load("studies.mean_field.page")
-    assert "Toy sizes" in load("studies.build").text("mean_field", first)
-    page.draw(first, tmp_path)
-    assert (tmp_path / "mean_field.png").stat().st_size > 1000
+    assert all(np.isfinite(row["measured"]) for row in result["short"] + result["normalized"])
+    study_page("mean_field", result)
 
 
 def test_growth_of_the_mean_field_benchmark_is_that_of_the_jacobians(load):
@@ -337,37 +341,25 @@ def test_growth_of_the_mean_field_benchmark_is_that_of_the_jacobians(load):
     np.testing.assert_allclose(found, np.log(np.linalg.norm(v)) / 2, rtol=1e-12)
 
 
-# --- phase diagram ----------------------------------------------------------------------------
-
-
-def test_phase_benchmark_makes_its_section_and_figures(load, tmp_path, monkeypatch):
+def test_phase_study_makes_its_section_and_figures(load, run, study_page, monkeypatch):
     from .plots import fakes
 
-    bench, seen = load("studies.phase.run"), []
+    bench, page, seen = load("studies.phase.run"), load("studies.phase.page"), []
 
     def instead(make):  # the maps have their own tests; compiling them takes 8 s
         return lambda **given: seen.append(given) or make()
 
     monkeypatch.setattr(bench.vj, "phase_diagram", instead(fakes.phase), raising=False)
     monkeypatch.setattr(bench.vj, "trainability_map", instead(fakes.trainability), raising=False)
-    monkeypatch.setattr(load("studies.phase.page"), "_DPI", 20)
-    page, out = load("studies.phase.page"), tmp_path / "phase.json"
-    assert bench.BENCHMARK.main(["--quick", "--out", str(out)]) == 0
+    monkeypatch.setattr(page, "_DPI", 20)
+    result = run("studies.phase.run")
     assert [len(given["gains"]) for given in seen] == [3, 2, 2]
-    result = read(out)
-    page.draw(result, tmp_path)
-    text = load("studies.build").text("phase", result)
-    assert "Toy sizes" in text
+    text = study_page("phase", result)
     assert "| 0.1 | 1.105 |" in text  # e^0.1: the fakes' critical gain
     assert "| 1.2 | > 32 |" in text and "| 2 | < 2 |" in text
-    assert all((tmp_path / f"{name}.png").exists() for name in ("phase_diagram", "trainability"))
-    again = page.dataset(result["phase"])
-    expected = fakes.phase()
+    again, expected = page.dataset(result["phase"]), fakes.phase()
     np.testing.assert_allclose(again.exponent, expected.exponent, rtol=1e-5)
     np.testing.assert_array_equal(np.isinf(again.horizon), np.isinf(expected.horizon))
-
-
-# --- remedies ---------------------------------------------------------------------------------
 
 
 def test_rate_is_the_best_of_all_seeds_and_one_that_diverged_rules_it_out(load):
@@ -411,34 +403,20 @@ def test_verdicts_count_seeds(load):
 
 
 @pytest.mark.slow
-def test_remedies_run_at_toy_size_go_on_and_make_a_page(load, tmp_path, monkeypatch):
-    bench, out = load("studies.remedies.run"), tmp_path / "results" / "remedies.json"
-    first = next(one for one in bench.EXPERIMENTS if one.name == "copy 50")
-    two = first._replace(recipes=("tanh+clip", "linear+orthogonal+lr=0.1"))
+def test_remedies_go_on_and_make_a_page(load, run, study_page, tmp_path, monkeypatch):
+    bench = load("studies.remedies.run")
+    one = next(one for one in bench.EXPERIMENTS if one.name == "copy 50")
+    two = one._replace(recipes=("tanh+clip", "linear+orthogonal+lr=0.1"))
     monkeypatch.setattr(bench, "EXPERIMENTS", [two])
-    arguments = ["--quick", "--runs", str(tmp_path / "runs")]
-    assert bench.BENCHMARK.main([*arguments, "--out", str(out)]) == 0
-    first = read(out)
+    first = run("studies.remedies.run", "--runs", str(tmp_path / "runs"))
     assert [len(first[key]) for key in ("tuning", "final", "curves")] == [4, 4, 4]
     assert all(np.isfinite(row["test_loss"]) for row in first["final"])
-    assert (
-        bench.BENCHMARK.main([*arguments, "--out", str(out)]) == 0
-    )  # loads everything, also the cost
-    again = read(out)
-    assert all(
-        again[key] == first[key] for key in ("experiments", "tuning", "final", "curves", "why")
-    )
-
-    page = load("studies.remedies.page")
-    text = load("studies.build").text("remedies", again)
-    assert "`linear+orthogonal+lr=0.1`" in text and "not run yet" in text and "Toy sizes" in text
+    again = run("studies.remedies.run", "--runs", str(tmp_path / "runs"))  # loads all, the cost too
+    for key in ("experiments", "tuning", "final", "curves", "why"):
+        assert again[key] == first[key]
+    text = study_page("remedies", again)
+    assert "`linear+orthogonal+lr=0.1`" in text and "not run yet" in text
     assert "| singular values of W held within 0.01 of 1 |" in text
-    page.draw(again, tmp_path)
-    for name in ("remedies_curves", "remedies_rates"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 1000
-
-
-# --- depth ------------------------------------------------------------------------------------
 
 
 def test_growth_and_its_limit_in_closed_form(load):
@@ -457,19 +435,14 @@ def test_growth_and_its_limit_in_closed_form(load):
 
 
 @pytest.mark.slow
-def test_depth_runs_at_toy_size_and_makes_a_page(load, tmp_path):
-    out = tmp_path / "results" / "depth.json"
+def test_depth_runs_at_toy_size_and_makes_a_page(run, study_page):
     names = "ReLU, batch norm;transformer, pre-norm"
-    few = ["--quick", "--only", names, "--sizes", "", "--out", str(out)]
-    assert load("studies.depth.run").BENCHMARK.main(few) == 0
-    rows = {row["network"]: row for row in read(out)["rows"]}
+    result = run("studies.depth.run", "--only", names, "--sizes", "")
+    rows = {row["network"]: row for row in result["rows"]}
     assert 1.2 < rows["ReLU, batch norm"]["factor"] < 1.8  # 1.47 at any size that says something
     assert rows["transformer, pre-norm"]["factor"] > 0.9
-    page = load("studies.depth.page")
-    text = load("studies.build").text("depth", read(out))
-    page.draw(read(out), tmp_path)
-    assert "| ReLU, batch norm |" in text and "Toy sizes" in text and "per block" in text
-    assert (tmp_path / "depth.png").stat().st_size > 1000
+    text = study_page("depth", result)
+    assert "| ReLU, batch norm |" in text and "per block" in text
 
 
 # --- pages ------------------------------------------------------------------------------------
@@ -477,7 +450,7 @@ def test_depth_runs_at_toy_size_and_makes_a_page(load, tmp_path):
 
 def test_committed_pages_are_made_from_the_committed_results(load):
     build = load("studies.build")
-    assert set(STUDIES) == set(build.NAMES) == set(build.TARGETS)
+    assert STUDIES == set(build.NAMES) == set(build.TARGETS)
     for path, text in load("make_readme").pages().items():
         assert path.read_text() == text, f"{path.name}: run python benchmarks/make_readme.py"
 
