@@ -58,73 +58,52 @@ def network(name: str, n: int, steps: int, seed: int = 0) -> Forced:
     rng = np.random.default_rng([seed, n])
     kind, _, gain = name.partition(" ")
     make = {"tanh": _tanh, "relu": _relu, "lstm": _lstm}[kind]
-    return make(rng, name, n, steps, float(gain or 1.0))
+    step, pieces, state, inputs = make(rng, n, steps, float(gain or 1.0))
+    states, jacobians = [state], []
+    for x in inputs:
+        J, state = pieces(state, x)
+        jacobians.append(J)
+        states.append(state)
+    return Forced(name, step, np.stack(states), inputs, np.stack(jacobians))
 
 
-def _tanh(rng, name, n, steps, gain):
+# Each returns the step in JAX, (Jacobian, next state) in NumPy, the first state, and the inputs.
+
+
+def _tanh(rng, n, steps, gain):
     W = gain * rng.standard_normal((n, n)) / np.sqrt(n)
     inputs = 0.3 * rng.standard_normal((steps, n))
 
-    def jacobian(s, x):
-        return _chains.tanh_slope(W @ s + x)[:, None] * W
+    def pieces(s, x):
+        return _chains.tanh_slope(W @ s + x)[:, None] * W, np.tanh(W @ s + x)
 
-    return _dense(
-        name,
-        lambda s, x: jnp.tanh(jnp.asarray(W, s.dtype) @ s + x),
-        lambda s, x: np.tanh(W @ s + x),
-        jacobian,
-        0.5 * rng.standard_normal(n),
-        inputs,
-    )
+    return lambda s, x: jnp.tanh(W @ s + x), pieces, 0.5 * rng.standard_normal(n), inputs
 
 
-def _relu(rng, name, n, steps, gain):
+def _relu(rng, n, steps, gain):
     W = 1.6 * gain * rng.standard_normal((n, n)) / np.sqrt(n)
     inputs = 0.3 * rng.standard_normal((steps, n)) + 0.4
-    start = np.abs(rng.standard_normal(n))
 
-    def jacobian(s, x):
-        return ((W @ s + x) > 0)[:, None] * W
+    def pieces(s, x):
+        return ((W @ s + x) > 0)[:, None] * W, np.clip(W @ s + x, 0, 10)
 
-    return _dense(
-        name,
-        lambda s, x: jax.nn.relu(jnp.asarray(W, s.dtype) @ s + x),
-        lambda s, x: np.minimum(np.maximum(W @ s + x, 0), 10),
-        jacobian,
-        start,
-        inputs,
-    )
+    return lambda s, x: jax.nn.relu(W @ s + x), pieces, np.abs(rng.standard_normal(n)), inputs
 
 
-def _lstm(rng, name, n, steps, gain):
+def _lstm(rng, n, steps, gain):
     h = n // 2
     W = gain * 2 * rng.standard_normal((4, h, h)) / np.sqrt(h)
     inputs = rng.standard_normal((steps, 4 * h)) + np.repeat([0.0, 1.0, 0.0, 0.0], h)
-    flat = W.reshape(4 * h, h)
 
     def step(s, x):
-        z = (jnp.asarray(flat, s.dtype) @ s[:h] + x).reshape(4, h)
+        z = jnp.einsum("kij,j->ki", W, s[:h]) + x.reshape(4, h)
         i, f, o = jax.nn.sigmoid(z[0]), jax.nn.sigmoid(z[1]), jax.nn.sigmoid(z[3])
         c = f * s[h:] + i * jnp.tanh(z[2])
         return jnp.concatenate([o * jnp.tanh(c), c])
 
     def pieces(s, x):
-        return _chains.lstm_step(W, W @ s[:h] + x.reshape(4, h), s[h:])
+        J, *state = _chains.lstm_step(W, W @ s[:h] + x.reshape(4, h), s[h:])
+        return J, np.concatenate(state)
 
-    return _dense(
-        name,
-        step,
-        lambda s, x: np.concatenate(pieces(s, x)[1:]),
-        lambda s, x: pieces(s, x)[0],
-        np.concatenate([0.3 * rng.standard_normal(h), rng.standard_normal(h)]),
-        inputs,
-    )
-
-
-def _dense(name, step, value, jacobian, start, inputs):
-    """Run the system in NumPy and collect its Jacobians."""
-    states, jacobians = [start], []
-    for x in inputs:
-        jacobians.append(jacobian(states[-1], x))
-        states.append(value(states[-1], x))
-    return Forced(name, step, np.stack(states), inputs, np.stack(jacobians))
+    start = np.concatenate([0.3 * rng.standard_normal(h), rng.standard_normal(h)])
+    return step, pieces, start, inputs

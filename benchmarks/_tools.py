@@ -53,11 +53,6 @@ def our_exponents(p: Forced):
     return lambda: vj.lyapunov_exponents(chain()).exponents
 
 
-def our_start(p: Forced):
-    """Return the basis that our exponents start from."""
-    return start_basis(p.size)
-
-
 def _our_chain(p: Forced):
     # One cell for all calls: a new function would be compiled anew.
     cell = vj.FunctionCell(lambda _, s, x: p.step(s, x), ())
@@ -171,7 +166,7 @@ def clvlib_tool(p: Forced):
 
 TOOLS = [
     Tool("vanishing_jax, spectrum", "function", our_spectrum),
-    Tool("vanishing_jax, exponents", "function", our_exponents, our_start),
+    Tool("vanishing_jax, exponents", "function", our_exponents, lambda p: start_basis(p.size)),
     Tool("JAX recipe (jacfwd, QR)", "function", jax_recipe, _identity),
     Tool("lyapax", "function", lyapax_tool, lyapax_start),
     Tool("chaotax", "function", chaotax_tool, lambda p: np.eye(p.size + 1)),

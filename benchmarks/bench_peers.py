@@ -39,8 +39,7 @@ def accuracy(options) -> list[dict[str, Any]]:
             rows.append(row | {"fed": tool.fed})
             rates = attempt(rows[-1], ft.partial(_rates, tool, p))
             if rates is not None:
-                total = _descending(rates * p.num_steps)
-                rows[-1] |= _errors(tool, p, total, truth, log_det)
+                rows[-1] |= errors(tool, p, rates * p.num_steps, truth, log_det)
             progress(rows[-1])
     return rows
 
@@ -49,8 +48,9 @@ def _rates(tool, p) -> np.ndarray:
     return np.asarray(tool.make(p)())
 
 
-def _errors(tool, p, found, truth, log_det) -> dict[str, Any]:
+def errors(tool, p, found, truth, log_det) -> dict[str, Any]:
     """Return how far a tool's sums are off from what they can be compared with."""
+    found = _descending(found)
     sigma = _descending([*truth, 0.0] if tool.is_extended else truth)
     row = {
         "zeros": int(np.isneginf(sigma).sum()),

@@ -298,6 +298,16 @@ def test_alternatives_of_other_weights_are_found_out(load):
     assert bench.difference(right, right) == 0 and bench.difference(wrong, right) == 0.5
 
 
+def test_a_tool_is_compared_with_its_own_exact_sums(load):
+    pytest.importorskip("flint")
+    peers, p = load("bench_peers"), load("_forced").network("tanh 12", 4, 8)
+    (tool,) = (tool for tool in peers.TOOLS if tool.name == "NumPy QR loop")
+    truth, log_det = load("_exact").exact_log_singular_values(p.jacobians), 0.0
+    row = peers.errors(tool, p, p.num_steps * tool.make(p)(), truth, log_det)
+    assert row["own_error"] < 1e-9 and row["zeros"] == row["zeros_found"] == 0
+    assert row["off_from_singular_values"] > 0.1  # another quantity
+
+
 def test_a_missing_package_is_a_row_that_says_so(load):
     row = {}
     assert load("_main").attempt(row, lambda: importlib.import_module("no_such_package")) is None
