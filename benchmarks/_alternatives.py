@@ -48,10 +48,6 @@ def numpy_top_exponent(p: Problem):
     return call
 
 
-def our_spectrum_per_lag(p: Problem, **options):
-    return our_spectrum(p, every=1, **options)
-
-
 def our_product(p: Problem):
     jacobians = p.jacobians()
     return lambda: vj.spectra.product_log_singular_values(jacobians)
@@ -69,14 +65,14 @@ def our_gradient(p: Problem):
     return lambda: loss(jacobians)
 
 
-def our_batch(p: Problem, **options):
+def our_batch(p: Problem):
     @eqx.filter_vmap
     def streamed(states, inputs):
         return vj.linearize(p.cell, vj.Trajectory(states, inputs), dense=False)
 
     def call():
         chains = streamed(p.states, p.inputs)
-        return vj.log_singular_values(chains, **options).log_singular_values
+        return vj.log_singular_values(chains).log_singular_values
 
     return call
 
@@ -110,22 +106,22 @@ def qr_exponents(p: Problem, jacobians_first: bool):
     return lambda: run(states, p.inputs)
 
 
+def qr_loop(jacobians: np.ndarray) -> np.ndarray:
+    """Return the mean log |R_ii| of a QR factorization by LAPACK at every step."""
+    Q, total = np.eye(jacobians.shape[-1]), np.zeros(jacobians.shape[-1])
+    for J in jacobians:
+        Q, R = np.linalg.qr(J @ Q)
+        with np.errstate(divide="ignore"):
+            total += np.log(np.abs(np.diagonal(R)))
+    return total / len(jacobians)
+
+
 def numpy_exponents(p: Problem):
     """The LAPACK loop on Jacobians that are given."""
     jacobians = np.asarray(p.jacobians())
-    jacobians = jacobians if p.batch > 1 else jacobians[None]
-
-    def call():
-        result = []
-        for chain in jacobians:
-            Q, total = np.eye(p.size), np.zeros(p.size)
-            for J in chain:
-                Q, R = np.linalg.qr(J @ Q)
-                total += np.log(np.abs(np.diagonal(R)))
-            result.append(total / p.steps)
-        return np.stack(result) if p.batch > 1 else result[0]
-
-    return call
+    if p.batch > 1:
+        return lambda: np.stack([qr_loop(chain) for chain in jacobians])
+    return lambda: qr_loop(jacobians)
 
 
 def gemm_floor(p: Problem):

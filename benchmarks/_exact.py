@@ -11,8 +11,7 @@ times a power of two and can be had without any rounding. From there:
 
 The radius of the last balls certifies the result, together with the rows' remaining coupling.
 
-With python-flint a product of 2000 matrices of size 32 takes seconds. Without it Python integers
-and mpmath do the same (elimination without fractions instead of balls), for toy sizes only.
+By python-flint a product of 2000 matrices of size 32 takes seconds.
 """
 
 import hashlib
@@ -21,12 +20,8 @@ import math
 import pathlib
 from collections.abc import Iterable, Iterator
 
+import flint
 import numpy as np
-
-try:
-    import flint
-except ImportError:
-    flint = None
 
 _KNOWN_BITS = 300  # of R relative to its pivots
 _JACOBI_BITS = 512
@@ -56,11 +51,11 @@ def exact_log_singular_values_at(
     if not np.isfinite(jacobians).all():
         raise ValueError("expected finite Jacobians; got a NaN or infinite entry.")
     n = jacobians.shape[-1]
-    product, exponent, done = _identity(n), 0, 0
+    product, exponent, done = flint.fmpz_mat(n, n, np.eye(n, dtype=int).ravel().tolist()), 0, 0
     for lag in lags:
         if lag > done:
             factor, shift = _product(jacobians[done:lag])
-            product, exponent, done = _matmul(factor, product), exponent + shift, lag
+            product, exponent, done = factor * product, exponent + shift, lag
         logs = [_to_float(log, exponent) for log in _log_singular_values_of_integers(product, n)]
         yield np.array(sorted(logs, reverse=True) + [-np.inf] * (n - len(logs)))
 
@@ -95,28 +90,18 @@ def exact_log_growth(jacobians: np.ndarray, start: np.ndarray) -> np.ndarray:
     """
     n = jacobians.shape[-1]
     P, exponent = _product(np.concatenate([np.asarray(start, np.float64)[None], jacobians]))
-    gram = _matmul(P.transpose(), P)
+    gram = P.transpose() * P
     growth, columns, previous = np.full(n, -np.inf), [], 1
     for k in range(n):
         columns.append(k)
-        minor = _determinant(_matrix(len(columns), [gram[i, j] for i in columns for j in columns]))
+        entries = [gram[i, j] for i in columns for j in columns]
+        minor = flint.fmpz_mat(len(columns), len(columns), entries).det()
         if minor == 0:
             columns.pop()
         else:
-            growth[k] = _half_log_ratio(minor, previous, exponent)
+            growth[k] = _to_float(_log_ratio(minor, previous), 2 * exponent) / 2
             previous = minor
     return growth
-
-
-def _half_log_ratio(a, b, exponent):
-    """Return log(a / b) / 2 + exponent log 2 as a float."""
-    if flint is None:
-        import mpmath
-
-        with mpmath.workprec(256):
-            return _to_float((mpmath.log(a) - mpmath.log(b)) / 2, exponent)
-    with flint.ctx.workprec(256):
-        return _to_float((flint.arb(a).log() - flint.arb(b).log()) / 2, exponent)
 
 
 def exact_log_determinants(jacobians: np.ndarray) -> np.ndarray:
@@ -127,30 +112,8 @@ def exact_log_determinants(jacobians: np.ndarray) -> np.ndarray:
 def _log_determinant(J):
     entries, low = _integers(J)
     n = len(J)
-    determinant = int(_determinant(_matrix(n, entries)))
-    if determinant == 0:
-        return -np.inf
-    # A fraction in [1/2, 1) and an exponent: the integer itself may not fit a float.
-    bits = abs(determinant).bit_length()
-    fraction = math.ldexp(abs(determinant) >> max(0, bits - 64), -min(bits, 64))
-    return math.log(fraction) + (bits + n * low) * math.log(2)
-
-
-def _determinant(M):
-    """Return the determinant of an integer matrix; in Python, by elimination without fractions."""
-    if flint is not None:
-        return M.det()
-    M, sign, previous = M.copy(), 1, 1
-    for k in range(len(M)):
-        pivots = [i for i in range(k, len(M)) if M[i, k] != 0]
-        if not pivots:
-            return 0
-        if pivots[0] != k:
-            M[[k, pivots[0]]], sign = M[[pivots[0], k]], -sign
-        for i in range(k + 1, len(M)):
-            M[i, k + 1 :] = (M[k, k] * M[i, k + 1 :] - M[i, k] * M[k, k + 1 :]) // previous
-        previous = M[k, k]
-    return sign * int(previous)
+    determinant = abs(flint.fmpz_mat(n, n, entries).det())
+    return _to_float(_log_ratio(determinant), n * low) if determinant else -np.inf
 
 
 def _integers(J):
@@ -168,37 +131,22 @@ def _product(jacobians):
     n = jacobians.shape[-1]
     for J in jacobians:
         entries, low = _integers(J)
-        factors.append(_matrix(n, entries))
+        factors.append(flint.fmpz_mat(n, n, entries))
         total += low
     while len(factors) > 1:
         pairs = zip(factors[1::2], factors[::2], strict=False)
-        factors = [_matmul(later, earlier) for later, earlier in pairs] + (
-            [factors[-1]] if len(factors) % 2 else []
-        )
+        odd = [factors[-1]] if len(factors) % 2 else []
+        factors = [later * earlier for later, earlier in pairs] + odd
     return factors[0], total
 
 
-def _matrix(n, entries):
-    if flint is not None:
-        return flint.fmpz_mat(n, n, entries)
-    return np.array(entries, dtype=object).reshape(n, n)
-
-
-def _identity(n):
-    return _matrix(n, [int(i == j) for i in range(n) for j in range(n)])
-
-
-def _matmul(A, B):
-    return A * B if flint is not None else A @ B
+def _log_ratio(a, b=1):
+    with flint.ctx.workprec(256):
+        return flint.arb(a).log() - flint.arb(b).log()
 
 
 def _to_float(log, exponent):
     """Return log + exponent ln 2 as a float; both may be much larger than their sum."""
-    if flint is None:
-        import mpmath
-
-        with mpmath.workprec(256):
-            return float(log + exponent * mpmath.ln(2))
     with flint.ctx.workprec(256):
         total = log + exponent * flint.arb(2).log()
         if float(total.rad()) > _CERTIFIED * max(1.0, abs(float(total.mid()))):
@@ -208,8 +156,6 @@ def _to_float(log, exponent):
 
 def _log_singular_values_of_integers(P, n):
     """Return the logs of the nonzero singular values of the integer matrix, in any order."""
-    if flint is None:
-        return _by_python_integers(P, n)
     rank, gram, bits = _rank(P, n), P.transpose() * P, 512
     while True:
         with flint.ctx.workprec(bits):
@@ -325,36 +271,3 @@ def _dot(u, v):
     for a, b in zip(u[1:], v[1:], strict=True):
         total += a * b
     return total
-
-
-def _by_python_integers(P, n):
-    """The same without python-flint: fraction-free Cholesky in integers, mpmath's SVD."""
-    import mpmath
-
-    G = P.T @ P
-    order, rows, previous = list(range(n)), [], 1
-    while order:
-        pivot = max(order, key=lambda i: G[i, i])
-        if G[pivot, pivot] == 0:
-            break
-        minor = G[pivot, pivot]
-        rows.append((minor, previous, {j: G[pivot, j] for j in order}))
-        order.remove(pivot)
-        for i in order:
-            for j in order:
-                G[i, j] = (minor * G[i, j] - rows[-1][2][i] * rows[-1][2][j]) // previous
-        previous = minor
-    if not rows:
-        return []
-    # sigma_1 / sigma_r is at most the ratio of the pivots times 2^n; twice that, for a plain SVD.
-    first, last = rows[0], rows[-1]
-    spread = (first[0].bit_length() - first[1].bit_length()) - (
-        last[0].bit_length() - last[1].bit_length()
-    )
-    with mpmath.workprec(spread + 4 * n + 400):
-        R = mpmath.zeros(len(rows), n)
-        for i, (minor, before, row) in enumerate(rows):
-            root = mpmath.sqrt(mpmath.mpf(minor) * before)
-            for j, value in row.items():
-                R[i, j] = value / root
-        return [mpmath.log(s) for s in mpmath.svd_r(R.T, compute_uv=False)]

@@ -13,24 +13,22 @@ class Forced(NamedTuple):
     """A step function and the trajectory at which everyone is to linearize it.
 
     - `step`: `(vector, input) -> vector`, as a user writes it in JAX.
-    - `make_torch`: from the module torch to the same step in PyTorch, or None.
     - `states`: s_0, ..., s_T; `inputs`: x_1, ..., x_T.
     - `jacobians`: J_1, ..., J_T with slopes from the pre-activation: the truth.
     """
 
     name: str
     step: Callable
-    make_torch: Callable | None
     states: np.ndarray
     inputs: np.ndarray
     jacobians: np.ndarray
 
-    def extended_step(self, dtype=None):
+    def extended_step(self):
         """Return step(vector and time): autonomous, linearized at the stored states.
 
         Its Jacobian is J_t with one more row and column for the time, whose exponent is 0.
         """
-        states, inputs = jnp.asarray(self.states, dtype), jnp.asarray(self.inputs, dtype)
+        states, inputs = jnp.asarray(self.states), jnp.asarray(self.inputs)
 
         def step(extended):
             vector, t = extended[:-1], extended[-1]
@@ -40,9 +38,9 @@ class Forced(NamedTuple):
 
         return step
 
-    def extended_start(self, dtype=None):
+    def extended_start(self):
         """Return the first state with the time 0 appended."""
-        return jnp.append(jnp.asarray(self.states[0], dtype), 0)
+        return jnp.append(jnp.asarray(self.states[0]), 0)
 
     @property
     def num_steps(self) -> int:
@@ -60,130 +58,52 @@ def network(name: str, n: int, steps: int, seed: int = 0) -> Forced:
     rng = np.random.default_rng([seed, n])
     kind, _, gain = name.partition(" ")
     make = {"tanh": _tanh, "relu": _relu, "lstm": _lstm}[kind]
-    return make(rng, name, n, steps, float(gain or 1.0))
+    step, pieces, state, inputs = make(rng, n, steps, float(gain or 1.0))
+    states, jacobians = [state], []
+    for x in inputs:
+        J, state = pieces(state, x)
+        jacobians.append(J)
+        states.append(state)
+    return Forced(name, step, np.stack(states), inputs, np.stack(jacobians))
 
 
-def _tanh(rng, name, n, steps, gain):
+# Each returns the step in JAX, (Jacobian, next state) in NumPy, the first state, and the inputs.
+
+
+def _tanh(rng, n, steps, gain):
     W = gain * rng.standard_normal((n, n)) / np.sqrt(n)
     inputs = 0.3 * rng.standard_normal((steps, n))
 
-    def jacobian(s, x):
-        return _chains.tanh_slope(W @ s + x)[:, None] * W
+    def pieces(s, x):
+        return _chains.tanh_slope(W @ s + x)[:, None] * W, np.tanh(W @ s + x)
 
-    return _dense(
-        name,
-        lambda s, x: jnp.tanh(jnp.asarray(W, s.dtype) @ s + x),
-        lambda torch: _torch_layer(torch, torch.tanh, W),
-        lambda s, x: np.tanh(W @ s + x),
-        jacobian,
-        0.5 * rng.standard_normal(n),
-        inputs,
-    )
+    return lambda s, x: jnp.tanh(W @ s + x), pieces, 0.5 * rng.standard_normal(n), inputs
 
 
-def _relu(rng, name, n, steps, gain):
+def _relu(rng, n, steps, gain):
     W = 1.6 * gain * rng.standard_normal((n, n)) / np.sqrt(n)
     inputs = 0.3 * rng.standard_normal((steps, n)) + 0.4
-    start = np.abs(rng.standard_normal(n))
 
-    def jacobian(s, x):
-        return ((W @ s + x) > 0)[:, None] * W
+    def pieces(s, x):
+        return ((W @ s + x) > 0)[:, None] * W, np.clip(W @ s + x, 0, 10)
 
-    return _dense(
-        name,
-        lambda s, x: jax.nn.relu(jnp.asarray(W, s.dtype) @ s + x),
-        lambda torch: _torch_layer(torch, torch.relu, W),
-        lambda s, x: np.minimum(np.maximum(W @ s + x, 0), 10),
-        jacobian,
-        start,
-        inputs,
-    )
+    return lambda s, x: jax.nn.relu(W @ s + x), pieces, np.abs(rng.standard_normal(n)), inputs
 
 
-def _torch_layer(torch, activation, W):
-    W = torch.tensor(W)
-    return lambda s, x: activation(W @ s + x)
-
-
-def _lstm(rng, name, n, steps, gain):
+def _lstm(rng, n, steps, gain):
     h = n // 2
     W = gain * 2 * rng.standard_normal((4, h, h)) / np.sqrt(h)
     inputs = rng.standard_normal((steps, 4 * h)) + np.repeat([0.0, 1.0, 0.0, 0.0], h)
-    flat = W.reshape(4 * h, h)
 
     def step(s, x):
-        z = (jnp.asarray(flat, s.dtype) @ s[:h] + x).reshape(4, h)
+        z = jnp.einsum("kij,j->ki", W, s[:h]) + x.reshape(4, h)
         i, f, o = jax.nn.sigmoid(z[0]), jax.nn.sigmoid(z[1]), jax.nn.sigmoid(z[3])
         c = f * s[h:] + i * jnp.tanh(z[2])
         return jnp.concatenate([o * jnp.tanh(c), c])
 
-    def make_torch(torch):
-        weights = torch.tensor(flat)
-
-        def torch_step(s, x):
-            z = (weights @ s[:h] + x).reshape(4, h)
-            i, f, o = torch.sigmoid(z[0]), torch.sigmoid(z[1]), torch.sigmoid(z[3])
-            c = f * s[h:] + i * torch.tanh(z[2])
-            return torch.cat([o * torch.tanh(c), c])
-
-        return torch_step
-
     def pieces(s, x):
-        return _chains.lstm_step(W, W @ s[:h] + x.reshape(4, h), s[h:])
+        J, *state = _chains.lstm_step(W, W @ s[:h] + x.reshape(4, h), s[h:])
+        return J, np.concatenate(state)
 
-    return _dense(
-        name,
-        step,
-        make_torch,
-        lambda s, x: np.concatenate(pieces(s, x)[1:]),
-        lambda s, x: pieces(s, x)[0],
-        np.concatenate([0.3 * rng.standard_normal(h), rng.standard_normal(h)]),
-        inputs,
-    )
-
-
-def _dense(name, step, make_torch, value, jacobian, start, inputs):
-    """Run the system in NumPy and collect its Jacobians."""
-    states, jacobians = [start], []
-    for x in inputs:
-        jacobians.append(jacobian(states[-1], x))
-        states.append(value(states[-1], x))
-    return Forced(name, step, make_torch, np.stack(states), inputs, np.stack(jacobians))
-
-
-def logistic_map(steps: int) -> Forced:
-    """Return the logistic map at r = 4, whose exponent is log 2."""
-    return _dense(
-        "logistic map",
-        lambda s, x: 4 * s * (1 - s),
-        None,
-        lambda s, x: 4 * s * (1 - s),
-        lambda s, x: 4 * (1 - 2 * s)[None],
-        np.array([0.3]),
-        np.zeros((steps, 1)),
-    )
-
-
-def lorenz(steps: int, dt: float = 0.01) -> Forced:
-    """Return the Lorenz system by steps of the classical Runge-Kutta method."""
-
-    def slope(s):
-        x, y, z = s
-        return jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
-
-    def step(s, x):
-        k1 = slope(s)
-        k2 = slope(s + dt / 2 * k1)
-        k3 = slope(s + dt / 2 * k2)
-        return s + dt / 6 * (k1 + 2 * k2 + 2 * k3 + slope(s + dt * k3))
-
-    value, jacobian = jax.jit(step), jax.jit(jax.jacfwd(step))
-    return _dense(
-        "Lorenz",
-        step,
-        None,
-        lambda s, x: np.asarray(value(s, x)),
-        lambda s, x: np.asarray(jacobian(s, x)),
-        np.array([-5.76, 2.27, 32.82]),
-        np.zeros((steps, 1)),
-    )
+    start = np.concatenate([0.3 * rng.standard_normal(h), rng.standard_normal(h)])
+    return step, pieces, start, inputs

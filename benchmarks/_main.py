@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import _record
 import _timing
-from _tables import short, table
+
+HERE = pathlib.Path(__file__).parent
 
 
 def names(text: str) -> list[str]:
@@ -36,7 +38,8 @@ class Benchmark:
       key `settings` adds to what the options say.
     - `add_options`: adds the script's own options to the parser.
     - `quick`: defaults of the options with `--quick`.
-    - `out`: the JSON file to write; by default `results/<question>.json`.
+
+    The result of a study goes to its folder, that of a benchmark to `results/<question>.json`.
     """
 
     question: str
@@ -44,12 +47,12 @@ class Benchmark:
     measure: Callable[[argparse.Namespace], Iterator[dict[str, Any]]]
     add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     quick: dict[str, Any] = field(default_factory=dict)
-    out: pathlib.Path | None = None
 
     def parse(self, arguments: list[str] | None = None) -> argparse.Namespace:
         """Return the options of a command line."""
         parser = argparse.ArgumentParser(description=(self.doc or "").split("\n")[0])
-        out = self.out or _timing.RESULTS / f"{self.question}.json"
+        study, out = HERE / "studies" / self.question, HERE / "results" / f"{self.question}.json"
+        out = study / "result.json" if study.exists() else out
         parser.add_argument("--quick", action="store_true", help="toy sizes, to see that it runs")
         parser.add_argument("--both-cores", action="store_true", help="all cores and wall time")
         parser.add_argument("--rounds", type=int, default=9, help="interleaved measurements")
@@ -70,7 +73,7 @@ class Benchmark:
             settings["wall_seconds"] = time.perf_counter() - begin
             settings |= content.get("settings", {})
             found = {name: x for name, x in content.items() if name != "settings"}
-            _timing.write(options.out, self.question, settings, **found)
+            _record.write(options.out, self.question, settings, **found)
         if content:
             print(f"wrote {options.out}", file=sys.stderr)
         rows = content.get("rows", [])
@@ -82,6 +85,16 @@ class Benchmark:
         sys.exit(self.main())
 
 
+def attempt(row: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """Return what a call gives; where it fails None, and the row says why: that is the result."""
+    try:
+        return make()
+    except ImportError as error:
+        row["error"] = f"not installed: {error}"
+    except Exception as error:
+        row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+
+
 def kept(
     options: argparse.Namespace, parts: Iterable[str], more: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, float]]:
@@ -89,34 +102,10 @@ def kept(
     if set(parts) <= set(options.only) or not options.out.exists():
         return {}, {}
     old = json.loads(options.out.read_text())
-    return {name: old[name] for name in (*parts, *more) if name in old}, old["settings"][
-        "cpu_seconds"
-    ]
+    found = {name: old[name] for name in (*parts, *more) if name in old}
+    return found, old["settings"]["cpu_seconds"]
 
 
 def progress(row: Any) -> None:
     """Say what was just found."""
     print(row, file=sys.stderr, flush=True)
-
-
-def show(
-    rows: list[dict[str, Any]], columns: dict[str, str] | None = None, title: str = ""
-) -> None:
-    """Print rows as a Markdown table; `columns` maps keys to headings, by default all keys."""
-    if title:
-        print(f"\n**{title}**\n")
-    keys = dict.fromkeys(key for row in rows for key in row if key != "command")
-    columns = columns or {key: key.replace("_", " ") for key in keys}
-    print(
-        table(columns.values(), [[_cell(r.get(k, "")) for k in columns] for r in rows]), flush=True
-    )
-
-
-def _cell(value) -> str:
-    if isinstance(value, dict):
-        return _cell(value.get("median")) if "median" in value else _named(value)
-    return "–".join(map(_cell, value)) if isinstance(value, list) else short(value)
-
-
-def _named(values) -> str:
-    return ", ".join(f"{name}: {_cell(x)}" for name, x in values.items())

@@ -1,16 +1,211 @@
-"""Networks of Keras, PyTorch and ONNX with drawn weights, to compare imports with."""
+"""Networks of other frameworks with drawn weights, to compare imports with."""
 
 import functools as ft
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _imports import Original, Run, Sizes, draw, redraw
-from _originals_jax import by_sequence, plainly
 
 from vanishing_jax import interop
+
+Step = Callable[[Any, Any, Any], Any]
+
+
+class Sizes(NamedTuple):
+    """Of the networks compared."""
+
+    inputs: int = 3
+    units: int = 4
+    steps: int = 6
+
+
+class Run(NamedTuple):
+    """One pass through a network, and the gradient of sum(probe * outputs), if there is a probe."""
+
+    outputs: np.ndarray  # time, units
+    of_inputs: Any = None
+    of_state: Any = None  # as the imported network has its state
+    of_weights: Any = None  # as the weights came, or of the imported network itself
+
+
+class Original(NamedTuple):
+    """A network of another framework: its weights, and what it makes of a sequence."""
+
+    name: str
+    weights: Any
+    load: Callable[[Any], Any]
+    run: Callable[[Any, np.ndarray, np.ndarray | None], Run]  # (state0 as imported, inputs, probe)
+
+
+def draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return float32 numbers at which a network of these shapes neither dies nor bursts."""
+    return (rng.normal(size=shape) / np.sqrt(max(shape[-1], 2))).astype(np.float32)
+
+
+def redraw(tree: Any, rng: np.random.Generator) -> Any:
+    """Return `tree` with all its arrays drawn anew: biases start as 0 and would hide mistakes."""
+    return jax.tree.map(lambda leaf: draw(rng, *np.shape(leaf)), tree)
+
+
+def named(kind: str, options: dict[str, Any]) -> str:
+    """Return the name of a network."""
+    return ", ".join([kind, *(f"{key}={value}" for key, value in options.items())])
+
+
+def plainly(fn: Callable) -> Callable:
+    """Return `fn` under JAX's own rules of promotion, which other libraries rely on."""
+
+    @ft.wraps(fn)
+    def call(*args, **options):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return fn(*args, **options)
+
+    return call
+
+
+def by_steps(step: Step, weights: Any, order: Callable[[Any], Any] = lambda s: s) -> Callable:
+    """Return a `run` of `step(weights, state, x) -> (state, output)`.
+
+    `order` swaps between the order of a state here and there; it is its own inverse.
+    """
+
+    def sequence(weights, state0, inputs):
+        return jax.lax.scan(lambda s, x: step(weights, s, x), order(state0), inputs)[1]
+
+    return by_sequence(sequence, weights)
+
+
+def by_sequence(sequence: Callable, weights: Any) -> Callable:
+    """Return a `run` of `sequence(weights, state0, inputs) -> outputs`."""
+
+    @jax.jit
+    def differentiate(weights, state0, inputs, probe):
+        def loss(weights, state0, inputs):
+            outputs = sequence(weights, state0, inputs)
+            return jnp.sum(outputs * probe), outputs
+
+        grad = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
+        return grad(weights, state0, inputs)
+
+    @plainly
+    def run(state0, inputs, probe):
+        if probe is None:
+            return Run(np.asarray(sequence(weights, state0[0], inputs)))
+        (_, outputs), gradients = differentiate(weights, state0[0], inputs, probe)
+        return Run(np.asarray(outputs), gradients[2], (gradients[1],), gradients[0])
+
+    return run
+
+
+def swapped(state: tuple) -> tuple:
+    """Return (c, h) as (h, c), and the other way round."""
+    return state[1], state[0]
+
+
+@plainly
+def linen(kind: str, sizes: Sizes) -> Original:
+    """Return a cell of Flax Linen."""
+    from flax import linen
+
+    module = getattr(linen, kind)(sizes.units)
+    x, key = jnp.zeros(sizes.inputs, jnp.float32), jax.random.key(0)
+    carry = jax.eval_shape(lambda: module.initialize_carry(key, x.shape))
+    weights = redraw(jax.eval_shape(module.init, key, carry, x), np.random.default_rng(1))
+    order = swapped if isinstance(carry, tuple) else lambda s: s
+    options = {"activation": "tanh"} if kind == "SimpleCell" else {}
+    load = ft.partial(interop.load_flax, **options)
+    return Original(kind, weights, load, by_steps(module.apply, weights, order))
+
+
+@plainly
+def linen_bidirectional(kind: str, sizes: Sizes) -> Original:
+    """Return a layer of Flax Linen that reads both ways; it starts from 0."""
+    from flax import linen
+
+    rnn = [linen.RNN(getattr(linen, kind)(sizes.units)) for _ in range(2)]
+    module, x = linen.Bidirectional(*rnn), jnp.zeros((sizes.steps, sizes.inputs), jnp.float32)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+    weights = redraw(shapes, np.random.default_rng(1))
+    order = swapped if "LSTM" in kind else lambda s: s
+
+    def sequence(weights, state0, inputs):
+        start = tuple(map(order, state0))
+        return module.apply(weights, inputs, initial_carry=start)
+
+    run = by_sequence(sequence, weights)
+    return Original(f"Bidirectional, {kind}", weights, interop.load_flax, run)
+
+
+@plainly
+def nnx(kind: str, sizes: Sizes) -> Original:
+    """Return a cell of Flax NNX."""
+    from flax import nnx
+
+    make = getattr(nnx, kind)
+    module = nnx.eval_shape(lambda: make(sizes.inputs, sizes.units, rngs=nnx.Rngs(0)))
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
+    weights = redraw(params, np.random.default_rng(1))
+    order = swapped if "LSTM" in kind else lambda s: s
+
+    def step(weights, state, x):
+        return nnx.merge(graph, weights, rest)(state, x)
+
+    options = {"activation": "tanh"} if kind == "SimpleCell" else {}
+    load = ft.partial(interop.load_flax, **options)
+    return Original(kind, weights, load, by_steps(step, weights, order))
+
+
+@plainly
+def haiku(kind: str, sizes: Sizes) -> Original:
+    """Return a core of Haiku."""
+    import haiku as hk
+
+    def call(x, state):
+        core = getattr(hk, kind)(sizes.units)
+        return core(x, core.initial_state(None) if state is None else state)
+
+    module = hk.without_apply_rng(hk.transform(call))
+    x = jnp.zeros(sizes.inputs, jnp.float32)
+    shapes = jax.eval_shape(lambda key: module.init(key, x, None), jax.random.key(0))
+    weights = redraw(shapes, np.random.default_rng(1))
+
+    def step(weights, state, x):
+        state = hk.LSTMState(*state) if kind == "LSTM" else state
+        output, state = module.apply(weights, x, state)
+        return tuple(state) if kind == "LSTM" else state, output
+
+    run = by_steps(step, weights)
+
+    def with_one_bias(state0, inputs, probe):
+        found = run(state0, inputs, probe)
+        second = "vanilla_rnn/linear_1"
+        if probe is not None and second in found.of_weights:
+            found.of_weights[second]["b"] = np.zeros(sizes.units, np.float32)
+        return found
+
+    return Original(kind, weights, interop.load_haiku, with_one_bias)
+
+
+@plainly
+def equinox(kind: str, sizes: Sizes) -> Original:
+    """Return a cell of Equinox."""
+    make = ft.partial(getattr(eqx.nn, kind), sizes.inputs, sizes.units, dtype=jnp.float32)
+    shapes = eqx.filter_eval_shape(make, key=jax.random.key(0))
+    module = redraw(shapes, np.random.default_rng(1))
+
+    def step(module, state, x):
+        state = module(x, state)
+        return state, state[0] if kind == "LSTMCell" else state
+
+    def load(module):
+        leaves = jax.tree_util.tree_leaves_with_path(module)
+        return interop.load_equinox({jax.tree_util.keystr(p): leaf for p, leaf in leaves})
+
+    return Original(kind, module, load, by_steps(step, module))
 
 
 @plainly
@@ -53,8 +248,7 @@ def keras(kind: str, sizes: Sizes, *, bidirectional: bool = False, **options: An
     given = {"activation": options.get("activation", "tanh")} if kind == "SimpleRNN" else {}
     if kind == "GRU" and not options.get("use_bias", True):
         given["reset_after"] = options.get("reset_after", True)
-    name = ", ".join([kind, *(f"{k}={v}" for k, v in options.items())])
-    name = f"Bidirectional, {name}" if bidirectional else name
+    name = named(f"Bidirectional, {kind}" if bidirectional else kind, options)
     return Original(name, weights, ft.partial(interop.load_keras, **given), with_one_bias)
 
 
@@ -90,15 +284,11 @@ def torch(kind: str, sizes: Sizes, **options: Any) -> Original:
         return Run(outputs.detach().numpy(), x.grad.numpy(), of_state, of_weights)
 
     given = {"nonlinearity": options.get("nonlinearity", "tanh")} if kind == "RNN" else {}
-    name = ", ".join([kind, *(f"{k}={v}" for k, v in options.items())])
-    return Original(name, weights, ft.partial(interop.load_torch, **given), run)
+    return Original(named(kind, options), weights, ft.partial(interop.load_torch, **given), run)
 
 
 def onnx(kind: str, sizes: Sizes, *, peepholes: bool = False, **attributes: Any) -> Original:
-    """Return an operator of ONNX, run by ONNX Runtime.
-
-    That computes no gradients: they are those of the operator's formulas, below, in float64.
-    """
+    """Return an operator of ONNX, run by ONNX Runtime, which computes no gradients."""
     gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
     both = 2 if attributes.get("direction") == "bidirectional" else 1
     n, d = sizes.units, sizes.inputs
@@ -114,12 +304,7 @@ def onnx(kind: str, sizes: Sizes, *, peepholes: bool = False, **attributes: Any)
         feeds = {"X": np.asarray(inputs)[:, None]}
         for index, name in enumerate(["initial_h", "initial_c"][:count]):
             feeds[name] = np.stack([np.asarray(leaf)[None] for leaf in leaves[index::count]])
-        outputs = session.run(["Y"], feeds)[0].reshape(sizes.steps, -1)
-        if probe is None:
-            return Run(outputs)
-        exact, *gradients = onnx_gradients(kind, weights, attributes, state0, inputs, probe)
-        assert np.max(np.abs(exact - outputs)) < 1e-5, "the formulas are not those of ONNX Runtime"
-        return Run(outputs, *gradients)
+        return Run(session.run(["Y"], feeds)[0].reshape(sizes.steps, -1))
 
     def load(weights):
         given = {k: v for k, v in attributes.items() if k != "hidden_size"}
@@ -129,8 +314,7 @@ def onnx(kind: str, sizes: Sizes, *, peepholes: bool = False, **attributes: Any)
             given.setdefault("activations", ["Tanh"] * both)
         return interop.load_onnx(weights, **given)
 
-    name = ", ".join([kind, *(["peepholes"] if peepholes else [])])
-    name = ", ".join([name, *(f"{k}={v}" for k, v in attributes.items())])
+    name = named(f"{kind}, peepholes" if peepholes else kind, attributes)
     return Original(name, weights, load, run)
 
 
@@ -171,83 +355,3 @@ def onnx_session(kind: str, weights: dict[str, np.ndarray], n: int, attributes: 
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     content = onnx_model(kind, weights, n, attributes).SerializeToString()
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def onnx_gradients(kind, weights, attributes, state0, inputs, probe):
-    """Return outputs and gradients by inputs, state and weights of the formulas in float64."""
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        given = jax.tree.map(lambda a: np.asarray(a, np.float64), (weights, state0, inputs))
-
-        def loss(weights, state0, inputs):
-            outputs = _formulas(kind, weights, attributes, state0, inputs)
-            return jnp.sum(outputs * probe), outputs
-
-        grad = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
-        (_, outputs), (of_weights, of_state, of_inputs) = grad(*given)
-        found = jax.tree.map(np.asarray, (outputs, of_inputs, of_state, of_weights))
-    n = weights["R"].shape[-1]
-    for index in range(len(found[3]["B"])):
-        # Of two biases that are added one is compared.
-        second = np.split(found[3]["B"].copy()[index], 2)[1]
-        kept = 2 * n if kind == "GRU" and attributes.get("linear_before_reset") else len(second)
-        second[:kept] = 0
-        found[3]["B"] = found[3]["B"].copy()
-        found[3]["B"][index, len(second) :] = second
-    return found
-
-
-def _formulas(kind, weights, attributes, state0, inputs):
-    """The equations of the ONNX specification, with ONNX Runtime's reading of `clip`."""
-    starts = state0[0] if len(weights["R"]) == 2 else state0
-    outputs = []
-    for index, state in enumerate(starts):
-        w = {name: array[index] for name, array in weights.items()}
-        xs = inputs[::-1] if index else inputs
-
-        def step(state, x, w=w):
-            state = _STEPS[kind](w, attributes, state, x)
-            return state, state[0] if kind == "LSTM" else state
-
-        ys = jax.lax.scan(step, state, xs)[1]
-        outputs.append(ys[::-1] if index else ys)
-    return jnp.concatenate(outputs, -1)
-
-
-def _bounded(a, attributes):
-    bound = attributes.get("clip")
-    return a if bound is None else jnp.maximum(jnp.minimum(a, bound), -bound)
-
-
-def _sigmoid(a, attributes):
-    return 1 / (1 + jnp.exp(-_bounded(a, attributes)))
-
-
-def _rnn(w, attributes, h, x):
-    b, c = jnp.split(w["B"], 2)
-    name = attributes.get("activations", ["Tanh"])[0]
-    fn = {"Tanh": jnp.tanh, "Relu": lambda a: jnp.maximum(a, 0), "Sigmoid": jax.nn.sigmoid}[name]
-    return fn(_bounded(w["W"] @ x + b + w["R"] @ h + c, attributes))
-
-
-def _gru(w, attributes, h, x):
-    (wz, wr, wh), (rz, rr, rh) = (jnp.split(w[name], 3) for name in "WR")
-    bz, br, bh, cz, cr, ch = jnp.split(w["B"], 6)
-    z = _sigmoid(wz @ x + bz + rz @ h + cz, attributes)
-    r = _sigmoid(wr @ x + br + rr @ h + cr, attributes)
-    after = attributes.get("linear_before_reset", 0)
-    inner = r * (rh @ h + ch) if after else rh @ (r * h) + ch
-    return (1 - z) * jnp.tanh(_bounded(wh @ x + bh + inner, attributes)) + z * h
-
-
-def _lstm(w, attributes, state, x):
-    h, c = state
-    b, d = jnp.split(w["B"], 2)
-    i, o, f, g = jnp.split(w["W"] @ x + b + w["R"] @ h + d, 4)
-    pi, po, pf = jnp.split(w["P"], 3) if "P" in w else (0, 0, 0)
-    i = _sigmoid(i + pi * c, attributes)
-    f = 1 - i if attributes.get("input_forget") else _sigmoid(f + pf * c, attributes)
-    c = f * c + i * jnp.tanh(_bounded(g, attributes))
-    return _sigmoid(o + po * c, attributes) * jnp.tanh(c), c
-
-
-_STEPS = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}

@@ -64,12 +64,6 @@ def tanh_step(params, h, x):
     return jnp.tanh(W @ h + U @ x + b)
 
 
-def relu_step(params, h, x):
-    """One step of the rectified network."""
-    W, U, b = params
-    return jax.nn.relu(W @ h + U @ x + b)
-
-
 def lstm_step(params, state, x):
     """One step of an LSTM; the state is (h, c)."""
     W, U, b = params
@@ -82,7 +76,7 @@ def lstm_step(params, state, x):
 def problem(name: str, n: int, steps: int, batch: int = 1, seed: int = 0) -> Problem:
     """Return the network `name` with state size n, driven by noise for `steps` steps.
 
-    `name`: "tanh <gain>", "relu <gain>" or "lstm" (n counts h and c). Gaussian weights.
+    `name`: "tanh <gain>" or "lstm" (n counts h and c). Gaussian weights.
     """
     rng = np.random.default_rng([seed, n])
     kind, _, gain = name.partition(" ")
@@ -93,7 +87,7 @@ def problem(name: str, n: int, steps: int, batch: int = 1, seed: int = 0) -> Pro
     b = np.zeros(rows)
     if kind == "lstm":
         b[h : 2 * h] = 1.0  # the forget gate's
-    fn = {"tanh": tanh_step, "relu": relu_step, "lstm": lstm_step}[kind]
+    fn = {"tanh": tanh_step, "lstm": lstm_step}[kind]
     params = jax.tree.map(jnp.asarray, (W, U, b))
     shape = () if batch == 1 else (batch,)
     inputs = jnp.asarray(rng.standard_normal((*shape, steps, _INPUTS)))

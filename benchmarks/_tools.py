@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _alternatives import qr_loop
 from _forced import Forced
 
 import vanishing_jax as vj
@@ -20,10 +21,9 @@ from vanishing_jax.spectra._sweep import start_basis
 
 
 class Tool(NamedTuple):
-    """A way to get exponents: the package it needs, what it is fed, the call, its first basis."""
+    """A way to get exponents: what it is fed, the call, its first basis."""
 
     name: str
-    package: str
     fed: str  # "function" or "Jacobians"
     make: Callable[[Forced], Callable[[], Any]]
     start: Callable[[Forced], np.ndarray] | None = None
@@ -51,11 +51,6 @@ def our_exponents(p: Forced):
     """Return the call for the QR growth rates."""
     chain = _our_chain(p)
     return lambda: vj.lyapunov_exponents(chain()).exponents
-
-
-def our_start(p: Forced):
-    """Return the basis that our exponents start from."""
-    return start_basis(p.size)
 
 
 def _our_chain(p: Forced):
@@ -87,37 +82,7 @@ def jax_recipe(p: Forced):
 
 def numpy_loop(p: Forced):
     """The same loop by LAPACK."""
-
-    def call():
-        Q, total = np.eye(p.size), np.zeros(p.size)
-        for J in p.jacobians:
-            Q, R = np.linalg.qr(J @ Q)
-            with np.errstate(divide="ignore"):
-                total += np.log(np.abs(np.diagonal(R)))
-        return total / p.num_steps
-
-    return call
-
-
-def torch_recipe(p: Forced):
-    """The same with torch.func.jacfwd and torch.linalg.qr."""
-    import torch
-
-    torch.set_num_threads(1)
-    if p.make_torch is None:
-        raise NotImplementedError("not written for this problem")
-    states, inputs = torch.tensor(p.states[:-1].copy()), torch.tensor(p.inputs.copy())
-    jacobian = torch.func.jacfwd(p.make_torch(torch))
-
-    def call():
-        Q = torch.eye(p.size, dtype=states.dtype)
-        total = torch.zeros(p.size, dtype=states.dtype)
-        for s, x in zip(states, inputs, strict=True):
-            Q, R = torch.linalg.qr(jacobian(s, x) @ Q)
-            total += R.diagonal().abs().log()
-        return (total / p.num_steps).numpy()
-
-    return call
+    return lambda: qr_loop(p.jacobians)
 
 
 def product_and_svd(p: Forced):
@@ -136,16 +101,15 @@ def product_and_svd(p: Forced):
 # --- packages ---------------------------------------------------------------------------------
 
 
-def lyapax_tool(p: Forced, renorm_every=1, dtype=None):
+def lyapax_tool(p: Forced):
     """lyapax.lyapunov_spectrum under jit."""
     import lyapax
 
-    step, start = p.extended_step(dtype), p.extended_start(dtype)
+    step, start = p.extended_step(), p.extended_start()
 
     @jax.jit
     def run(start):
-        result = lyapax.lyapunov_spectrum(step, start, 1.0, p.num_steps, renorm_every=renorm_every)
-        return result.exponents
+        return lyapax.lyapunov_spectrum(step, start, 1.0, p.num_steps).exponents
 
     return lambda: run(start)
 
@@ -156,27 +120,24 @@ def lyapax_start(p: Forced):
     return np.asarray(jnp.linalg.qr(normal)[0])
 
 
-def chaotax_tool(p: Forced, dtype=None):
+def chaotax_tool(p: Forced):
     """chaotax.lyapunov_spectrum; it cannot be jitted, so it compiles at every call."""
     import chaotax
 
     spectrum = chaotax.lyapunov_spectrum(
-        p.extended_step(dtype), rollout_steps=p.num_steps, warmup_steps=0, discard_steps=0
+        p.extended_step(), rollout_steps=p.num_steps, warmup_steps=0, discard_steps=0
     )
-    start, frame = p.extended_start(dtype), jnp.eye(p.size + 1, dtype=dtype)
-    return lambda: spectrum(start, frame)
+    start, basis = p.extended_start(), jnp.eye(p.size + 1)
+    return lambda: spectrum(start, basis)
 
 
 def lyapynov_tool(p: Forced):
     """lyapynov.LCE of a discrete system with a time-dependent Jacobian."""
     import lyapynov
 
-    # With one dimension it takes a Jacobian of shape (1,).
-    jacobians = p.jacobians[:, 0] if p.size == 1 else p.jacobians
-
     def call():
         system = lyapynov.DiscreteDS(
-            p.states[0], 0, lambda x, t: p.states[t + 1], lambda x, t: jacobians[t]
+            p.states[0], 0, lambda x, t: p.states[t + 1], lambda x, t: p.jacobians[t]
         )
         with np.errstate(divide="ignore"):
             return lyapynov.LCE(system, p.size, 0, p.num_steps, False)
@@ -204,14 +165,13 @@ def clvlib_tool(p: Forced):
 
 
 TOOLS = [
-    Tool("vanishing_jax, spectrum", "vanishing_jax", "function", our_spectrum),
-    Tool("vanishing_jax, exponents", "vanishing_jax", "function", our_exponents, our_start),
-    Tool("JAX recipe (jacfwd, QR)", "jax", "function", jax_recipe, _identity),
-    Tool("PyTorch recipe (jacfwd, QR)", "torch", "function", torch_recipe, _identity),
-    Tool("lyapax", "lyapax", "function", lyapax_tool, lyapax_start),
-    Tool("chaotax", "chaotax", "function", chaotax_tool, lambda p: np.eye(p.size + 1)),
-    Tool("NumPy QR loop", "numpy", "Jacobians", numpy_loop, _identity),
-    Tool("lyapynov", "lyapynov", "Jacobians", lyapynov_tool, _identity),
-    Tool("clvlib", "clvlib", "Jacobians", clvlib_tool, _identity),
-    Tool("product and SVD", "numpy", "Jacobians", product_and_svd),
+    Tool("vanishing_jax, spectrum", "function", our_spectrum),
+    Tool("vanishing_jax, exponents", "function", our_exponents, lambda p: start_basis(p.size)),
+    Tool("JAX recipe (jacfwd, QR)", "function", jax_recipe, _identity),
+    Tool("lyapax", "function", lyapax_tool, lyapax_start),
+    Tool("chaotax", "function", chaotax_tool, lambda p: np.eye(p.size + 1)),
+    Tool("NumPy QR loop", "Jacobians", numpy_loop, _identity),
+    Tool("lyapynov", "Jacobians", lyapynov_tool, _identity),
+    Tool("clvlib", "Jacobians", clvlib_tool, _identity),
+    Tool("product and SVD", "Jacobians", product_and_svd),
 ]

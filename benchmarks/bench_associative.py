@@ -8,7 +8,8 @@ sequences at once, which a single core of a CPU cannot; there it also reads and 
     python benchmarks/bench_associative.py [--quick]
 """
 
-import argparse
+import functools as ft
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,21 +18,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _main import Benchmark
+from _main import Benchmark, names, progress
 
 import vanishing_jax as vj
 
 METHODS = ("scan", "associative")
-CELLS = ("LRUCell", "MinGRUCell")
 INPUTS = 2
 
-# (hidden, batch, time)
-SIZES = [(64, 1, 1000), (64, 32, 400)]
-QUICK = [(3, 2, 7)]
 
-
-def make(kind: str, size: tuple[int, int, int], quantity: str) -> dict[str, Callable[[], Any]]:
-    """Return name -> function that computes the states of a batch, or the gradient of a loss."""
+def calls(kind: str, size: tuple[int, int, int], quantity: str) -> dict[str, Callable[[], Any]]:
+    """Return by each method a call for the states of a batch, or the gradient of a loss."""
     hidden, batch, time = size
     cell = getattr(vj.cells, kind)(INPUTS, hidden, dtype=jnp.float32, key=jax.random.key(0))
     inputs = jax.random.normal(jax.random.key(1), (batch, time, INPUTS), jnp.float32)
@@ -46,12 +42,8 @@ def make(kind: str, size: tuple[int, int, int], quantity: str) -> dict[str, Call
         return jnp.sum(jnp.square(vj.cells.hidden_output(cell, states(cell, method))))
 
     what = states if quantity == "states" else eqx.filter_grad(loss)
-
-    def function(method):
-        compiled = jax.jit(lambda cell: what(cell, method))
-        return lambda: compiled(cell)
-
-    return {method: function(method) for method in METHODS}
+    compiled = {method: jax.jit(ft.partial(what, method=method)) for method in METHODS}
+    return {method: ft.partial(call, cell) for method, call in compiled.items()}
 
 
 def difference(one: Any, other: Any) -> float:
@@ -60,42 +52,29 @@ def difference(one: Any, other: Any) -> float:
     return max(float(np.max(np.abs(a - b)) / np.max(np.abs(a))) for a, b in pairs)
 
 
-def rows_of(arguments: argparse.Namespace, read: Callable[[], float]) -> list[dict[str, Any]]:
-    """Return one row for each cell, size and quantity."""
-    rows = []
-    for kind in arguments.cells.split(","):
-        for size in QUICK if arguments.quick else SIZES:
-            for quantity in ("states", "gradient"):
-                functions = make(kind, size, quantity)
-                timings = _timing.measure(functions, rounds=arguments.rounds, read=read)
-                apart = difference(*(functions[method]() for method in METHODS))
-                row = {
-                    "cell": kind,
-                    "hidden": size[0],
-                    "batch": size[1],
-                    "time": size[2],
-                    "quantity": quantity,
-                    "difference": apart,
-                    **{method: timing.summary() for method, timing in timings.items()},
-                    "ratio": _timing.ratio(timings["scan"], timings["associative"]),
-                }
-                print(f"{kind} {size} {quantity}: scan / associative {row['ratio']['median']:.2f}")
-                rows.append(row)
-    return rows
+def measure(options) -> Iterator[dict[str, Any]]:
+    """Give all rows after every one."""
+    read, rows = _timing.clock(options.both_cores), []
+    cases = itertools.product(options.cells, options.sizes, ("states", "gradient"))
+    for kind, size, quantity in cases:
+        functions = calls(kind, size, quantity)
+        timings = _timing.measure(functions, rounds=options.rounds, read=read)
+        row = {"cell": kind, **dict(zip(("hidden", "batch", "time"), size, strict=True))}
+        row |= {"quantity": quantity, "difference": difference(*(f() for f in functions.values()))}
+        for method, timing in timings.items():
+            row[method] = {**timing.summary(), "first_call_seconds": timing.first}
+        row["ratio"] = _timing.ratio(timings["scan"], timings["associative"])
+        progress(f"{kind} {size} {quantity}: scan / associative {row['ratio']['median']:.2f}")
+        rows.append(row)
+        yield {"rows": rows, "settings": {"inputs": INPUTS, "dtype": "float32"}}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the cells."""
-    parser.add_argument("--cells", default=",".join(CELLS), help="comma-separated classes")
+def add_options(parser) -> None:
+    parser.set_defaults(sizes=[(64, 1, 1000), (64, 32, 400)])  # (hidden, batch, time)
+    parser.add_argument("--cells", type=names, default=["LRUCell", "MinGRUCell"])
 
 
-def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Give everything in the end."""
-    rows = rows_of(options, _timing.clock(options.both_cores))
-    yield {"rows": rows, "settings": {"inputs": INPUTS, "dtype": "float32"}}
-
-
-BENCHMARK = Benchmark("associative", __doc__, measure, add_options)
+BENCHMARK = Benchmark("associative", __doc__, measure, add_options, {"sizes": [(3, 2, 7)]})
 
 
 if __name__ == "__main__":

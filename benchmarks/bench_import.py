@@ -6,12 +6,10 @@ CPU time of fresh processes, run in turn, and the ratio to `import jax` of the s
 which every cell is made of, has a row of its own: it is what no import of a cell can fall below.
 """
 
-import resource
-import sys
 from collections.abc import Iterator
 
 import _timing
-from _main import Benchmark, show
+from _main import Benchmark
 
 JAX = "import jax"
 CASES = [
@@ -29,18 +27,14 @@ CASES = [
 
 def seconds(code: str) -> float:
     """Return the CPU time of a fresh process that runs `code`, startup included."""
-    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _timing.in_a_process([sys.executable, "-c", code])
-    end = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+    return _timing.in_a_process(["-c", code])[1]
 
 
 def rows(cases: list[str], rounds: int) -> list[dict]:
     """Return each case's CPU seconds and its ratio to `import jax`."""
     timings = {code: _timing.Timing(seconds(code)) for code in cases}  # the first writes bytecode
-    for i in range(rounds):
-        for code in cases if i % 2 == 0 else cases[::-1]:
-            timings[code].rounds.append(seconds(code))
+    for code in _timing.in_turn(cases, rounds):
+        timings[code].rounds.append(seconds(code))
     return [
         {"code": code, **timing.summary(), "ratio": _timing.ratio(timing, timings[JAX])}
         for code, timing in timings.items()
@@ -51,7 +45,6 @@ def measure(options) -> Iterator[dict]:
     """Give everything in the end."""
     found = rows(CASES[:3] if options.quick else CASES, options.rounds)
     yield {"rows": found, "settings": {"clock": "CPU time of each process"}}
-    show(found, {"code": "code", "seconds_median": "s", "ratio": "times import jax"})
 
 
 BENCHMARK = Benchmark("import", __doc__, measure, quick={"rounds": 1})

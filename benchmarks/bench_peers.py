@@ -1,37 +1,26 @@
-"""Accuracy, cost and failures of tools for Lyapunov exponents and singular values.
+"""Accuracy and cost of tools for Lyapunov exponents and singular values.
 
 Accuracy: all tools at the same states (see `_tools.py`). What a tool adds up, log |R_ii| of a QR
 factorization, is compared with the exact one for the tool's own first basis; and with the exact log
-singular values, which are another quantity. Cost: CPU time in turn. Failures: one function each,
-with the number that shows it.
+singular values, which are another quantity. Cost: CPU time in turn.
 
-    python benchmarks/bench_peers.py [--quick] [--only accuracy,cost,failures]
-    python benchmarks/bench_peers.py --failure clvlib-off-by-one
+    python benchmarks/bench_peers.py [--quick] [--only accuracy,cost]
 """
 
-import importlib.metadata
-import json
+import functools as ft
 from collections.abc import Iterator
 from typing import Any
 
-import _failures
 import _timing
-import _tools
 import jax
 import numpy as np
 from _exact import exact_log_determinants, exact_log_growth, exact_log_singular_values
-from _forced import logistic_map, lorenz, network
-from _main import Benchmark, names, show
+from _forced import network
+from _main import Benchmark, attempt, names, progress
+from _tools import TOOLS
 
-PARTS = ("accuracy", "cost", "failures")
-
-
-def problems(quick: bool):
-    """Return the common problems."""
-    n, steps = (4, 8) if quick else (16, 200)
-    names = ["tanh 1.5", "tanh 5", "tanh 12", "lstm", "relu"]
-    made = [network(name, n, steps) for name in names]
-    return [*made, logistic_map(5 * steps), lorenz(10 * steps)]
+PARTS = ("accuracy", "cost")
+COST = [("tanh 1.5", 16, 2048), ("tanh 1.5", 64, 512), ("lstm", 64, 512)]
 
 
 # --- accuracy ---------------------------------------------------------------------------------
@@ -39,28 +28,30 @@ def problems(quick: bool):
 
 def accuracy(options) -> list[dict[str, Any]]:
     """Return one row per problem and tool."""
+    n, steps = (4, 8) if options.quick else (16, 200)
+    networks = ("tanh 1.5", "tanh 5", "tanh 12", "lstm", "relu")
     rows = []
-    for p in problems(options.quick):
+    for p in (network(name, n, steps) for name in networks):
         truth = exact_log_singular_values(p.jacobians)
         log_det = float(np.sum(exact_log_determinants(p.jacobians)))
-        own_truths = {}
-        for tool in _tools.TOOLS:
+        for tool in TOOLS:
             row = {"problem": p.name, "n": p.size, "steps": p.num_steps, "tool": tool.name}
-            found = _accuracy_of(tool, p, truth, log_det, own_truths)
-            rows.append(row | {"fed": tool.fed} | found)
+            rows.append(row | {"fed": tool.fed})
+            rates = attempt(rows[-1], ft.partial(_rates, tool, p))
+            if rates is not None:
+                rows[-1] |= errors(tool, p, rates * p.num_steps, truth, log_det)
+            progress(rows[-1])
     return rows
 
 
-def _accuracy_of(tool, p, truth, log_det, own_truths):
-    reason = missing(tool.package)
-    if reason:
-        return {"error": reason}
-    try:
-        found = _descending(np.asarray(tool.make(p)()) * p.num_steps)
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"}
-    extra = [0.0] if tool.is_extended else []
-    sigma = _descending([*truth, *extra])
+def _rates(tool, p) -> np.ndarray:
+    return np.asarray(tool.make(p)())
+
+
+def errors(tool, p, found, truth, log_det) -> dict[str, Any]:
+    """Return how far a tool's sums are off from what they can be compared with."""
+    found = _descending(found)
+    sigma = _descending([*truth, 0.0] if tool.is_extended else truth)
     row = {
         "zeros": int(np.isneginf(sigma).sum()),
         "zeros_found": int(np.isneginf(found).sum()),
@@ -68,23 +59,19 @@ def _accuracy_of(tool, p, truth, log_det, own_truths):
         "sum_rule": abs(float(np.sum(found)) - log_det) if np.isfinite(log_det) else None,
     }
     if tool.start is not None:
-        start = tool.start(p)
-        key = start.tobytes()  # most tools start from the identity
-        if key not in own_truths:
-            own_truths[key] = _own_truth(tool, p, start)
-        row["own_error"] = off_by(found, own_truths[key])
+        row["own_error"] = off_by(found, _own_truth(tool, p))
     elif tool.name == "vanishing_jax, spectrum":
         row["own_error"] = row["off_from_singular_values"]
     return row
 
 
-def _own_truth(tool, p, start):
+def _own_truth(tool, p):
     """Return what the tool would have found without rounding."""
     jacobians = p.jacobians
     if tool.is_extended:
         jacobians = np.zeros((p.num_steps, p.size + 1, p.size + 1))
         jacobians[:, :-1, :-1], jacobians[:, -1, -1] = p.jacobians, 1
-    return _descending(exact_log_growth(jacobians, start))
+    return _descending(exact_log_growth(jacobians, tool.start(p)))
 
 
 def _descending(values):
@@ -99,18 +86,6 @@ def off_by(found, exact) -> float:
     return float(np.max(np.where(both, 0.0, np.where(np.isnan(error), np.inf, error))))
 
 
-def missing(package: str) -> str | None:
-    """Return why a package cannot be used, or None."""
-    try:
-        importlib.metadata.version(package)
-        __import__(package)
-        return None
-    except importlib.metadata.PackageNotFoundError:
-        return f"not installed: no distribution named {package}"
-    except Exception as error:
-        return f"does not import: {type(error).__name__}: {str(error).splitlines()[0][:150]}"
-
-
 # --- cost -------------------------------------------------------------------------------------
 
 
@@ -119,84 +94,44 @@ def cost(options, read) -> list[dict[str, Any]]:
     rows = []
     for name, n, steps in [("tanh 1.5", 8, 16)] if options.quick else COST:
         p, calls, mine = network(name, n, steps), {}, []
-        for tool in _tools.TOOLS:
+        for tool in TOOLS:
             row = {"problem": name, "n": n, "steps": steps, "tool": tool.name, "fed": tool.fed}
             mine.append(row)
-            reason = missing(tool.package)
-            if reason:
-                row["error"] = reason
-                continue
-            try:
-                call, begin = tool.make(p), read()
-                jax.block_until_ready(call())
-                row["first_call_seconds"] = read() - begin
+            call = attempt(row, ft.partial(_called, tool, p, row, read))
+            if call is not None:
                 calls[tool.name] = call
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
         timings = _timing.measure(calls, rounds=options.rounds, read=read)
         for row in mine:
-            if row["tool"] not in timings:
-                continue
-            summary = timings[row["tool"]].summary()
-            summary.pop("first_call_seconds")
-            row |= summary
-            row["microseconds_per_step"] = 1e6 * summary["seconds_median"] / steps
-            for ours in ("spectrum", "exponents"):
-                timing = timings.get(f"vanishing_jax, {ours}")
-                if timing is not None:
-                    row[f"times_our_{ours}"] = _timing.ratio(timings[row["tool"]], timing)
+            if timing := timings.get(row["tool"]):
+                row |= timing.summary()
+                row["microseconds_per_step"] = 1e6 * row["seconds_median"] / steps
+                for ours in ("spectrum", "exponents"):
+                    own = timings[f"vanishing_jax, {ours}"]
+                    row[f"times_our_{ours}"] = _timing.ratio(timing, own)
         rows += mine
     return rows
 
 
-COST = [("tanh 1.5", 16, 2048), ("tanh 1.5", 64, 512), ("lstm", 64, 512)]
-
-
-# --- failures ---------------------------------------------------------------------------------
-
-
-def failures(names, quick: bool) -> list[dict[str, Any]]:
-    """Return one row per failure: what was expected, what was found, and what we find."""
-    rows = []
-    for name in names:
-        package, check = _failures.FAILURES[name]
-        row = {"name": name, "command": f"python benchmarks/bench_peers.py --failure {name}"}
-        reason = missing(package)
-        if reason:
-            row["error"] = reason
-        else:
-            try:
-                row |= check(quick)
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
-        rows.append(row)
-    return rows
-
-
-# --- running ----------------------------------------------------------------------------------
+def _called(tool, p, row, read):
+    call, begin = tool.make(p), read()
+    jax.block_until_ready(call())
+    row["first_call_seconds"] = read() - begin
+    return call
 
 
 def add_options(parser) -> None:
     parser.add_argument("--only", type=names, default=list(PARTS))
-    parser.add_argument("--failure", choices=list(_failures.FAILURES), help="show this one only")
 
 
 def measure(options) -> Iterator[dict[str, Any]]:
     """Give everything in the end."""
+    content = {}
     with jax.enable_x64(True):
-        if options.failure:
-            print(json.dumps(failures([options.failure], options.quick)[0], indent=1))
-            return
-        content = {}
         if "accuracy" in options.only:
             content["accuracy"] = accuracy(options)
         if "cost" in options.only:
             content["cost"] = cost(options, _timing.clock(options.both_cores))
-        if "failures" in options.only:
-            content["failures"] = failures(_failures.FAILURES, options.quick)
     yield content
-    for name, rows in content.items():
-        show(rows, title=name)
 
 
 BENCHMARK = Benchmark("peers", __doc__, measure, add_options)

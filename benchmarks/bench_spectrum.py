@@ -12,7 +12,6 @@ so that none finds compiled what another has compiled before it.
 import argparse
 import functools as ft
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,10 +19,9 @@ import _alternatives as alt
 import _timing
 import jax
 import numpy as np
-from _exact import References, flint
-from _main import Benchmark, add_cache, names, numbers, show
+from _exact import References
+from _main import Benchmark, add_cache, attempt, names, numbers, progress
 from _problems import Problem, problem
-from _tables import with_quartiles
 
 import vanishing_jax as vj
 
@@ -34,78 +32,70 @@ CELLS = ("tanh 0.9", "tanh 1.5", "lstm")
 _LARGEST = {"batch": 128, "every lag": 128, "gradient": 128}
 _FEWER_CELLS = ("first call", "batch", "every lag", "gradient")
 
-# What each value may be off by: said by the name of the row, else the default for what it returns.
-TOLERANCES = {"every step": 0.0, "1e-6": 1e-6}
-DEFAULTS = {"spectrum": 1e-8, "spectrum per lag": 1e-8, "exponents": 1e-10}
-
 
 class Entry(NamedTuple):
-    """One alternative: what it is called, its role, what it returns, and how to make the call."""
+    """One alternative: what it is called, its role, what it returns, and how to make the call.
+
+    - `tolerance`: what each value of ours may be off by; 0 where it has none.
+    """
 
     name: str
     role: str  # "ours", "baseline", "floor" or "peer"
-    returns: str  # "spectrum", "exponents", "spectrum per lag", "gradient", "nothing"
+    returns: str
     make: Callable[[Problem], Callable[[], Any]]
+    tolerance: float = 0.0
 
 
 # --- which alternatives answer which question -------------------------------------------------
 
+_QR, _QR_AFTER = (ft.partial(alt.qr_exponents, jacobians_first=x) for x in (False, True))
+
 RECIPES = [
-    Entry(
-        "QR recipe, jacfwd in the scan",
-        "baseline",
-        "exponents",
-        ft.partial(alt.qr_exponents, jacobians_first=False),
-    ),
-    Entry(
-        "QR recipe, vmap(jacfwd) first",
-        "baseline",
-        "exponents",
-        ft.partial(alt.qr_exponents, jacobians_first=True),
-    ),
+    Entry("QR recipe, jacfwd in the scan", "baseline", "exponents", _QR),
+    Entry("QR recipe, vmap(jacfwd) first", "baseline", "exponents", _QR_AFTER),
 ]
-NUMPY = Entry("NumPy QR loop, Jacobians given", "baseline", "exponents", alt.numpy_exponents)
-FLOOR = Entry("one GEMM per step, Jacobians given", "floor", "nothing", alt.gemm_floor)
-SPECTRUM = Entry("spectrum", "ours", "spectrum", alt.our_spectrum)
-EXPONENTS = Entry("exponents", "ours", "exponents", alt.our_exponents)
+GIVEN = [
+    Entry("NumPy QR loop, Jacobians given", "baseline", "exponents", alt.numpy_exponents),
+    Entry("one GEMM per step, Jacobians given", "floor", "nothing", alt.gemm_floor),
+]
+PEERS = [
+    Entry("lyapax", "peer", "own exponents", alt.lyapax_exponents),
+    Entry("chaotax (compiles at every call)", "peer", "own exponents", alt.chaotax_exponents),
+]
+SPECTRUM = Entry("spectrum", "ours", "spectrum", alt.our_spectrum, 1e-8)
+EXPONENTS = Entry("exponents", "ours", "exponents", alt.our_exponents, 1e-10)
+
+
+def _ours(like: Entry, more: str, tolerance: float | None) -> Entry:
+    """Return an entry with another tolerance."""
+    make = ft.partial(like.make, tolerance=tolerance)
+    return like._replace(name=f"{like.name}, {more}", make=make, tolerance=tolerance or 0.0)
+
 
 ENTRIES = {
     "one trajectory": [
         *RECIPES,
-        NUMPY,
-        FLOOR,
-        Entry("lyapax", "peer", "own exponents", alt.lyapax_exponents),
-        Entry("chaotax (compiles at every call)", "peer", "own exponents", alt.chaotax_exponents),
+        *GIVEN,
+        *PEERS,
         SPECTRUM,
-        Entry(
-            "spectrum, every step",
-            "ours",
-            "spectrum",
-            ft.partial(alt.our_spectrum, tolerance=None),
-        ),
-        Entry("spectrum, 1e-6", "ours", "spectrum", ft.partial(alt.our_spectrum, tolerance=1e-6)),
+        _ours(SPECTRUM, "every step", None),
+        _ours(SPECTRUM, "1e-6", 1e-6),
         EXPONENTS,
-        Entry(
-            "exponents, every step",
-            "ours",
-            "exponents",
-            ft.partial(alt.our_exponents, tolerance=None),
-        ),
+        _ours(EXPONENTS, "every step", None),
     ],
     "first call": [*RECIPES, SPECTRUM, EXPONENTS],
     "top exponent": [
         Entry("NumPy QR of one column", "baseline", "one exponent", alt.numpy_top_exponent),
         Entry("exponents, k = 1", "ours", "one exponent", alt.our_top_exponent),
     ],
-    "batch": [
-        *RECIPES,
-        NUMPY,
-        FLOOR,
-        Entry("spectra", "ours", "spectrum", alt.our_batch),
-    ],
+    "batch": [*RECIPES, *GIVEN, SPECTRUM._replace(name="spectra", make=alt.our_batch)],
     "every lag": [
         Entry("product and SVD per lag (wrong)", "baseline", "nothing", alt.product_svd_per_lag),
-        Entry("spectrum at every lag", "ours", "spectrum per lag", alt.our_spectrum_per_lag),
+        SPECTRUM._replace(
+            name="spectrum at every lag",
+            returns="spectrum per lag",
+            make=ft.partial(alt.our_spectrum, every=1),
+        ),
     ],
     "gradient": [
         Entry("forward, Jacobians given", "baseline", "spectrum", alt.our_product),
@@ -120,8 +110,6 @@ _SHARE = {"every lag": 0.3, "gradient": 0.3}
 
 def num_steps(group: str, n: int, batch: int, options) -> int:
     """Return a power of two of steps within limits; a trajectory alone is no shorter than 128."""
-    if group == "top exponent":
-        return options.top_steps
     step = 1e-6 * (_STEP.get(n) or 5 + 4300 * (n / 256) ** 3)
     wanted = _SHARE.get(group, 1.0) * options.seconds / (step * batch)
     least = 7 if group in ("one trajectory", "first call") else 5
@@ -140,56 +128,55 @@ class Reference:
         self.chains = jacobians if p.batch > 1 else jacobians[None]
         self.log_det = np.linalg.slogdet(self.chains)[1]
         self.exact = None
-        if exact is not None and flint is not None:
+        if exact is not None:
             self.exact = np.stack([exact.at(chain, [p.steps])[0] for chain in self.chains])
 
-    def check(self, returns: str, value, tolerance: float = 0.0) -> dict[str, Any]:
-        """Return how far `value` is off by each yardstick that applies, and whether it passes.
-
-        `tolerance` of one value: of a log singular value, or of an exponent per step.
-        """
-        if returns == "nothing":
+    def check(self, entry: Entry, value) -> dict[str, Any]:
+        """Return how far `value` is off by each yardstick that applies, and whether it passes."""
+        if entry.returns == "nothing":
             return {}
-        if returns == "own exponents":  # another trajectory: only roughly comparable
+        if entry.returns == "own exponents":  # another trajectory: only roughly comparable
             found, expected = float(np.sum(value)), float(np.mean(self.log_det))
             return {"passed": bool(np.isfinite(found)), "sum": found, "sum on ours": expected}
-        if returns == "gradient":
-            return self._check_gradient(value)
-        if returns == "one exponent":  # of the same start, so that both are the same number
+        if entry.returns == "gradient":
+            return self._check_gradient(*value)
+        if entry.returns == "one exponent":  # of the same start, so that both are the same number
             error = float(abs(value[0] - alt.numpy_top_exponent(self.problem)()[0]))
             return {"passed": error <= 1e-10, "difference": error}
-        values = np.asarray(value)
-        if returns == "spectrum per lag":
+        return self._check_values(entry, np.asarray(value))
+
+    def _check_values(self, entry: Entry, values: np.ndarray) -> dict[str, Any]:
+        """Compare with the determinants and, where they are known, with the exact values."""
+        factor = self.problem.steps if entry.returns == "exponents" else 1
+        if entry.returns == "spectrum per lag":
             values, log_det = values[None], np.cumsum(self.log_det, axis=1)
         else:
-            values = values if values.ndim == 2 else values[None]
+            values = values.reshape(len(self.chains), -1)
             log_det = np.sum(self.log_det, axis=1)
-        factor = self.problem.steps if returns == "exponents" else 1
         residual = np.abs(np.sum(values, axis=-1) * factor - log_det)
         scale = np.sum(np.abs(values), axis=-1) * factor
         found = {"sum_rule": float(np.max(residual)), "sum_rule_scale": float(np.max(scale))}
-        allowed = tolerance * self.problem.size * factor
+        allowed = entry.tolerance * self.problem.size * factor
         passed = np.all(residual <= 1e-9 * scale + np.maximum(1e-6, allowed))
-        if self.exact is not None and returns in ("spectrum", "spectrum per lag"):
-            last = values[:, -1] if returns == "spectrum per lag" else values
+        if self.exact is not None and entry.returns != "exponents":
+            last = values[:, -1] if entry.returns == "spectrum per lag" else values
             found["max_error"] = float(np.max(np.abs(last - self.exact)))
             passed = passed and found["max_error"] <= 1e-5
         return {"passed": bool(passed), **found}
 
-    def _check_gradient(self, value):
+    def _check_gradient(self, _, gradient):
         """Compare with the derivative along one direction by central differences."""
-        value, gradient = value
         weights = np.random.default_rng(0).standard_normal(self.problem.size)
         step = 3e-6  # between the rounding of the two spectra and the third derivative
         J = self.chains[0]
         # J_t (1 + h X): relative changes, for tiny rows do not survive absolute ones.
         direction = J @ np.random.default_rng(1).standard_normal(J.shape) / self.problem.size
-        plus, minus = (
-            weights
-            @ vj.log_singular_values(vj.JacobianChain(J + s * direction)).log_singular_values
-            for s in (step, -step)
-        )
-        expected = (plus - minus) / (2 * step)
+
+        def loss(jacobians):
+            spectrum = vj.log_singular_values(vj.JacobianChain(jacobians))
+            return weights @ spectrum.log_singular_values
+
+        expected = (loss(J + step * direction) - loss(J - step * direction)) / (2 * step)
         shares = np.sum(np.asarray(gradient) * direction, axis=(1, 2))
         # The shares of the steps may cancel; the differences carry rounding of either sign of each.
         error = float(abs(shares.sum() - expected) / (abs(expected) + np.linalg.norm(shares)))
@@ -220,36 +207,32 @@ def run_case(case: Case, rounds: int, read, exact: References | None) -> list[di
     reference = Reference(p, exact)
     rows, calls = case.rows(), {}
     for row, entry in zip(rows, ENTRIES[case.group], strict=True):
-        try:
-            call = entry.make(p)
-            value = jax.block_until_ready(call())
-            tolerance = DEFAULTS.get(entry.returns, 0.0) if entry.role == "ours" else 0.0
-            tolerance = next((t for text, t in TOLERANCES.items() if text in entry.name), tolerance)
-            row["check"] = reference.check(entry.returns, value, tolerance)
-            tolerance = tolerance or np.inf
-            row["above_tolerance"] = row["check"].get("max_error", 0.0) > tolerance
-            if row["check"].get("passed", True):
-                calls[entry.name] = call
-            else:
-                row["error"] = f"wrong: {row['check']}"
-        except ImportError as error:
-            row["error"] = f"not installed: {error}"
-        except Exception as error:  # a row that says what happened is the result
-            row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-    timings = _timing.measure(calls, rounds=rounds, read=read)
-    return with_timings(rows, timings)
+        call = attempt(row, ft.partial(_checked, entry, p, reference, row))
+        if call is None:
+            continue
+        error = row["check"].get("max_error", 0.0)
+        row["above_tolerance"] = error > (entry.tolerance or np.inf)
+        if row["check"].get("passed", True):
+            calls[entry.name] = call
+        else:
+            row["error"] = f"wrong: {row['check']}"
+    return with_timings(rows, _timing.measure(calls, rounds=rounds, read=read))
+
+
+def _checked(entry: Entry, p: Problem, reference: Reference, row) -> Callable[[], Any]:
+    call = entry.make(p)
+    row["check"] = reference.check(entry, jax.block_until_ready(call()))
+    return call
 
 
 def first_calls(case: Case, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Return one row per alternative: its first call, in as many fresh processes as rounds."""
-    names = [entry.name for entry in ENTRIES[case.group]]
-    timings = {name: _timing.Timing(np.nan) for name in names}
-    command = [sys.executable, __file__, "--cells", case.cell, "--sizes", str(case.n)]
+    timings = {entry.name: _timing.Timing() for entry in ENTRIES[case.group]}
+    command = [__file__, "--cells", case.cell, "--sizes", str(case.n)]
     command += ["--seconds", str(seconds), "--first-call"]
-    for i in range(rounds):
-        for name in names if i % 2 == 0 else names[::-1]:
-            out = _timing.in_a_process([*command, name])
-            timings[name].rounds.append(json.loads(out)["seconds"])
+    for name in _timing.in_turn(list(timings), rounds):
+        out, _ = _timing.in_a_process([*command, name])
+        timings[name].rounds.append(json.loads(out)["seconds"])
     return with_timings(case.rows(), timings)
 
 
@@ -268,24 +251,19 @@ def with_timings(rows, timings: dict[str, _timing.Timing]) -> list[dict[str, Any
     """Return the rows with medians and with the ratios to every baseline."""
     baselines = [r["method"] for r in rows if r["role"] != "ours" and r["method"] in timings]
     for row in rows:
-        timing = timings.get(row["method"])
-        if timing is None:
-            continue
-        summary = timing.summary()
-        summary.pop("first_call_seconds")
-        row.update(summary)
-        each = row["steps"] * row["batch"]
-        row["microseconds_per_step"] = 1e6 * summary["seconds_median"] / each
-        row["ratios"] = {name: _timing.ratio(timings[name], timing) for name in baselines}
+        if timing := timings.get(row["method"]):
+            row |= timing.summary()
+            steps = row["steps"] * row["batch"]
+            row["microseconds_per_step"] = 1e6 * row["seconds_median"] / steps
+            row["ratios"] = {name: _timing.ratio(timings[name], timing) for name in baselines}
     return rows
 
 
-def cases(options) -> list[Case]:
-    """Return what is to be timed."""
-    found = []
+def cases(options) -> Iterator[Case]:
+    """Yield what is to be timed."""
     for group in options.only:
         if group == "top exponent":
-            found.append(Case(group, "tanh 1.5", options.top_size, 1, options.top_steps))
+            yield Case(group, "tanh 1.5", options.top_size, 1, options.top_steps)
             continue
         for cell in options.cells:
             if cell == "tanh 0.9" and group in _FEWER_CELLS:
@@ -293,37 +271,7 @@ def cases(options) -> list[Case]:
             for n in options.sizes:
                 for batch in options.batches if group == "batch" else [1]:
                     if n <= _LARGEST.get(group, n):
-                        steps = num_steps(group, n, batch, options)
-                        found.append(Case(group, cell, n, batch, steps))
-    return found
-
-
-def print_case(rows):
-    first, best = rows[0], fastest_recipe(rows)
-    title = (
-        f"{first['group']}: {first['cell']}, n = {first['n']}, batch {first['batch']}, "
-        f"{first['steps']} steps"
-    )
-    shown = [
-        {
-            "method": row["method"],
-            "µs/step": row.get("microseconds_per_step", ""),
-            f"({best}) / method": with_quartiles(row.get("ratios", {}).get(best)),
-            "check": row.get("error") or {k: v for k, v in row.get("check", {}).items() if v},
-        }
-        for row in rows
-    ]
-    show(shown, title=title)
-
-
-def fastest_recipe(rows) -> str | None:
-    """Return the name of the fastest of the baselines that do the whole work themselves."""
-    timed = [
-        r
-        for r in rows
-        if r["role"] == "baseline" and "seconds_median" in r and r["method"] != NUMPY.name
-    ]
-    return min(timed, key=lambda r: r["seconds_median"])["method"] if timed else None
+                        yield Case(group, cell, n, batch, num_steps(group, n, batch, options))
 
 
 QUICK = dict(cells=["tanh 1.5"], sizes=[8], batches=[2], seconds=2e-4, rounds=2)
@@ -359,8 +307,10 @@ def measure(options) -> Iterator[dict[str, Any]]:
                 affordable = case.n <= options.exact_up_to and size <= 2**18
                 exact = References(options.cache) if affordable else None
                 found = run_case(case, options.rounds, read, exact)
+            for row in found:
+                what = f"{', '.join(map(str, case))}: {row['method']}"
+                progress(f"{what}: {row.get('microseconds_per_step', row.get('error'))}")
             rows += found
-            print_case(found)
             yield {"rows": rows}
 
 

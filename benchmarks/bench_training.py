@@ -1,33 +1,30 @@
-"""Speed of training recurrent networks, against PyTorch, Equinox, Flax and a plain scan.
+"""Speed of training recurrent networks, against PyTorch and a plain scan.
 
-One process on one core; the same weights and batch in all; outputs (by the loss) and gradients are
-compared before anything is timed; all alternatives in turn, round by round; CPU time; the first
-call, which compiles, apart. Three groups: `step` is one update of a fixed batch (forward, backward,
-Adam), `run` is a short training with all that belongs to it, `seeds` are several of them.
+One update of a fixed batch (forward, backward, Adam), in one process on one core; the same weights
+and batch in all; outputs (by the loss) and gradients are compared before anything is timed; all
+alternatives in turn, round by round; CPU time; the first call, which compiles, apart.
 
-    python benchmarks/bench_training.py [--quick] [--only step] [--cells tanh,lstm]
+    python benchmarks/bench_training.py [--quick] [--cells tanh,lstm]
 """
 
 import functools as ft
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import _timing
+import equinox as eqx
 import jax
-import jax.random as jr
+import jax.numpy as jnp
 import numpy as np
-from _main import Benchmark, names, show
-from _recurrent import GATES, IN_JAX, Case, Step, jax_step, our_model, weights_and_batch
-from _tables import with_quartiles
+import optax
+from _main import Benchmark, attempt, names, progress
 
 import vanishing_jax as vj
-from vanishing_jax.comparison import _seeds
-from vanishing_jax.tasks import Adding
-from vanishing_jax.training import train
-from vanishing_jax.training._updates import Settings
+from vanishing_jax.training import SequenceModel
 
-GROUPS = ("step", "run", "seeds")
-OURS, TORCH, LOOP = "vanishing_jax", "PyTorch", "vanishing_jax, one after the other"
+OURS = "vanishing_jax"
+GATES = {"tanh": 1, "lstm": 4, "gru": 3}
+LEARNING_RATE = 1e-3
 
 # (hidden, batch, time, inputs)
 SIZES = [
@@ -38,33 +35,164 @@ SIZES = [
     (256, 32, 100, 2),
     (128, 32, 100, 128),
 ]
-RUNS = [(16, 8, 100, 2), (64, 32, 100, 2), (128, 32, 100, 2)]
-SEEDS = [(16, 8, 100, 2), (64, 32, 100, 2)]
-QUICK = dict(sizes=[(4, 3, 5, 2)], runs=[(4, 3, 5, 2)], seed_sizes=[(4, 3, 5, 2)], updates=4)
-QUICK |= dict(rounds=2, seeds=2)
 
 
-def torch_module():
-    """Import the part that needs PyTorch."""
-    import _recurrent_torch
+class Case(NamedTuple):
+    """Which network, on a batch of which size."""
 
-    return _recurrent_torch
+    cell: str
+    hidden: int
+    batch: int
+    time: int
+    input: int = 2
 
 
-# --- one step ---------------------------------------------------------------------------------
+Weights = dict[str, Any]
 
 
-def step_makers(case: Case) -> dict[str, Callable[[], Step]]:
-    """Return name -> maker of a step."""
-    weights, inputs, targets = weights_and_batch(case)
+def weights_and_batch(case: Case) -> tuple[Weights, np.ndarray, np.ndarray]:
+    """Return float32 weights as PyTorch draws them, with biases, a batch of inputs and targets.
 
-    def in_torch():
-        return torch_module().torch_step(case, weights, inputs, targets)
+    Rows of the gates one above the other, in PyTorch's order; of a GRU `bias_n` is inside the
+    reset; a linear readout to one number.
+    """
+    rng, n, rows = np.random.default_rng(0), case.hidden, GATES[case.cell] * case.hidden
+    shapes = {"weight_hh": (rows, n), "weight_xh": (rows, case.input), "bias": (rows,)}
+    shapes |= {"bias_n": (n,), "readout": (1, n)}
+    weights = {
+        name: (rng.uniform(-1, 1, shape) / np.sqrt(n)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    if case.cell != "gru":
+        del weights["bias_n"]
+    inputs = rng.uniform(0, 1, (case.batch, case.time, case.input)).astype(np.float32)
+    return weights, inputs, rng.uniform(0, 2, (case.batch, 1)).astype(np.float32)
 
-    def in_jax(make):
-        return jax_step(make(case, weights), inputs, targets)
 
-    return {**{k: ft.partial(in_jax, make) for k, make in IN_JAX.items()}, TORCH: in_torch}
+# --- two in JAX: each a function from the case to outputs(weights, inputs), (batch, 1) --------
+
+
+def ours(case: Case) -> Callable[[Weights, Any], Any]:
+    """The model of this package, called as its training loop calls it."""
+    classes = {"tanh": vj.cells.VanillaCell, "lstm": vj.cells.LSTMCell, "gru": vj.cells.GRUCell}
+    cell = classes[case.cell](case.input, case.hidden, key=jax.random.key(0))
+    model = SequenceModel(cell, 1, key=jax.random.key(1))
+
+    def outputs(weights, inputs):
+        def where(m):
+            return [m.weight if name == "readout" else getattr(m.cell, name) for name in weights]
+
+        return eqx.tree_at(where, model, list(weights.values())).run_batch(inputs)[0]
+
+    return outputs
+
+
+def _tanh(w, h, driven):
+    return jnp.tanh(h @ w["weight_hh"].T + driven)
+
+
+def _lstm(w, state, driven):
+    h, c = state
+    i, f, g, o = jnp.split(h @ w["weight_hh"].T + driven, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def _gru(w, h, driven):
+    r, z, n = jnp.split(h @ w["weight_hh"].T, 3, axis=-1)
+    driven_r, driven_z, driven_n = jnp.split(driven, 3, axis=-1)
+    r, z = jax.nn.sigmoid(r + driven_r), jax.nn.sigmoid(z + driven_z)
+    return (1 - z) * jnp.tanh(driven_n + r * (n + w["bias_n"])) + z * h
+
+
+def plain_scan(case: Case) -> Callable[[Weights, Any], Any]:
+    """A scan over time of one written-out step, differentiated by JAX."""
+    cell = {"tanh": _tanh, "lstm": _lstm, "gru": _gru}[case.cell]
+
+    def outputs(w, inputs):
+        def step(state, x):
+            return cell(w, state, x @ w["weight_xh"].T + w["bias"]), None
+
+        start = jnp.zeros((case.batch, case.hidden))
+        start = (start, start) if case.cell == "lstm" else start
+        state, _ = jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))
+        return jax.tree.leaves(state)[0] @ w["readout"].T
+
+    return outputs
+
+
+# --- one update -------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One update of a network whose weights stay inside: the call, and what it computes."""
+
+    call: Callable[[], Any]
+    loss: float
+    gradient: dict[str, np.ndarray]  # before the first update
+    temporary_bytes: int | None
+
+
+def jax_step(outputs: Callable[[Weights, Any], Any], weights: Weights, inputs, targets) -> Step:
+    """Return a step of mean squared error and Adam, compiled for this batch."""
+    optimizer = optax.adam(LEARNING_RATE)
+    weights, inputs = jax.tree.map(jnp.asarray, (weights, inputs))
+
+    def update(weights, state, inputs):
+        def loss(weights):
+            return jnp.mean(jnp.square(outputs(weights, inputs) - targets))
+
+        value, gradient = jax.value_and_grad(loss)(weights)
+        change, state = optimizer.update(gradient, state)
+        return optax.apply_updates(weights, change), state, value, gradient
+
+    now = [weights, optimizer.init(weights)]
+    compiled = jax.jit(update).lower(*now, inputs).compile()
+    *_, value, gradient = compiled(*now, inputs)
+
+    def call():
+        *now[:], value, _ = compiled(*now, inputs)
+        return value
+
+    memory = getattr(compiled.memory_analysis(), "temp_size_in_bytes", None)
+    return Step(call, float(value), jax.tree.map(np.asarray, gradient), memory)
+
+
+def torch_step(case: Case, weights: Weights, inputs, targets) -> Step:
+    """Return the same step of PyTorch's layer, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    kinds = {"tanh": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    layer, readout = kinds[case.cell](case.input, case.hidden), torch.nn.Linear(case.hidden, 1)
+    # PyTorch adds two biases; the last third of a GRU's second stands inside the reset.
+    second = np.zeros_like(weights["bias"])
+    second[2 * case.hidden :] = weights.get("bias_n", 0)
+    theirs = {"weight_hh_l0": weights["weight_hh"], "weight_ih_l0": weights["weight_xh"]}
+    theirs |= {"bias_ih_l0": weights["bias"], "bias_hh_l0": second}
+    layer.load_state_dict({name: torch.from_numpy(x) for name, x in theirs.items()})
+    readout.load_state_dict({"weight": torch.tensor(weights["readout"]), "bias": torch.zeros(1)})
+    optimizer = torch.optim.Adam([*layer.parameters(), *readout.parameters()], lr=LEARNING_RATE)
+    inputs = torch.from_numpy(inputs).swapaxes(0, 1).contiguous()
+    targets = torch.from_numpy(targets)
+
+    def differentiate():
+        optimizer.zero_grad()
+        loss = (readout(layer(inputs)[0][-1]) - targets).square().mean()
+        loss.backward()
+        return loss
+
+    def call():
+        loss = differentiate()
+        optimizer.step()
+        return loss.item()
+
+    loss = differentiate().item()
+    hh, xh, bias, second = (getattr(layer, name).grad.numpy().copy() for name in theirs)
+    gradient = {"weight_hh": hh, "weight_xh": xh, "bias": bias, "bias_n": second[-case.hidden :]}
+    gradient["readout"] = readout.weight.grad.numpy().copy()
+    call()  # makes the optimizer's state
+    return Step(call, loss, gradient, None)
 
 
 def difference(step: Step, reference: Step) -> float:
@@ -78,23 +206,26 @@ def difference(step: Step, reference: Step) -> float:
     return float(max(found))
 
 
-def time_step(case: Case, rounds: int, read) -> list[dict[str, Any]]:
+# --- running ----------------------------------------------------------------------------------
+
+
+def run_case(case: Case, rounds: int, read) -> list[dict[str, Any]]:
     """Return one row per alternative: compared with the plain scan, then timed in turn."""
+    weights, *batch = weights_and_batch(case)
+    makers = {
+        "plain scan": ft.partial(jax_step, plain_scan(case), weights, *batch),
+        OURS: ft.partial(jax_step, ours(case), weights, *batch),
+        "PyTorch": ft.partial(torch_step, case, weights, *batch),
+    }
     rows, calls, reference = [], {}, None
-    makers = step_makers(case)
-    for name in ["plain scan", *(n for n in makers if n != "plain scan")]:
-        row: dict[str, Any] = {"method": name}
+    for name, make in makers.items():
+        row: dict[str, Any] = {**case._asdict(), "method": name}
         rows.append(row)
-        try:
-            begin = read()
-            step = makers[name]()
-            row["first_call_seconds"] = read() - begin
-        except ImportError as error:
-            row["error"] = f"not installed: {error}"
+        begin = read()
+        step = attempt(row, make)
+        if step is None:
             continue
-        except NotImplementedError as error:
-            row["error"] = str(error)
-            continue
+        row["first_call_seconds"] = read() - begin
         reference = reference or step
         row["difference"] = difference(step, reference)
         row["temporary_bytes"] = step.temporary_bytes
@@ -102,211 +233,34 @@ def time_step(case: Case, rounds: int, read) -> list[dict[str, Any]]:
             calls[name] = step.call
         else:
             row["error"] = f"wrong: gradients differ by {row['difference']:.1e}"
-    return timed(rows, calls, rounds, read)
-
-
-# --- a short run ------------------------------------------------------------------------------
-
-
-def run_makers(case: Case, updates: int) -> dict[str, Callable[[], Callable[[], float]]]:
-    """Return name -> maker of a call that trains and returns the loss over its second half."""
-    weights, _, _ = weights_and_batch(case)
-    task, key = Adding(case.time), jr.key(0)
-    drawn = [task.sample(jr.fold_in(key, number), case.batch) for number in range(1, updates + 1)]
-
-    def our_training():
-        model = our_model(case, weights)
-
-        def call():
-            _, history = train(
-                model,
-                task,
-                steps=updates,
-                batch_size=case.batch,
-                record_every=updates // 2,
-                progress=False,
-                key=key,
-            )
-            return history.loss[-1]
-
-        return call
-
-    def in_torch():
-        torch = torch_module()
-        batches = torch.batches_of(drawn)
-        return lambda: torch.train(case, weights, batches)
-
-    return {OURS: our_training, TORCH: in_torch}
-
-
-def time_run(case: Case, updates: int, rounds: int, read) -> list[dict[str, Any]]:
-    """Return one row per alternative; the losses are compared before timing."""
-    rows, calls, reference = [], {}, None
-    for name, make in run_makers(case, updates).items():
-        row: dict[str, Any] = {"method": name, "updates": updates}
-        rows.append(row)
-        try:
-            begin = read()
-            call = make()
-            row["last_loss"] = float(call())
-            row["first_call_seconds"] = read() - begin
-        except ImportError as error:
-            row["error"] = f"not installed: {error}"
-            continue
-        reference = reference or row["last_loss"]
-        row["difference"] = abs(row["last_loss"] / reference - 1)
-        # Rounding grows over the updates.
-        if row["difference"] < 1e-2:
-            calls[name] = call
-        else:
-            row["error"] = f"wrong: ended in loss {row['last_loss']:.4g}, not {reference:.4g}"
-    return timed(rows, calls, rounds, read)
-
-
-# --- several seeds ----------------------------------------------------------------------------
-
-
-def seed_makers(case: Case, updates: int, seeds: int):
-    """Return name -> call that trains all seeds and returns their last losses, or None."""
-    task = Adding(case.time)
-    recipe = vj.recipes.parse(case.cell)
-    settings = Settings(case.batch, updates // 2)
-    job = _seeds.Job(recipe, task, case.hidden, recipe.learning_rate, updates, None, settings)
-    keys = [jr.key(seed) for seed in range(seeds)]
-    weights, inputs, targets = weights_and_batch(case)
-
-    def together():
-        trained = _seeds.train_seeds(job, keys, lambda records: None)
-        return [one.history.loss[-1] for one in trained]
-
-    def alone(key):
-        _, history = vj.train(
-            recipe,
-            task,
-            steps=updates,
-            batch_size=case.batch,
-            hidden_size=case.hidden,
-            record_every=updates // 2,
-            progress=False,
-            key=key,
-        )
-        return history.loss[-1]
-
-    def in_torch():
-        torch = torch_module()
-        batches = torch.batches_of([(inputs, targets[:, 0])] * updates)
-        for _ in keys:
-            torch.train(case, weights, batches)
-
-    return {OURS: together, LOOP: lambda: [alone(key) for key in keys], TORCH: in_torch}
-
-
-def time_seeds(case: Case, updates: int, seeds: int, rounds: int, read) -> list[dict[str, Any]]:
-    """Return one row per alternative; seeds together must end as they do alone."""
-    rows, calls, reference = [], {}, None
-    for name, call in seed_makers(case, updates, seeds).items():
-        row: dict[str, Any] = {"method": name, "updates": updates, "seeds": seeds}
-        rows.append(row)
-        try:
-            begin = read()
-            losses = call()
-            row["first_call_seconds"] = read() - begin
-        except ImportError as error:
-            row["error"] = f"not installed: {error}"
-            continue
-        if losses is not None:
-            losses = np.asarray(losses)
-            reference = losses if reference is None else reference
-            row["difference"] = float(np.max(np.abs(losses / reference - 1)))
-        if row.get("difference", 0) < 0.05:
-            calls[name] = call
-        else:
-            row["error"] = f"wrong: seeds end apart by {row['difference']:.1e}"
-    return timed(rows, calls, rounds, read)
-
-
-# --- running ----------------------------------------------------------------------------------
-
-
-def timed(rows, calls, rounds: int, read):
-    """Add the times, and the ratio of each alternative's time to ours, to the rows."""
     timings = _timing.measure(calls, rounds=rounds, read=read)
     for row in rows:
-        timing = timings.get(row["method"])
-        if timing is None:
-            continue
-        summary = timing.summary()
-        summary.pop("first_call_seconds")  # the first call of all was before the comparison
-        row.update(summary)
-        if OURS in timings:
-            row["times_ours"] = _timing.ratio(timing, timings[OURS])
+        if timing := timings.get(row["method"]):
+            row |= timing.summary() | {"times_ours": _timing.ratio(timing, timings[OURS])}
     return rows
-
-
-def cases(options) -> list[tuple[str, Case]]:
-    """Return the list of (group, case)."""
-    sizes = {"step": options.sizes, "run": options.runs, "seeds": options.seed_sizes}
-    return [
-        (group, Case(cell, *size))
-        for group in options.only
-        for cell in options.cells
-        for size in sizes[group]
-    ]
-
-
-def run_case(group: str, case: Case, options, read) -> list[dict[str, Any]]:
-    """Return the rows of one case."""
-    # Runs are long, so few of them tell as much.
-    rounds = options.rounds if group == "step" else min(options.rounds, 5)
-    if group == "step":
-        rows = time_step(case, rounds, read)
-    elif group == "run":
-        rows = time_run(case, options.updates, rounds, read)
-    else:
-        rows = time_seeds(case, options.updates, options.seeds, rounds, read)
-    return [{"group": group, **case._asdict(), **row} for row in rows]
-
-
-def print_case(rows) -> None:
-    first = rows[0]
-    sizes = ", ".join(f"{key} {first[key]}" for key in Case._fields)
-    shown = [
-        {
-            "method": row["method"],
-            "ms": 1e3 * row["seconds_median"] if "seconds_median" in row else "",
-            "times ours": with_quartiles(row.get("times_ours")),
-            "first call, s": row.get("first_call_seconds", ""),
-            "difference": row.get("error", row.get("difference", 0.0)),
-        }
-        for row in rows
-    ]
-    show(shown, title=f"{first['group']}: {sizes}")
 
 
 def add_options(parser) -> None:
     def sizes(text):
         return [tuple(int(x) for x in size.split("/")) for size in text.split(",")]
 
-    parser.add_argument("--only", type=names, default=list(GROUPS), help="groups to run")
     parser.add_argument("--cells", type=names, default=list(GATES))
     what = "hidden/batch/time/inputs, with commas between"
-    parser.add_argument("--sizes", type=sizes, default=SIZES, help=f"of single steps: {what}")
-    parser.add_argument("--runs", type=sizes, default=RUNS, help="of runs")
-    parser.add_argument("--seed-sizes", type=sizes, default=SEEDS, help="of several seeds")
-    parser.add_argument("--updates", type=int, default=40, help="of a run")
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--sizes", type=sizes, default=SIZES, help=what)
 
 
 def measure(options) -> Iterator[dict[str, Any]]:
     """Give all rows after every case."""
     read, rows = _timing.clock(options.both_cores), []
     with jax.enable_x64(False):
-        for group, case in cases(options):
-            found = run_case(group, case, options, read)
-            print_case(found)
-            rows += found
-            yield {"rows": rows}
+        for cell in options.cells:
+            for size in options.sizes:
+                rows += run_case(Case(cell, *size), options.rounds, read)
+                progress(rows[-2:])
+                yield {"rows": rows}
 
+
+QUICK = {"sizes": [(4, 3, 5, 2)], "rounds": 2}
 
 BENCHMARK = Benchmark("training", __doc__, measure, add_options, QUICK)
 

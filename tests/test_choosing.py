@@ -27,19 +27,25 @@ def results(load):
     return load("studies.choosing.evidence").loaded(json.loads(result.read_text()))
 
 
+def text(load, results):
+    page, build = load("studies.choosing.page"), load("studies.build")
+    names = page.names_of(load("studies.choosing.evidence").Evidence(results))
+    return build.render(ROOT / "benchmarks/studies/choosing/page.md.jinja", vars(page) | names)
+
+
 def test_page_refuses_what_the_results_do_not_support(load, results):
     others = copy.deepcopy(results)
     for row in others["remedies"]["final"]:
         if (row["experiment"], row["recipe"]) == ("adding 100", "gru+clip"):
             row["steps_to_target"] = "nan"
     with pytest.raises(ValueError, match="do not support this line.*gru"):
-        load("studies.choosing.page").text(others)
+        text(load, others)
     others = copy.deepcopy(results)
     for row in others["table"]["rows"]:
         if row["recipe"] == "tanh+layernorm":
             row["solved"] = 4
     with pytest.raises(ValueError, match="do not support"):
-        load("studies.choosing.page").text(others)
+        text(load, others)
 
 
 def test_networks_measured_anew_have_the_gradients_that_the_table_says(load, results):
@@ -78,15 +84,15 @@ def test_recipes_and_causes_on_the_page_exist():
 def test_figure_ranks_by_training_and_shows_every_network(load, results):
     from matplotlib.figure import Figure
 
-    drawing, figure = load("studies.choosing.figure"), Figure()
+    drawing, figure = load("studies.choosing.page"), Figure()
     evidence = load("studies.choosing.evidence").Evidence(results)
     names = drawing.ranked(evidence)
     assert sorted(names) == sorted(evidence.networks)
     shares = [evidence.solved(name).good for name in names]
     assert shares == sorted(shares, reverse=True) and shares[0] == 4
     left, right = figure.subplots(1, 2)
-    drawing._draw_gradients(left, evidence, names)
-    drawing._draw_solved(right, evidence, names)
+    drawing.draw_gradients(left, evidence, names)
+    drawing.draw_solved(right, [evidence.solved(name) for name in names])
     assert [bar.get_width() for bar in right.patches] == shares
     far = [name for name in names if abs(evidence.decades(name)[0]) > drawing.REACH]
     assert len(left.texts) == len(far) and len(left.containers) == len(names) - len(far)

@@ -16,9 +16,9 @@ GRADIENTS = [
     ("Haiku", "GRU", {}),
     ("Equinox", "LSTMCell", {}),
     ("Keras", "GRU", {}),
-    ("ONNX", "LSTM", {"peepholes": True, "clip": 0.5}),
 ]
 OUTPUTS = [
+    ("ONNX", "LSTM", {"peepholes": True, "clip": 0.5}),
     ("Flax Linen", "MGUCell", {}),
     ("Flax NNX", "LSTMCell", {}),
     ("Haiku", "LSTM", {}),
@@ -33,8 +33,7 @@ def check(framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check all cases of one framework: in one test, so that one process imports it."""
     monkeypatch.syspath_prepend(str(FOLDER))
     bench = importlib.import_module("bench_imports")
-    imports = importlib.import_module("_imports")
-    sizes = imports.Sizes()
+    sizes = bench.Sizes()
     before = jax.config.values.copy()
     errors = {}
     wanted = [case for case in GRADIENTS + OUTPUTS if case[0] == framework]
@@ -42,7 +41,7 @@ def check(framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if (name, kind, options) in wanted:
             original = make(kind, sizes, **options)
             forward_only = (name, kind, options) not in GRADIENTS
-            errors[original.name] = imports.compare(original, sizes, forward_only=forward_only)
+            errors[original.name] = bench.compare(original, sizes, forward_only=forward_only)
     assert len(errors) == len(wanted)
     # Gradients are compared in relation to their largest entry.
     wrong = {name: found for name, found in errors.items() if not max(found.values()) < 1e-6}

@@ -1,4 +1,4 @@
-"""What the committed results say about one recipe or one claim, as numbers and as text."""
+"""What the committed results say about one recipe or one claim."""
 
 import json
 import math
@@ -10,33 +10,31 @@ import numpy as np
 from vanishing_jax import recipes
 from vanishing_jax.studies._verdicts import Share
 
-SOURCES = ("table", "initial", "remedies", "claims", "mean_field", "depth", "training")
-ROOT = pathlib.Path(__file__).parents[3]
-
-# The sources that are studies, by the name of the study; the others are files of results/.
-STUDIES = {"initial": "choosing", "remedies": "remedies", "mean_field": "mean_field"}
-STUDIES["depth"] = "depth"
+BENCHMARKS = pathlib.Path(__file__).parents[2]
+SOURCES = {
+    "table": "results/table",
+    "claims": "results/claims",
+    "training": "results/training",
+    "remedies": "studies/remedies/result",
+    "mean_field": "studies/mean_field/result",
+    "depth": "studies/depth/result",
+}
 
 
 def loaded(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return all results, with that of this study as given."""
-    found = {}
-    for name in SOURCES:
-        place = f"studies/{STUDIES[name]}/result" if name in STUDIES else f"results/{name}"
-        found[name] = json.loads((ROOT / f"benchmarks/{place}.json").read_text())
-    return found | {"initial": result}
+    """Return this study's result, as "initial", and those of all others that the page draws on."""
+    found = {name: (BENCHMARKS / f"{place}.json") for name, place in SOURCES.items()}
+    return {"initial": result} | {name: json.loads(p.read_text()) for name, p in found.items()}
 
 
 class Evidence:
-    """All results that the page draws on, by the names of their files."""
+    """All results that the page draws on."""
 
     def __init__(self, results: dict[str, dict[str, Any]]):
         self.results = results
-        self.claims = {one["id"]: one for one in results["claims"]["claims"]}
         self.table = results["initial"]["settings"]
         rows = [r for r in results["initial"]["rows"] if r["length"] == self.table["length"]]
         self.networks = {row["recipe"]: row for row in rows}
-        self.updates = results["table"]["settings"]["steps"]
         # Of `vanishing-jax table`, which trains networks with other lengths, too.
         trained, of = results["table"]["rows"], results["table"]["settings"]["seeds"]
         self.mitigations = [row["verdict"] for row in trained if row["role"] != "baseline"]
@@ -49,23 +47,34 @@ class Evidence:
         """Return how many seeds of a network of the table solved its task."""
         return self._solved[recipes.parse(recipe).name]
 
+    def none_solved(self, *names: str) -> bool:
+        """Return whether no seed of these networks solved the task."""
+        return all(self.solved(recipe).good == 0 for recipe in names)
+
+    def is_trained(self, part: str) -> bool:
+        """Return whether the table has a network with this part, and so seeds to show."""
+        return any(part in recipe for recipe in self.networks)
+
     def decades(self, recipe: str) -> tuple[float, float]:
         """Return by how many decades the best-kept gradient changes: mean, standard error."""
         row = self.networks[recipes.parse(recipe).name]
         values = np.array([float(x) for x in row["log10_gain"]])
         return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
+    def distance(self, recipe: str) -> float:
+        """Return by how many decades a gradient is off; infinite where states overflow."""
+        mean = self.decades(recipe)[0]
+        return math.inf if math.isnan(mean) else abs(mean)
+
     # --- tuned recipes ---
 
     def reached(self, experiment: str, recipe: str) -> Share:
         """Return how many seeds brought their training loss below the target of an experiment."""
-        rows = self._rows(experiment, recipe)
-        return Share(sum(math.isfinite(float(r["steps_to_target"])) for r in rows), len(rows))
+        return self._finite(experiment, recipe, "steps_to_target")
 
-    def dead(self, experiment: str, recipe: str) -> Share:
+    def diverged(self, experiment: str, recipe: str) -> Share:
         """Return how many seeds met a NaN."""
-        rows = self._rows(experiment, recipe)
-        return Share(sum(math.isfinite(float(r["nonfinite_step"])) for r in rows), len(rows))
+        return self._finite(experiment, recipe, "nonfinite_step")
 
     def scores(self, experiment: str, recipe: str) -> np.ndarray:
         """Return the score of every seed on held-out sequences."""
@@ -79,12 +88,13 @@ class Evidence:
         """Return the settings of an experiment."""
         return next(one for one in self.results["remedies"]["experiments"] if one["name"] == name)
 
+    def _finite(self, experiment: str, recipe: str, key: str) -> Share:
+        rows = self._rows(experiment, recipe)
+        return Share(sum(math.isfinite(float(row[key])) for row in rows), len(rows))
+
     def _rows(self, experiment: str, recipe: str) -> list[dict[str, Any]]:
-        rows = [
-            row
-            for row in self.results["remedies"]["final"]
-            if (row["experiment"], row["recipe"]) == (experiment, recipe)
-        ]
+        wanted = {"experiment": experiment, "recipe": recipe}.items()
+        rows = [row for row in self.results["remedies"]["final"] if wanted <= row.items()]
         if not rows:
             raise ValueError(f"expected results of {recipe!r} in {experiment!r}; there are none.")
         return rows
@@ -93,7 +103,8 @@ class Evidence:
 
     def finding(self, claim: str, case: str) -> float:
         """Return the value of the one finding of a claim whose case is, or begins with, `case`."""
-        findings = {f["case"]: float(f["value"]) for f in self.claims[claim]["findings"]}
+        claims = {one["id"]: one for one in self.results["claims"]["claims"]}
+        findings = {f["case"]: float(f["value"]) for f in claims[claim]["findings"]}
         if case in findings:
             return findings[case]
         (found,) = [value for name, value in findings.items() if name.startswith(case)]
@@ -106,13 +117,12 @@ class Evidence:
         return next(found)["full"]["measured"]
 
     def layers(self, network: str) -> dict[str, Any]:
-        """Return a row of the benchmark of depth."""
+        """Return a row of the study of depth."""
         return next(row for row in self.results["depth"]["rows"] if row["network"] == network)
 
     def cost(self, cell: str) -> float:
         """Return the time of a training step over that of tanh: the median over sizes."""
         rows = [r for r in self.results["training"]["rows"] if r["method"] == "vanishing_jax"]
-        rows = [row for row in rows if row["group"] == "step"]
 
         def seconds(name):
             return np.array([row["seconds_median"] for row in rows if row["cell"] == name])

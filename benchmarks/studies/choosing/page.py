@@ -1,178 +1,134 @@
-"""The page "How to choose a remedy", from what all benchmarks stored."""
+"""What the page "How to choose a remedy" says, from what all studies stored, and its figure."""
 
 import math
-import re
+from typing import Any
 
-from _tables import table
-from studies.choosing.evidence import STUDIES, Evidence, loaded
-from studies.choosing.failures import FAILURES
-from studies.choosing.figure import NEAR
-from studies.choosing.figure import draw as draw_networks
-from studies.choosing.steps import STEPS
-from studies.choosing.text import filled, minus, rate
+import numpy as np
+from _pages import minus
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import spearmanr
+from studies.choosing.evidence import Evidence, loaded
 
-HEAD = """<!-- Written by benchmarks/make_readme.py; edit benchmarks/studies/choosing/. -->
-# How to choose a remedy
+from vanishing_jax import theory as theory
+from vanishing_jax.plots._style import COLORS, GRAY
+from vanishing_jax.studies._verdicts import Share, wins
 
-Measure, choose, check by training:
-
-| question | command |
-|---|---|
-| Do gradients vanish in my network, and why? | `print(vj.diagnose(cell, inputs, loss=loss))` |
-| What would another do, before I build it? | `vj.recipes.predict("tanh+he", 1.0, hidden_size=64)` |
-| Which one trains? | `vj.compare(["tanh+clip", "gru+clip"], "adding", steps=2000, key=key)` |
-
-The second is a matter of seconds:
-
-```python
-import vanishing_jax as vj
-
-for name in ("tanh", "tanh+critical"):
-    predicted = vj.recipes.predict(name, 1.0, hidden_size=64)  # inputs of variance 1
-    print(f"{name}: {predicted.top_exponent:+.2f} nats per step")
-```
-
-```text
-tanh: -0.10 nats per step
-tanh+critical: +0.01 nats per step
-```
-
-Find the verdict of `vj.diagnose` below, and the cause that it names first. Every number is read
-from the committed [results](../../benchmarks/results) by the script that writes this page; it
-refuses to write a line that they do not support."""
-
-RANKED = """## The remedies, ranked
-
-![Gradient at initialization and seeds that solved the task, network by network](choosing.png)
-"""
-
-METHOD = """## Where the numbers are from
-
-{sources}
-
-{limits}
-"""
+NEAR = 3.0  # decades that count as kept
+REACH = 14.0  # decades shown; what is beyond is an arrow with its number
 
 
-def page(result) -> str:
-    """Return the page from this study's result and the others."""
-    return text(loaded(result))
+def names(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what the template names, from this study's result and the others."""
+    return names_of(Evidence(loaded(result)))
 
 
-def draw(result, folder) -> None:
-    """Draw the figure."""
-    draw_networks(loaded(result), folder / "choosing.png")
+def names_of(e: Evidence) -> dict[str, Any]:
+    """Return what the template names beside this module: the evidence, and sums of it."""
+    evidence = {name: getattr(e, name) for name in dir(e) if not name.startswith("_")}
+    size = [e.distance(name) for name in e.networks]
+    solved = [e.solved(name).good for name in e.networks]
+    experiments = [e.table, *e.results["remedies"]["experiments"]]
+    few, many = sorted({one["seeds"] for one in experiments})
+    return evidence | {
+        "better": lambda mine, theirs: wins(mine, theirs, best="high"),
+        "near": [good for x, good in zip(size, solved, strict=True) if x <= NEAR],
+        "far": [good for x, good in zip(size, solved, strict=True) if x > NEAR],
+        "rank_correlation": spearmanr(size, solved).statistic,
+        "updates": e.results["table"]["settings"]["steps"],
+        "most_units": max(one["hidden_size"] for one in experiments),
+        "most_steps": max(one["length"] for one in experiments),
+        "few": few,
+        "many": many,
+        "processors": len({r["machine"]["cpu"] for r in e.results.values() if "machine" in r}),
+    }
 
 
-def text(results) -> str:
-    """Return the page; raise ValueError where the results do not support what it says."""
-    e = Evidence(results)
-    steps = [make(e) for make in STEPS]
-    failures = [make(e) for make in FAILURES]
-    for line in (*steps, *failures):
-        if not line.holds:
-            raise ValueError(f"the results do not support this line of the page any more: {line}")
-    headings = [
-        "`vj.diagnose` says",
-        "try first",
-        "what that gave here",
-        "it costs",
-        "does not help",
-    ]
-    parts = [HEAD, table(headings, [step[:5] for step in steps])]
-    parts += [KEY.format(thousandth=rate(math.log(1e-3) / 100))]
-    parts += [RANKED, _ranked(e), "## What does not help", _failed(failures)]
-    parts += [METHOD.format(sources=_sources(e), limits=_limits(e))]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+def need(line: str, holds: bool) -> str:
+    """Return nothing; raise ValueError where the results do not support a line of the page."""
+    if not holds:
+        raise ValueError(f"the results do not support this line of the page any more: {line}.")
+    return ""
 
 
-KEY = """*m of k*: seeds that solved the task. Rates are in nats per step at initialization: 0 is
-kept, below 0 vanishes; {thousandth} leaves a thousandth after 100 steps. A recipe (`gru+clip`) is
-what `vj.train` and `vj.compare` take; Adam throughout. INCONCLUSIVE asks for more sequences or
-steps, and says which."""
+def rate(x: float) -> str:
+    """Return "−0.196"."""
+    return minus(f"{x:+.3f}")
 
 
-def _failed(failures) -> str:
-    headings = ["tried", "what it does to the gradient", "to training", "measured in"]
-    return table(headings, [line[:4] for line in failures])
+def span(values: np.ndarray) -> str:
+    """Return the lowest and the highest."""
+    return f"{values.min():.2f} to {values.max():.2f}"
 
 
-def _ranked(e: Evidence) -> str:
-    """Return in words what the figure shows."""
-    from scipy.stats import spearmanr
-
-    size = {name: _size(e, name) for name in e.networks}
-    solved = {name: e.solved(name).good for name in e.networks}
-    near, far = ([n for n in size if (size[n] <= NEAR) == side] for side in (True, False))
-    found = spearmanr(list(size.values()), list(solved.values())).statistic
-    if not (any(solved[n] == 0 for n in near) and any(solved[n] for n in far)):
-        raise ValueError("the results do not say any more that the gradient does not decide.")
-    first = (
-        f"Each row is one network of `vanishing-jax table`: {e.table['task']}, T = "
-        f"{e.table['length']}, {e.table['hidden_size']} units, {e.table['seeds']} seeds, at most "
-        f"{e.updates} updates at the recipe's own learning rate. Left: by how many decades the "
-        "best-kept gradient changes over the sequence, as initialized (mean ± standard error; "
-        f"gray: within {NEAR:g}). Right: seeds that solved the task."
-    )
-    second = (
-        f"**The initial gradient does not decide training.** Of {len(near)} networks that keep it "
-        f"within {NEAR:g} decades, {sum(solved[n] > 0 for n in near)} solved the task in some "
-        f"seed; of the {len(far)} others, {sum(solved[n] > 0 for n in far)}. Rank correlation of "
-        f"decades and seeds that solved it: {minus(f'{found:+.2f}')}. Of "
-        f"{len(e.mitigations)} mitigations in the [table](../findings/table.md), "
-        f"{e.mitigations.count('confirmed')} made gradient and training better, "
-        f"{e.mitigations.count('half')} one of the two, {e.mitigations.count('refuted')} "
-        "neither. So: diagnose again after some training, and compare by training."
-    )
-    return f"{filled(first)}\n\n{filled(second)}"
+def power(decades: tuple[float, float]) -> str:
+    """Return "10^(−1.2 ± 0.7)"."""
+    mean, error = decades
+    return minus(f"10^({mean:+.1f} ± {error:.1f})")
 
 
-def _size(e: Evidence, name: str) -> float:
-    """Return by how many decades a gradient is off; infinite where states overflow."""
-    mean = e.decades(name)[0]
-    return math.inf if math.isnan(mean) else abs(mean)
+def ten(decades: float) -> str:
+    """Return "10^−4.8"."""
+    return minus(f"10^{decades:.1f}").replace("−0.0", "0.0")
 
 
-LINKS = {
-    "initial": "the networks of the table, as initialized",
-    "remedies": "[remedies](../../benchmarks/remedies.md)",
-    "claims": "[claims](../findings/claims.md)",
-    "mean_field": "[mean field](../../benchmarks/mean_field.md)",
-    "depth": "[depth](../../benchmarks/depth.md)",
-    "training": "[speed of training](../../benchmarks/README.md)",
-}
+# --- the figure -------------------------------------------------------------------------------
 
 
-def _sources(e: Evidence) -> str:
-    rows = [["[table](../findings/table.md): training", "`vanishing-jax table`"]]
-    rows += [[link, f"`{_command(name, e.results[name])}`"] for name, link in LINKS.items()]
-    rows.append(["this page", "`python benchmarks/make_readme.py`"])
-    return table(["results", "made by"], rows)
+def draw(result: dict[str, Any], folder) -> None:
+    """Draw one row per network: decades of the gradient, and seeds that solved the task."""
+    e = Evidence(loaded(result))
+    ordered = ranked(e)
+    figure = Figure(figsize=(9.4, 1.1 + 0.23 * len(ordered)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.4, 1])
+    draw_gradients(left, e, ordered)
+    draw_solved(right, [e.solved(name) for name in ordered])
+    left.set_yticks(range(len(ordered)), ordered, fontsize=8)
+    left.set_ylim(len(ordered) - 0.4, -0.6)
+    figure.savefig(folder / "choosing.png", dpi=100)
 
 
-def _command(name: str, result) -> str:
-    if name == "claims":
-        return "vanishing-jax claims" + " --quick" * result["settings"]["quick"]
-    return f"python benchmarks/study.py {STUDIES[name]}" if name in STUDIES else result["command"]
+def ranked(e: Evidence) -> list[str]:
+    """Return the networks, those that most seeds solved with first, then the steadier gradient."""
+    return sorted(e.networks, key=lambda name: (-e.solved(name).good, e.distance(name)))
 
 
-def _limits(e: Evidence) -> str:
-    """Return what the sizes, tasks, seeds and machines leave open."""
-    experiments = e.results["remedies"]["experiments"]
-    processors = {r["machine"]["cpu"] for r in e.results.values() if "machine" in r}
-    titles = (one["title"].partition(",")[0] for one in experiments)
-    tasks = list(
-        dict.fromkeys(re.sub(r"^Sequential 8 x 8 ", "", title).lower() for title in titles)
-    )
-    units = max(e.table["hidden_size"], *(one["hidden_size"] for one in experiments))
-    steps = max(e.table["length"], *(one["length"] for one in experiments))
-    few, most = sorted({e.table["seeds"], *(one["seeds"] for one in experiments)})
-    return filled(
-        f"What they cannot say: networks trained here have at most {units} units and {steps} "
-        f"steps, on {len(tasks)} tasks ({', '.join(tasks)}), with {few} or {most} seeds: {most} of "
-        f"{most} is a rate above {0.05 ** (1 / most):.0%}, 0 of {few} one below "
-        f"{1 - 0.05 ** (1 / few):.0%}, each with 95 % confidence. All ran on CPUs "
-        f"({len(processors)} models), in float32. The table trains at each recipe's own learning "
-        "rate; only remedies tunes it, on a grid of four. Another task ranks remedies otherwise, "
-        "as the lines above on digits and on copy memory show."
-    )
+def _color(share: Share) -> str:
+    return COLORS[2] if share.good else COLORS[1]
+
+
+def draw_gradients(ax, e: Evidence, ordered: list[str]) -> None:
+    """Draw by how many decades each gradient changes."""
+    ax.axvspan(-NEAR, NEAR, color=GRAY, alpha=0.13, linewidth=0)
+    ax.axvline(0, color=GRAY, linewidth=0.8)
+    for y, name in enumerate(ordered):
+        mean, error = e.decades(name)
+        style = {"color": _color(e.solved(name)), "markersize": 5}
+        if math.isnan(mean):
+            ax.text(0, y, "states overflow", va="center", ha="center", fontsize=7, color=GRAY)
+        elif abs(mean) > REACH:
+            side = math.copysign(1.0, mean)
+            ax.plot(side * REACH, y, marker=">" if side > 0 else "<", **style)
+            align = {"ha": "right" if side > 0 else "left", "va": "center", "fontsize": 7}
+            ax.text(side * (REACH - 0.5), y, f"10^{mean:.0f}".replace("-", "−"), **align)
+        else:
+            ax.errorbar(mean, y, xerr=error, marker="o", capsize=2, linestyle="none", **style)
+    ax.set_xlim(-REACH - 1, REACH + 1)
+    ax.set_xlabel("log10 of the largest singular value of ds_T/ds_1, as initialized (decades)")
+    ax.set_title("Gradient: ← vanishes    kept    explodes →", fontsize=10)
+    ax.grid(axis="y", color=GRAY, alpha=0.2, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def draw_solved(ax, shares: list[Share]) -> None:
+    """Draw how many seeds solved the task."""
+    ax.barh(range(len(shares)), [s.good for s in shares], 0.62, color=[*map(_color, shares)])
+    for y, share in enumerate(shares):
+        ax.text(share.good + 0.08, y, f"{share.good}/{share.of}", va="center", fontsize=7)
+    ax.set_xlim(0, max(share.of for share in shares) + 0.7)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("seeds")
+    ax.set_title("Training: solved the task", fontsize=10)
+    ax.tick_params(axis="y", length=0)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)

@@ -46,6 +46,4 @@ def measure(options) -> Iterator[dict[str, Any]]:
     yield {"rows": rows_at(sizes, options.runs, 1 if options.quick else 1000), "settings": sizes}
 
 
-BENCHMARK = Benchmark(
-    "initial", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
-)
+BENCHMARK = Benchmark("choosing", __doc__, measure, add_options)

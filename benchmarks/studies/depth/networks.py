@@ -13,15 +13,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-_EPS = 1e-5
-
-
-def normalized(x, axis):
-    """Return x with mean 0 and variance 1 along an axis, without trained scale and shift."""
-    centered = x - jnp.mean(x, axis=axis, keepdims=True)
-    variance = jnp.mean(jnp.square(centered), axis=axis, keepdims=True)
-    return centered * jax.lax.rsqrt(variance + _EPS)
-
 
 class Block(eqx.Module):
     """One layer on a batch (batch, features): where it normalizes, and whether it skips.
@@ -41,12 +32,12 @@ class Block(eqx.Module):
         phi, W = self.activation, self.weight
         if not self.skip:
             axis = {"none": None, "batch": 0, "layer": -1}[self.placement]
-            return phi(x @ W if axis is None else normalized(x @ W, axis))
+            return phi(x @ W if axis is None else jax.nn.standardize(x @ W, axis))
         if self.placement == "none":
             return x + phi(x @ W)
         if self.placement == "layer post":
-            return normalized(x + phi(x @ W), -1)
-        return x + phi(normalized(x, 0 if self.placement == "batch" else -1)) @ W
+            return jax.nn.standardize(x + phi(x @ W))
+        return x + phi(jax.nn.standardize(x, 0 if self.placement == "batch" else -1)) @ W
 
 
 class Transformer(eqx.Module):
@@ -62,12 +53,10 @@ class Transformer(eqx.Module):
 
     def __call__(self, x):
         """Return the block's output."""
-        y = normalized(x, -1)
+        y = jax.nn.standardize(x)
         q, k, v = (self._split(y @ W) for W in (self.query, self.key, self.value))
-        scores = jnp.einsum("ihd,jhd->hij", q, k) / jnp.sqrt(q.shape[-1]).astype(x.dtype)
-        mixed = jnp.einsum("hij,jhd->ihd", jax.nn.softmax(scores, axis=-1), v)
-        x = x + mixed.reshape(x.shape) @ self.out
-        return x + jax.nn.gelu(normalized(x, -1) @ self.up) @ self.down
+        x = x + jax.nn.dot_product_attention(q, k, v).reshape(x.shape) @ self.out
+        return x + jax.nn.gelu(jax.nn.standardize(x) @ self.up) @ self.down
 
     def _split(self, y):
         return y.reshape(len(y), self.heads, -1)

@@ -6,7 +6,6 @@ its growth per layer, held against laws where there are any.
 python benchmarks/study.py depth            # a minute or two on one core
 """
 
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,11 +146,4 @@ def measure(options) -> Iterator[dict[str, Any]]:
     yield {"rows": rows, "limit": limit, "settings": where}
 
 
-BENCHMARK = Benchmark(
-    "depth",
-    __doc__,
-    measure,
-    add_options,
-    QUICK,
-    out=pathlib.Path(__file__).with_name("result.json"),
-)
+BENCHMARK = Benchmark("depth", __doc__, measure, add_options, QUICK)

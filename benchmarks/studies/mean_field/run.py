@@ -9,9 +9,8 @@ normalization in both placements, batch normalization over a batch.
 """
 
 import functools as ft
-import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -28,12 +27,13 @@ from vanishing_jax import theory
 GAINS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 INPUT_VARIANCES = (0.0, 0.01, 0.1, 1.0)
 PARTS = ("plain", "short", "normalized", "wide")
-SHORT = {"n": 500, "steps": 20, "burn": 100, "seeds": 24}
-FULL = {"n": 500, "steps": 1500, "burn": 300, "seeds": 48}
-NORMALIZED = {"n": 500, "steps": 800, "burn": 100, "seeds": 8}
-BATCH = {"n": 500, "batch": 256, "steps": 100, "burn": 30, "seeds": 3}
-WIDE = {"n": 2000, "steps": 1500, "burn": 300, "seeds": 6}
-SIZES = (FULL, SHORT, NORMALIZED, BATCH, WIDE)
+SIZES = {
+    "plain": {"n": 500, "steps": 1500, "burn": 300, "seeds": 48},
+    "short": {"n": 500, "steps": 20, "burn": 100, "seeds": 24},
+    "layer_norm": {"n": 500, "steps": 800, "burn": 100, "seeds": 8},
+    "batch_norm": {"n": 500, "batch": 256, "steps": 100, "burn": 30, "seeds": 3},
+    "wide": {"n": 2000, "steps": 1500, "burn": 300, "seeds": 6},
+}
 
 
 # --- measuring --------------------------------------------------------------------------------
@@ -132,97 +132,78 @@ def summary(values) -> dict[str, float]:
 # --- the experiments --------------------------------------------------------------------------
 
 
-def plain(settings, gains, input_variances):
-    """Return one row per (input variance, gain), at n and at n/2."""
-    n, steps, burn = settings["n"], settings["steps"], settings["burn"]
-    rows = []
+def measured(grow, sizes: dict[str, int], arguments: Iterable[Any], key) -> dict[str, float]:
+    """Return the summary of as many networks as `sizes` says."""
+    arguments = tuple(arguments)
+    return summary([grow(*arguments, one) for one in jr.split(key, sizes["seeds"])])
+
+
+def plain_networks(sizes: dict[str, int], row: dict[str, Any], key) -> dict[str, float]:
+    """Return the summary of tanh networks at the gain and the input variance of a row."""
+    shape = (sizes[name] for name in ("n", "steps", "burn"))
+    place = (float(row[name]) for name in ("gain", "input_variance"))
+    return measured(plain_growth, sizes, (*shape, *place), key)
+
+
+def grid(gains, input_variances) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield a number and the prediction of each pair of input variance and gain."""
     for i, input_variance in enumerate(input_variances):
         for j, gain in enumerate(gains):
-            row = {"input_variance": input_variance, "gain": gain}
-            row["predicted"] = theory.mean_field_exponent(
-                activation="tanh", gain=gain, input_variance=input_variance
-            )
-            for size, name in ((n, "full"), (n // 2, "half")):
-                keys = jr.split(jr.fold_in(jr.key(size), 100 * i + j), settings["seeds"])
-                found = [
-                    plain_growth(size, steps, burn, float(gain), float(input_variance), key)
-                    for key in keys
-                ]
-                row[name] = {"n": size, **summary(found)}
-            rows.append(row)
-            progress(row)
-    return rows
+            place = {"gain": gain, "input_variance": input_variance}
+            predicted = theory.mean_field_exponent(activation="tanh", **place)
+            yield 100 * i + j, {**place, "predicted": predicted}
 
 
-def short(settings, gains, input_variances):
-    """Return one row per (input variance, gain): the growth over the first few steps alone."""
-    rows = []
-    for i, input_variance in enumerate(input_variances):
-        for j, gain in enumerate(gains):
-            keys = jr.split(jr.fold_in(jr.key(1), 100 * i + j), settings["seeds"])
-            sizes = (settings[name] for name in ("n", "steps", "burn"))
-            arguments = (*sizes, float(gain), float(input_variance))
-            row = {"input_variance": input_variance, "gain": gain}
-            row["predicted"] = theory.mean_field_exponent(
-                activation="tanh", gain=gain, input_variance=input_variance
-            )
-            rows.append(row | summary([plain_growth(*arguments, key) for key in keys]))
-            progress(rows[-1])
-    return rows
+def plain(sizes, places):
+    """Yield one row per (input variance, gain), at n and at n/2."""
+    for number, row in places:
+        for n, name in ((sizes["n"], "full"), (sizes["n"] // 2, "half")):
+            key = jr.fold_in(jr.key(n), number)
+            row[name] = {"n": n, **plain_networks(sizes | {"n": n}, row, key)}
+        yield row
 
 
-def wide(settings, plain_rows):
-    """Return one row per plain case outside the target, from wider networks."""
-    rows = []
-    for k, row in enumerate(plain_rows):
+def short(sizes, places):
+    """Yield one row per (input variance, gain): the growth over the first few steps alone."""
+    for number, row in places:
+        yield row | plain_networks(sizes, row, jr.fold_in(jr.key(1), number))
+
+
+def wide(sizes, plain_rows):
+    """Yield one row per plain case outside the target, from wider networks."""
+    for number, row in enumerate(plain_rows):
         if abs(row["full"]["measured"] - row["predicted"]) > TARGET:
-            keys = jr.split(jr.fold_in(jr.key(settings["n"]), k), settings["seeds"])
-            sizes = (settings[name] for name in ("n", "steps", "burn"))
-            arguments = (*sizes, float(row["gain"]), float(row["input_variance"]))
-            found = summary([plain_growth(*arguments, key) for key in keys])
-            rows.append({x: row[x] for x in ("input_variance", "gain", "predicted")} | found)
-            progress(rows[-1])
-    return rows
+            key = jr.fold_in(jr.key(sizes["n"]), number)
+            place = {name: row[name] for name in ("input_variance", "gain", "predicted")}
+            yield place | plain_networks(sizes, row, key)
 
 
-def layer_norm(settings, cases):
-    """Return one row per (placement, gain, input variance)."""
-    rows = []
-    for k, (placement, gain, input_variance) in enumerate(cases):
+def layer_norm(sizes, cases):
+    """Yield one row per (placement, gain, input variance)."""
+    for number, (placement, gain, input_variance) in enumerate(cases):
         given = {"input_variance": input_variance} if placement == "joint" else {}
-        predicted = theory.layer_norm_exponent(placement=placement, gain=gain, **given)
-        keys = jr.split(jr.fold_in(jr.key(7), k), settings["seeds"])
-        arguments = (settings["n"], settings["steps"], settings["burn"], placement)
-        found = [
-            layer_norm_growth(*arguments, float(gain), float(input_variance), key) for key in keys
-        ]
         row = {"norm": "LayerNorm", "placement": placement, "gain": gain, "activation": "tanh"}
-        row |= {"input_variance": input_variance, "predicted": predicted, **summary(found)}
-        rows.append(row)
-        progress(row)
-    return rows
+        row |= {"input_variance": input_variance}
+        row["predicted"] = theory.layer_norm_exponent(placement=placement, gain=gain, **given)
+        shape = (sizes[name] for name in ("n", "steps", "burn"))
+        arguments = (*shape, placement, float(gain), float(input_variance))
+        yield row | measured(layer_norm_growth, sizes, arguments, jr.fold_in(jr.key(7), number))
 
 
-def batch_norm(settings, cases):
-    """Return one row per (placement, activation, gain)."""
-    rows = []
-    for k, (placement, activation, gain) in enumerate(cases):
+def batch_norm(sizes, cases):
+    """Yield one row per (placement, activation, gain)."""
+    for number, (placement, activation, gain) in enumerate(cases):
+        row = {"norm": "BatchNorm", "placement": placement, "gain": gain, "activation": activation}
+        row["input_variance"] = 1.0
         if placement == "input":
-            predicted = theory.mean_field_exponent(
+            row["predicted"] = theory.mean_field_exponent(
                 activation=activation, gain=1.0, input_variance=gain**2
             )
         else:
-            predicted = theory.batch_norm_exponent(activation=activation, gain=gain)
-        keys = jr.split(jr.fold_in(jr.key(8), k), settings["seeds"])
-        arguments = [settings[name] for name in ("n", "batch", "steps", "burn")]
-        found = [
-            batch_norm_growth(*arguments, placement, activation, float(gain), key) for key in keys
-        ]
-        row = {"norm": "BatchNorm", "placement": placement, "gain": gain, "activation": activation}
-        row |= {"input_variance": 1.0, "predicted": predicted, **summary(found)}
-        rows.append(row)
-        progress(row)
-    return rows
+            row["predicted"] = theory.batch_norm_exponent(activation=activation, gain=gain)
+        shape = (sizes[name] for name in ("n", "batch", "steps", "burn"))
+        arguments = (*shape, placement, activation, float(gain))
+        yield row | measured(batch_norm_growth, sizes, arguments, jr.fold_in(jr.key(8), number))
 
 
 LAYER_NORM_CASES = [
@@ -243,31 +224,29 @@ def add_options(parser) -> None:
 
 def measure(options) -> Iterator[dict[str, Any]]:
     """Give what was found after every part asked for, and the other parts of the JSON file."""
-    sizes = dict(zip(("plain", "short", "layer_norm", "batch_norm", "wide"), SIZES, strict=True))
-    layer_cases, batch_cases, grid = LAYER_NORM_CASES, BATCH_NORM_CASES, (GAINS, INPUT_VARIANCES)
+    sizes, places = SIZES, (GAINS, INPUT_VARIANCES)
+    layer_cases, batch_cases = LAYER_NORM_CASES, BATCH_NORM_CASES
     if options.quick:
-        small = {"n": 8, "batch": 4, "steps": 6, "burn": 2, "seeds": 2}
-        sizes = dict.fromkeys(sizes, small)
+        sizes = dict.fromkeys(SIZES, {"n": 8, "batch": 4, "steps": 6, "burn": 2, "seeds": 2})
         layer_cases, batch_cases = layer_cases[-1:], batch_cases[:1]
-        grid = ((0.5, 2.0), (0.0, 0.1))
+        places = ((0.5, 2.0), (0.0, 0.1))
     found, seconds = kept(options, PARTS, ["spectral_radius"])
     for part in options.only:
         begin = time.process_time()
         if part == "plain":
-            found["plain"] = plain(sizes["plain"], *grid)
-            radius = spectral_radius_log(sizes["plain"]["n"], 2 * sizes["plain"]["seeds"])
+            found[part] = list(plain(sizes[part], grid(*places)))
+            radius = spectral_radius_log(sizes[part]["n"], 2 * sizes[part]["seeds"])
             found["spectral_radius"] = summary(radius)
         elif part == "short":
-            found["short"] = short(sizes["short"], *grid)
+            found[part] = list(short(sizes[part], grid(*places)))
         elif part == "wide":
-            found["wide"] = wide(sizes["wide"], found["plain"])
+            found[part] = list(wide(sizes[part], found["plain"]))
         else:
-            found["normalized"] = layer_norm(sizes["layer_norm"], layer_cases)
-            found["normalized"] += batch_norm(sizes["batch_norm"], batch_cases)
+            found[part] = list(layer_norm(sizes["layer_norm"], layer_cases))
+            found[part] += batch_norm(sizes["batch_norm"], batch_cases)
         seconds[part] = time.process_time() - begin
+        progress(f"{part}: {seconds[part]:.0f} CPU s")
         yield found | {"settings": sizes | {"cpu_seconds": seconds}}
 
 
-BENCHMARK = Benchmark(
-    "mean_field", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
-)
+BENCHMARK = Benchmark("mean_field", __doc__, measure, add_options)

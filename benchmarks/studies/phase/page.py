@@ -2,7 +2,7 @@
 
 import numpy as np
 import xarray as xr
-from _tables import table
+from _pages import table_of
 from matplotlib.figure import Figure
 
 from vanishing_jax import plots
@@ -35,29 +35,17 @@ def dataset(found) -> xr.Dataset:
     return xr.Dataset.from_dict({**found, "data_vars": numbers, "attrs": attrs})
 
 
-def page(result) -> str:
-    """Return the tables and what they were measured with."""
-    phase, maps = dataset(result["phase"]), [dataset(result[noise]) for noise in NOISES]
-    minutes = sum(result["settings"]["cpu_seconds"].values()) / 60
-    parts = [
-        "**Toy sizes: only to see that it runs.**" if result["settings"]["quick"] else "",
-        "![Phase diagram](phase_diagram.png)",
-        _agreement(phase),
-        _critical_line(phase),
-        "![Trainability](trainability.png)",
-        _boundaries(maps),
-        _scales(maps),
-        f"`python benchmarks/study.py phase`, {result['utc'][:10]}, {max(1, round(minutes))} CPU "
-        f"minutes, JAX {result['versions']['jax']}.",
-    ]
-    return "\n\n".join(part for part in parts if part)
+def names(result):
+    """Return what the template names beside this module: the datasets."""
+    maps = [dataset(result[noise]) for noise in NOISES]
+    return {"phase": dataset(result["phase"]), "maps": maps}
 
 
-def _agreement(phase) -> str:
+def agreement(phase) -> str:
+    """Return how far the measured exponents are from the predicted ones."""
     difference = (phase.exponent.mean("seed") - phase.predicted_exponent).transpose("gain", ...)
     size = np.abs(difference)
-    place = size.argmax(...)
-    worst = size.isel(place)
+    worst = size.isel(size.argmax(...))
     driven = size.where(phase.input_variance >= 0.01, drop=True)
     return (
         f"Measured: {phase.attrs['hidden_size']} units, {phase.sizes['seed']} networks at each of "
@@ -69,25 +57,34 @@ def _agreement(phase) -> str:
     )
 
 
-def _critical_line(phase) -> str:
-    rows = [
-        [f"{float(row.input_variance):g}", f"{float(row.critical_gain):.3f}", _measured(row)]
-        for row in (phase.isel(input_variance=i) for i in range(phase.sizes["input_variance"]))
-    ]
-    return table(["input variance", "critical gain, predicted", "measured"], rows)
+def critical_line(phase) -> str:
+    """Return the critical gain at each input variance, predicted and measured."""
+
+    def measured(row):
+        gain, error = float(row.measured_critical_gain), float(row.critical_gain_error)
+        return "not in the map" if np.isnan(gain) else f"{gain:.3f} ± {error:.3f}"
+
+    return table_of(
+        [phase.isel(input_variance=i) for i in range(phase.sizes["input_variance"])],
+        {
+            "input variance": lambda row: f"{float(row.input_variance):g}",
+            "critical gain, predicted": lambda row: f"{float(row.critical_gain):.3f}",
+            "measured": measured,
+        },
+    )
 
 
-def _measured(row) -> str:
-    gain, error = (float(row[name].squeeze()) for name in _MEASURED)
-    return "not in the map" if np.isnan(gain) else f"{gain:.3f} ± {error:.3f}"
-
-
-_MEASURED = ("measured_critical_gain", "critical_gain_error")
-
-
-def _steps(value) -> str:
-    value = float(value)
-    return "∞" if np.isinf(value) else f"{value:.3g}"
+def boundaries(maps) -> str:
+    """Return at each gain how far back is recalled, beside the times of theory."""
+    cells = [("gain", lambda i: f"{maps[0].gain.values[i]:g}")]
+    for found in maps:
+        noise = f"noise {found.attrs['input_variance']:g}"
+        cells += [
+            (f"{noise}: boundary", lambda i, x=found: _edge(x.boundary[i], x.lag.values)),
+            ("signal time", lambda i, x=found: _steps(x.signal_time[i])),
+            ("gradient time", lambda i, x=found: _steps(x.gradient_time[i])),
+        ]
+    return table_of(range(maps[0].sizes["gain"]), cells)
 
 
 def _edge(value, lags) -> str:
@@ -97,32 +94,20 @@ def _edge(value, lags) -> str:
     return f"< {int(lags[0])}" if value == 0 else f"{value:.3g}"
 
 
-def _boundaries(maps) -> str:
-    headings = ["gain"]
-    for found in maps:
-        noise = f"noise {found.attrs['input_variance']:g}"
-        headings += [f"{noise}: boundary", "signal time", "gradient time"]
-    rows = []
-    for i, gain in enumerate(maps[0].gain.values):
-        row = [f"{gain:g}"]
-        for found in maps:
-            at = found.isel(gain=i)
-            row += [_edge(at.boundary, found.lag.values), _steps(at.signal_time)]
-            row.append(_steps(at.gradient_time))
-        rows.append(row)
-    return table(headings, rows)
+def _steps(value) -> str:
+    return "∞" if np.isinf(float(value)) else f"{float(value):.3g}"
 
 
-def _scales(maps) -> str:
-    rows = []
-    for found in maps:
-        attrs = found.attrs
-        best = float(found.boundary.idxmax())
-        row = [f"{attrs['input_variance']:g}", f"{best:g}"]
-        for name in ("signal", "gradient"):
-            row += [f"{attrs[f'{name}_rank_correlation']:.2f}", f"{attrs[f'{name}_multiple']:.1f}"]
-        rows.append(row)
-    headings = ["noise", "gain of the longest recall"]
-    for name in ("signal", "gradient"):
-        headings += [f"rank correlation with the {name} time", "median multiple"]
-    return table(headings, rows)
+def scales(maps) -> str:
+    """Return how well each of the two times of theory ranks the gains."""
+    cells = [
+        ("noise", lambda x: f"{x.attrs['input_variance']:g}"),
+        ("gain of the longest recall", lambda x: f"{float(x.boundary.idxmax()):g}"),
+    ]
+    for time in ("signal", "gradient"):
+        rank, multiple = f"{time}_rank_correlation", f"{time}_multiple"
+        cells += [
+            (f"rank correlation with the {time} time", lambda x, k=rank: f"{x.attrs[k]:.2f}"),
+            ("median multiple", lambda x, k=multiple: f"{x.attrs[k]:.1f}"),
+        ]
+    return table_of(maps, cells)

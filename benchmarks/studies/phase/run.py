@@ -3,7 +3,6 @@
 python benchmarks/study.py phase [--quick] [--only phase]
 """
 
-import pathlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -71,6 +70,4 @@ def as_json(dataset) -> dict:
     return found
 
 
-BENCHMARK = Benchmark(
-    "phase", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
-)
+BENCHMARK = Benchmark("phase", __doc__, measure, add_options)

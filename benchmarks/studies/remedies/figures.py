@@ -8,6 +8,12 @@ from matplotlib.figure import Figure
 from vanishing_jax.plots._style import COLORS, GRAY, LINE_STYLES, MARKERS
 
 
+def draw(result, folder) -> None:
+    """Draw both figures."""
+    draw_curves(result, folder / "remedies_curves.png")
+    draw_rates(result, folder / "remedies_rates.png")
+
+
 def draw_curves(result, path):
     """Training loss of every seed of every recipe, one panel per experiment."""
     figure, panels = _panels(result["experiments"])
@@ -66,7 +72,7 @@ def draw_rates(result, path):
 
 
 def _draw_recipe(ax, i, recipe, rows, ceiling):
-    """Draw one recipe's points; what is dead or beyond the ceiling is a triangle there."""
+    """Draw one recipe's points; what diverged or is beyond the ceiling is a triangle there."""
     rates = np.array([row["learning_rate"] for row in rows])
     losses = np.array([float(row["test_loss"]) for row in rows])
     beyond = ~(losses < ceiling)

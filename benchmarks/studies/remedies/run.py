@@ -4,8 +4,8 @@ python benchmarks/study.py remedies --runs runs/remedies
 
 Each recipe gets the same budget: every learning rate of a grid on two tuning seeds, which no
 reported seed shares anything with; the rate with the lowest mean loss on held-out sequences then
-trains the reported seeds. With `--runs`, every finished
-recipe is kept in that folder and the same command goes on after an interruption.
+trains the reported seeds. With `--runs`, every finished recipe is kept in that folder and the same
+command goes on after an interruption.
 """
 
 import json
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import _timing
+import _record
 import jax
 import numpy as np
 from _main import Benchmark, progress
@@ -54,7 +54,7 @@ def trained(
     path = folder / one.name / f"cost of {phase} {label}.json"
     if not path.exists():
         cost = {
-            "commit": _timing.commit(),
+            "commit": _record.commit(),
             "cpu_seconds": time.process_time() - cpu,
             "wall_seconds": time.perf_counter() - begin,
             "runs": int(dataset.test_loss.size),
@@ -67,18 +67,29 @@ def tuned(one: Experiment, recipe: str, folder: pathlib.Path) -> tuple[float, li
     """Return the best rate, and a row for each rate and tuning seed."""
     names = {vj.recipes.parse(f"{recipe}+lr={rate!r}").name: rate for rate in one.rates}
     dataset, cost = trained(one, "tuning", folder, recipe, list(names))
-    rows = []
-    for name, rate in names.items():
-        for seed in TUNING_SEEDS:
-            run = dataset.sel(recipe=name, seed=seed)
-            scores = {k: float(run[k]) for k in ("test_loss", "test_metric", "nonfinite_step")}
-            rows.append({"experiment": one.name, "recipe": recipe, "learning_rate": rate})
-            rows[-1] |= {"seed": seed, **scores, **_cost_per_run(cost)}
+    rows = [
+        row(one, recipe, dataset.sel(recipe=name, seed=seed), cost) | {"learning_rate": rate}
+        for name, rate in names.items()
+        for seed in TUNING_SEEDS
+    ]
     return best_rate(rows), rows
 
 
+def row(one: Experiment, recipe: str, run, cost) -> dict[str, Any]:
+    """Return the scores of one seed and what it cost, compilation included."""
+    scores = ("test_loss", "test_metric", "nonfinite_step", "learning_rate")
+    return {
+        "experiment": one.name,
+        "recipe": recipe,
+        "seed": int(run.seed),
+        **{name: float(run[name]) for name in scores},
+        **{k: round(cost[k] / cost["runs"], 2) for k in ("cpu_seconds", "wall_seconds")},
+        "commit": cost["commit"],
+    }
+
+
 def best_rate(rows: list[dict[str, Any]]) -> float:
-    """Return the rate with the lowest mean test loss; a dead seed counts as infinite."""
+    """Return the rate with the lowest mean test loss; one that diverged counts as infinite."""
 
     def mean(rate):
         losses = [row["test_loss"] for row in rows if row["learning_rate"] == rate]
@@ -97,27 +108,12 @@ def final(
         run = dataset.isel(recipe=0).sel(seed=seed)
         loss = run.loss.values
         reached = run.record.values[loss < one.target]
-        common = {"experiment": one.name, "recipe": recipe, "seed": int(seed)}
-        rows.append(
-            {
-                **common,
-                "learning_rate": float(run.learning_rate),
-                "test_loss": float(run.test_loss),
-                "test_metric": float(run.test_metric),
-                "steps_to_target": float(reached[0]) if len(reached) else math.nan,
-                "nonfinite_step": float(run.nonfinite_step),
-                "nonfinite_leaf": str(run.nonfinite_leaf.item()),
-                **_cost_per_run(cost),
-            }
-        )
-        curves.append({**common, "loss": [float(f"{x:.3g}") for x in loss]})
+        rows.append(row(one, recipe, run, cost))
+        rows[-1]["steps_to_target"] = float(reached[0]) if len(reached) else math.nan
+        rows[-1]["nonfinite_leaf"] = str(run.nonfinite_leaf.item())
+        curve = {"experiment": one.name, "recipe": recipe, "seed": int(seed)}
+        curves.append({**curve, "loss": [float(f"{x:.3g}") for x in loss]})
     return rows, curves
-
-
-def _cost_per_run(cost):
-    """Return seconds per seed, compilation included, and what the run was made with."""
-    seconds = {k: round(cost[k] / cost["runs"], 2) for k in ("cpu_seconds", "wall_seconds")}
-    return {**seconds, "commit": cost["commit"]}
 
 
 def described(one: Experiment) -> dict[str, Any]:
@@ -142,53 +138,32 @@ def add_options(parser) -> None:
 
 
 def measure(options) -> Iterator[dict[str, Any]]:
-    """Give all that is finished after each recipe."""
-    chosen = [one for one in EXPERIMENTS if _is_chosen(one.name, options)]
-    if options.quick:
-        chosen = [one.toy() for one in chosen]
-    with tempfile.TemporaryDirectory() as temporary:
-        yield from run(chosen, options, options.runs or pathlib.Path(temporary))
+    """Give all that is finished after each recipe, and after each variation that says why."""
 
+    def is_chosen(name):
+        return options.only is None or name in options.only.split(";")
 
-def _is_chosen(name, options):
-    return options.only is None or name in options.only.split(";")
-
-
-def run(
-    chosen: Sequence[Experiment], options: Any, folder: pathlib.Path
-) -> Iterator[dict[str, Any]]:
-    """Run the experiments, and then the variations that say why."""
+    chosen = [one.toy() if options.quick else one for one in EXPERIMENTS if is_chosen(one.name)]
     content: dict[str, Any] = {"experiments": [], "tuning": [], "final": [], "curves": []}
     content["settings"] = {"tuning_seeds": TUNING_SEEDS}
-    for one in chosen:
-        content["experiments"].append(described(one))
-        for recipe in one.recipes:
-            rate, rows = tuned(one, recipe, folder) if is_tuned(recipe) else (None, [])
-            content["tuning"] += rows
-            found, curves = final(one, recipe, rate, folder)
-            content["final"] += found
-            content["curves"] += curves
-            yield content
-            _progress(one, recipe, found)
-    if _is_chosen("why", options):
-        content["why"] = []
-        for row in why(folder, options.quick):
-            content["why"].append(row)
-            yield content
-            losses = ", ".join("NaN" if x is None else f"{x:.4g}" for x in row["test_loss"])
-            progress(f"{row['name']:48s} loss {losses}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.runs or pathlib.Path(temporary)
+        for one in chosen:
+            content["experiments"].append(described(one))
+            for recipe in one.recipes:
+                rate, rows = tuned(one, recipe, folder) if is_tuned(recipe) else (None, [])
+                content["tuning"] += rows
+                rows, curves = final(one, recipe, rate, folder)
+                content["final"] += rows
+                content["curves"] += curves
+                progress(f"{one.name}, {recipe}: loss {[row['test_loss'] for row in rows]}")
+                yield content
+        if is_chosen("why"):
+            content["why"] = []
+            for variation in why(folder, options.quick):
+                content["why"].append(variation)
+                progress(f"{variation['name']}: loss {variation['test_loss']}")
+                yield content
 
 
-def _progress(one, recipe, rows):
-    losses = ", ".join(f"{row['test_loss']:.4g}" for row in rows)
-    scores = ", ".join(f"{row['test_metric']:.4g}" for row in rows)
-    first = rows[0]
-    progress(
-        f"{one.name:12s} {recipe:24s} rate {first['learning_rate']:g}  loss {losses}  score "
-        f"{scores}  {first['cpu_seconds']:.1f} CPU s a seed"
-    )
-
-
-BENCHMARK = Benchmark(
-    "remedies", __doc__, measure, add_options, out=pathlib.Path(__file__).with_name("result.json")
-)
+BENCHMARK = Benchmark("remedies", __doc__, measure, add_options)

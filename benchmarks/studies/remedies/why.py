@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import _timing
+import _record
 import equinox as eqx
 import jax
 import jax.random as jr
@@ -57,7 +57,7 @@ def _row(variant: Variant, quick: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": variant.name, "recipe": variant.recipe, "seeds": list(seeds)}
     row |= {key: [run[key] for run in runs] for key in runs[0]}
     seconds = (time.process_time() - begin) / len(seeds)
-    return {**row, "cpu_seconds": round(seconds, 2), "commit": _timing.commit()}
+    return {**row, "cpu_seconds": round(seconds, 2), "commit": _record.commit()}
 
 
 def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
@@ -72,12 +72,13 @@ def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
             lambda m: m.cell.weight_xh, model, replace_fn=ft.partial(_scaled, variant.input_std)
         )
     mitigation = recipe.mitigation(task)
+    sizes = {"steps": 1500, "batch_size": 32, "record_every": 50}
+    if quick:
+        sizes = {"steps": 4, "batch_size": 4, "record_every": 2}
     model, history = vj.training.train(
         model,
         task,
-        steps=4 if quick else 1500,
-        batch_size=4 if quick else 32,
-        record_every=2 if quick else 50,
+        **sizes,
         optimizer=optimizer,
         project=mitigation.project,
         progress=False,
@@ -86,10 +87,10 @@ def _run(variant: Variant, seed: int, quick: bool) -> dict[str, Any]:
     reached = history.step[history.loss < 0.05]
     inputs, targets = task.sample(key_test, 1000)
     errors = np.asarray(jax.vmap(model)(inputs)[:, 0] - targets, np.float64)
-    dead = history.nonfinite_step is not None
+    diverged = history.nonfinite_step is not None
     return {
-        "test_loss": None if dead else float(np.mean(errors**2)),
-        "offset_share": None if dead else float(np.mean(errors) ** 2 / np.mean(errors**2)),
+        "test_loss": None if diverged else float(np.mean(errors**2)),
+        "offset_share": None if diverged else float(np.mean(errors) ** 2 / np.mean(errors**2)),
         "steps_to_target": int(reached[0]) if len(reached) else None,
         "nonfinite_step": history.nonfinite_step,
         "spectral_radius": _spectral_radius(model.cell.weight_hh),
