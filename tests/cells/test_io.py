@@ -110,9 +110,7 @@ def test_cells_that_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="function of your own as activation"):
         cells.save_cell(path, cells.VanillaCell(1, 2, activation=jnp.sin, key=KEYS[0]))
     unknown = cells.FunctionCell(lambda p, s, x: s, ())
-    with pytest.raises(
-        TypeError, match="out of VanillaCell, .*; got FunctionCell. Save the arrays"
-    ):
+    with pytest.raises(TypeError, match="out of .* VanillaCell; got FunctionCell. Save the arrays"):
         cells.save_cell(path, unknown)
     with pytest.raises(TypeError, match=r"got FunctionCell inside it \(at cells.0.cell\)"):
         cells.save_cell(path, cells.StackedCell([cells.LeakyCell(unknown, 0.5)]))

@@ -25,7 +25,7 @@ class _BatchStatisticsCell(AbstractCell):
         """Return the next (state of the cell inside, steps done, statistics of the steps done)."""
         cell = self.cell
         *inner, collected = state
-        inner, step = cell.checked(tuple(inner))
+        inner, step = cell.parts(tuple(inner))
         now = BatchStatistics({}, {})
 
         def norm(site, values):

@@ -11,10 +11,10 @@ from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._statistics import differentiable
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractPlainWrapper
 
 
-class ClippedGradientCell(AbstractWrapper):
+class ClippedGradientCell(AbstractPlainWrapper):
     r"""A cell whose back-propagated state gradient is clipped at every step.
 
     Forward it is the cell inside. Backward, the part of $dL/ds_{t-1}$ that comes through step t,
@@ -77,7 +77,7 @@ class ClippedGradientCell(AbstractWrapper):
         return _step(self.cell, self.threshold, self.by, state, input)
 
 
-class _RescaledClip(AbstractWrapper):
+class _RescaledClip(AbstractPlainWrapper):
     """A `ClippedGradientCell` whose threshold is data."""
 
     cell: AbstractCell

@@ -24,6 +24,8 @@ class AbstractDiagonalCell(AbstractCell):
     `map_recurrent` to change.
     """
 
+    state_names = ("h",)
+
     @abc.abstractmethod
     def affine_step(
         self, input: PyTree
@@ -39,11 +41,6 @@ class AbstractDiagonalCell(AbstractCell):
         a, b = self.affine_step(input)
         check_vector(type(self).__name__, "state", state, a.size)
         return a * jnp.asarray(state) + b
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
         """Return None: the recurrent weights are no matrix."""

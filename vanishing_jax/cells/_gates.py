@@ -72,30 +72,20 @@ class AbstractRecurrentCell(AbstractCell):
 class AbstractHiddenCell(AbstractRecurrentCell):
     """One whose state is the array h of shape `(hidden_size,)`."""
 
+    state_names = ("h",)
+
     def initial_state(self) -> Float[Array, "hidden"]:
         """Return h = 0."""
         return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
 
 
 class AbstractLSTMCell(AbstractRecurrentCell):
     """One whose state is the pair (h, c) of such arrays, with the gates of an LSTM."""
 
+    state_names = ("h", "c")
+    gate_names = ("input", "forget", "output")
+
     def initial_state(self) -> tuple[Array, Array]:
         """Return h = 0, c = 0."""
         zero = jnp.zeros(self.hidden_size, self.weight_hh.dtype)
         return zero, zero
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h", "c")."""
-        return ("h", "c")
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output")."""
-        return ("input", "forget", "output")

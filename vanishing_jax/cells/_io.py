@@ -18,59 +18,16 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from .. import cells  # a file names its classes
 from .._files import write_atomically
 from .._tree import path_name
+from ._adapters import FunctionCell
 from ._base import AbstractCell
-from ._batch_norm import BatchNormCell
-from ._bidirectional import BidirectionalCell
-from ._clipped_gradient import ClippedGradientCell
-from ._gru import GRUCell
-from ._layer_norm import LayerNormCell
-from ._leaky import LeakyCell
-from ._lru import LRUCell
-from ._lstm import LSTMCell
-from ._masked import MaskedCell
-from ._mgu import MGUCell
-from ._min_gru import MinGRUCell
-from ._min_lstm import MinLSTMCell
+from ._foreign import AbstractForeignCell
 from ._peephole_lstm import PeepholeLSTMCell
-from ._projected_lstm import ProjectedLSTMCell
-from ._reset_before_gru import ResetBeforeGRUCell
-from ._residual import ResidualCell
-from ._s4d import S4DCell
-from ._selective import SelectiveCell
-from ._stacked import StackedCell
-from ._truncated import TruncatedCell
 from ._vanilla import ACTIVATIONS, VanillaCell
 
 _FORMAT, _VERSION = "vanishing_jax", 1
-# Each is made with the names of its static fields and of the cells inside, and maybe a key.
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        VanillaCell,
-        LSTMCell,
-        PeepholeLSTMCell,
-        ProjectedLSTMCell,
-        GRUCell,
-        ResetBeforeGRUCell,
-        MGUCell,
-        LRUCell,
-        S4DCell,
-        SelectiveCell,
-        MinGRUCell,
-        MinLSTMCell,
-        LayerNormCell,
-        BatchNormCell,
-        LeakyCell,
-        ResidualCell,
-        ClippedGradientCell,
-        TruncatedCell,
-        MaskedCell,
-        StackedCell,
-        BidirectionalCell,
-    )
-}
 # Arrays that may be None, and what the cell is then made with.
 _ABSENT = {
     (VanillaCell, "bias"): {"bias_initializer": None},
@@ -188,11 +145,22 @@ def check_finite(tensors: dict[str, np.ndarray], source: str) -> None:
             raise ValueError(f"tensor {name!r} of {source} holds {count} NaN or infinite values.")
 
 
+def _kind(name: str) -> Any:
+    """Return the cell of this package by its name; None for another, or one of foreign code.
+
+    It is made with the names of its static fields and of the cells inside, and maybe a key.
+    """
+    kind = getattr(cells, name) if name in dir(cells) else None
+    own = isinstance(kind, type) and issubclass(kind, AbstractCell) and not inspect.isabstract(kind)
+    return kind if own and not issubclass(kind, FunctionCell | AbstractForeignCell) else None
+
+
 def _spec(cell: Any, where: str) -> dict[str, Any]:
     """Return what a cell is made with besides its arrays, ready for JSON."""
-    if _KINDS.get(type(cell).__name__) is not type(cell):
+    if _kind(type(cell).__name__) is not type(cell):
+        known = [name for name in dir(cells) if _kind(name) is not None]
         raise TypeError(
-            f"expected a cell out of {', '.join(_KINDS)}; got {type(cell).__name__}"
+            f"expected a cell out of {', '.join(known)}; got {type(cell).__name__}"
             f"{f' inside it (at {where[:-1]})' if where else ''}. Save the arrays of a cell of "
             "your own with equinox.tree_serialise_leaves."
         )
@@ -222,9 +190,9 @@ def _name_of(activation: Any) -> str:
 
 def _made(spec: dict[str, Any], tensors: dict[str, np.ndarray], where: str) -> AbstractCell:
     """Return a new cell of `spec`; `tensors` tell which arrays it has."""
-    if spec["type"] not in _KINDS:
+    kind, options = _kind(spec["type"]), {}
+    if kind is None:
         raise ValueError(f"unknown type {spec['type']!r}")
-    kind, options = _KINDS[spec["type"]], {}
     for name, value in spec.items():
         if isinstance(value, dict):
             value = _made(value, tensors, f"{where}{name}.")

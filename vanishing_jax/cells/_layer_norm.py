@@ -6,12 +6,12 @@ import equinox as eqx
 
 from .._types import PyTree
 from ._normalized import Normalizable, check_cell, normalized_step, sites
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractPlainWrapper
 
 PLACEMENTS = ("joint", "separate", "input")
 
 
-class LayerNormCell(AbstractWrapper):
+class LayerNormCell(AbstractPlainWrapper):
     r"""A plain cell, LSTM or GRU with layer normalization, in one of three placements.
 
     - `placement="joint"` (Ba et al. 2016, eq. 4): $\mathrm{LN}(W h + U x) + b$;

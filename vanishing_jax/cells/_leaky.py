@@ -8,10 +8,10 @@ from .._types import PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._statistics import mix_states
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractPlainWrapper
 
 
-class LeakyCell(AbstractWrapper):
+class LeakyCell(AbstractPlainWrapper):
     r"""Leaky units around any cell: $s' = (1 - a) s + a f(s, x)$.
 
     With a `VanillaCell` inside these are the leaky units of echo state networks,

@@ -63,6 +63,8 @@ class MinGRUCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names = ("keep", "update")  # 1 - z, and z
+
     def __init__(
         self,
         input_size: int,
@@ -88,8 +90,3 @@ class MinGRUCell(AbstractDiagonalCell):
     def initial_state(self) -> Float[Array, "hidden"]:
         """Return h = 0."""
         return jnp.zeros(self.hidden_size, self.bias.dtype)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("keep", "update"): 1 - z, and z."""
-        return ("keep", "update")

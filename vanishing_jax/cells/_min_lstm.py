@@ -65,6 +65,8 @@ class MinLSTMCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names = ("forget", "input")  # f / (f + i), and i / (f + i)
+
     def __init__(
         self,
         input_size: int,
@@ -92,8 +94,3 @@ class MinLSTMCell(AbstractDiagonalCell):
     def initial_state(self) -> Float[Array, "hidden"]:
         """Return h = 0."""
         return jnp.zeros(self.hidden_size, self.bias.dtype)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("forget", "input"): f / (f + i), and i / (f + i)."""
-        return ("forget", "input")

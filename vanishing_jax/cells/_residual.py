@@ -9,10 +9,10 @@ from .._types import PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._statistics import mix_states
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractPlainWrapper
 
 
-class ResidualCell(AbstractWrapper):
+class ResidualCell(AbstractPlainWrapper):
     r"""A residual connection through time around any cell: $s' = s + \epsilon f(s, x)$.
 
     With a `VanillaCell` inside, $h' = h + \epsilon \phi(W h + U x + b)$. The Jacobian is

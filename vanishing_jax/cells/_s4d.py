@@ -81,6 +81,8 @@ class S4DCell(AbstractDiagonalCell):
     hidden_size: int = eqx.field(static=True)
     discretization: str = eqx.field(static=True)
 
+    gate_names = ()
+
     def __init__(
         self,
         input_size: int,
@@ -131,8 +133,3 @@ class S4DCell(AbstractDiagonalCell):
     def initial_state(self) -> Complex[Array, "hidden"]:
         """Return h = 0."""
         return complex_zeros(self.input_size * self.hidden_size, self.log_step.dtype)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """(): there are no gates."""
-        return ()

@@ -79,6 +79,8 @@ class SelectiveCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names = ()  # what opens and closes is no sigmoid
+
     def __init__(
         self,
         input_size: int,
@@ -114,8 +116,3 @@ class SelectiveCell(AbstractDiagonalCell):
     def initial_state(self) -> Float[Array, "hidden"]:
         """Return h = 0."""
         return jnp.zeros(self.log_decay.size, self.log_decay.dtype)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """(): what opens and closes is no sigmoid."""
-        return ()

@@ -99,13 +99,18 @@ def check_vector(cell: str, name: str, value: Any, size: int) -> None:
 
 def check_pair(cell: str, state: PyTree, size: int, names: tuple[str, str] = ("h", "c")) -> None:
     """Check that `state` is a pair of unbatched vectors."""
-    if not isinstance(state, tuple | list) or len(state) != 2:
-        raise ValueError(
-            f"{cell} expected state ({names[0]}, {names[1]}), two arrays of shape ({size},); got "
-            f"{_described(state)}. The call is cell(state, input)."
-        )
-    for name, leaf in zip(names, state, strict=True):
+    what = f"state ({names[0]}, {names[1]}), two arrays of shape ({size},)"
+    for name, leaf in zip(names, check_parts(cell, what, state, 2), strict=True):
         check_vector(cell, f"state {name!r}", leaf, size)
+
+
+def check_parts(cell: str, what: str, value: PyTree, number: int) -> tuple[Any, ...]:
+    """Return the parts of a state or an input after a look at their number."""
+    if not isinstance(value, tuple | list) or len(value) != number:
+        raise ValueError(
+            f"{cell} expected {what}; got {_described(value)}. The call is cell(state, input)."
+        )
+    return tuple(value)
 
 
 def _described(value: Any) -> str:
