@@ -41,35 +41,4 @@ if TYPE_CHECKING:
     from ._vanilla import VanillaCell as VanillaCell
     from ._vanilla import identity_initializer as identity_initializer
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        _adapters="EquinoxCell FunctionCell",
-        _as_cell="as_cell",
-        _base="AbstractCell",
-        _batch_norm="BatchNormCell",
-        _batch_training="estimate_statistics update_statistics use_batch_statistics",
-        _bidirectional="BidirectionalCell",
-        _clipped_gradient="ClippedGradientCell",
-        _flax="FlaxCell",
-        _gru="GRUCell",
-        _haiku="HaikuCell",
-        _io="load_cell save_cell",
-        _keras="KerasCell",
-        _layer_norm="LayerNormCell",
-        _leaky="LeakyCell",
-        _lru="LRUCell",
-        _lstm="LSTMCell",
-        _masked="MaskedCell",
-        _mgu="MGUCell",
-        _min_gru="MinGRUCell",
-        _min_lstm="MinLSTMCell",
-        _peephole_lstm="PeepholeLSTMCell",
-        _projected_lstm="ProjectedLSTMCell",
-        _reset_before_gru="ResetBeforeGRUCell",
-        _residual="ResidualCell",
-        _s4d="S4DCell",
-        _selective="SelectiveCell",
-        _stacked="StackedCell hidden_output",
-        _truncated="TruncatedCell",
-        _vanilla="VanillaCell identity_initializer",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

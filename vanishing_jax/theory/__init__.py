@@ -32,29 +32,4 @@ if TYPE_CHECKING:
     from ._time_scales import gate_log_retention as gate_log_retention
     from ._weight_law import weight_law as weight_law
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        _critical_gain="critical_gain",
-        _gaussian_average="gaussian_average",
-        _leaky_mean_field="leaky_mean_field",
-        _mean_field=(
-            "mean_field_exponent mean_field_mean_exponent mean_field_susceptibility "
-            "mean_field_variance"
-        ),
-        _mean_field_correlation="mean_field_correlation",
-        _mean_field_spectrum="mean_field_spectrum",
-        _mean_field_transient="mean_field_transient",
-        _memory_horizon="memory_horizon",
-        _memory_sensitivity="memory_sensitivity",
-        _newman="ginibre_exponents ginibre_growth_variance",
-        _normalized_exponents=(
-            "batch_norm_exponent layer_norm_exponent layer_norm_singular_values rms_norm_exponent"
-        ),
-        _one_step_moments="gru_one_step_moment lstm_one_step_moments",
-        _optimizer="adam_update_size",
-        _predict="predict",
-        _predict_plain="predict_plain",
-        _prediction="Prediction",
-        _time_scales="gate_log_retention",
-        _weight_law="weight_law",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)
