@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
     from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
     from ._residual import ResidualCell as ResidualCell
-    from ._s4d import S4DCell as S4DCell
-    from ._selective import SelectiveCell as SelectiveCell
     from ._stacked import StackedCell as StackedCell
     from ._stacked import hidden_output as hidden_output
     from ._truncated import TruncatedCell as TruncatedCell
