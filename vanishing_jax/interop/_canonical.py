@@ -50,8 +50,9 @@ def kind_of(
     """Return the kind whose fused recurrent matrix has this shape, gates along `axis`."""
     found = find_kind(shape, kinds, axis)
     if found is None:
-        size = "({}n, n)" if axis == 0 else "(n, {}n)"
-        fitting = ", ".join(f"{size.format(len(GATES[k]))} of an {k.upper()}" for k in kinds)
+        sizes = {kind: ("n", f"{len(GATES[kind])}n".removeprefix("1")) for kind in kinds}
+        pairs = {kind: size if axis else size[::-1] for kind, size in sizes.items()}
+        fitting = ", ".join(f"({a}, {b}) of an {k.upper()}" for k, (a, b) in pairs.items())
         raise ValueError(f"{name} must be of shape {fitting}; got {tuple(shape)}")
     return found
 
@@ -60,9 +61,10 @@ def find_kind(
     shape: Sequence[int], kinds: Sequence[str] = ("lstm", "gru", "rnn"), axis: int = 0
 ) -> str | None:
     """Return the same, or None if no kind has this shape."""
-    rows, n = (*shape, 0, 0)[:2] if axis == 0 else (*shape, 0, 0)[1::-1]
-    fitting = [kind for kind in kinds if len(shape) == 2 and 0 < rows == len(GATES[kind]) * n]
-    return fitting[0] if fitting else None
+    if len(shape) != 2 or 0 in shape:
+        return None
+    rows, n = shape if axis == 0 else shape[::-1]
+    return next((kind for kind in kinds if rows == len(GATES[kind]) * n), None)
 
 
 def fused_layer(
@@ -81,6 +83,8 @@ def fused_layer(
     rows, `x @ kernel`, and the blocks are transposed. `options` are other fields of `Layer`.
     """
     rows = tensors[names[0]].shape[axis]
+    if rows % len(order):
+        raise ValueError(f"{names[0]} must have {len(order)} gates of one size; got {rows} rows")
     parts: list[Gates] = []
     for name, what in zip(names, ("matrix", "matrix", "bias", "bias"), strict=False):
         if name not in tensors:
