@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ._io import save_cell as save_cell
     from ._keras import KerasCell as KerasCell
     from ._layer_norm import LayerNormCell as LayerNormCell
-    from ._leaky import LeakyCell as LeakyCell
     from ._lru import LRUCell as LRUCell
     from ._lstm import LSTMCell as LSTMCell
     from ._masked import MaskedCell as MaskedCell
     from ._mgu import MGUCell as MGUCell
-    from ._min_gru import MinGRUCell as MinGRUCell
-    from ._min_lstm import MinLSTMCell as MinLSTMCell
+    from ._minimal import MinGRUCell as MinGRUCell
+    from ._minimal import MinLSTMCell as MinLSTMCell
     from ._peephole_lstm import PeepholeLSTMCell as PeepholeLSTMCell
     from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
     from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
+    from ._residual import LeakyCell as LeakyCell
     from ._residual import ResidualCell as ResidualCell
     from ._stacked import StackedCell as StackedCell
     from ._stacked import hidden_output as hidden_output
