@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from .._checks import check_choice
 from .._types import Array, PyTree
 from ._normalized import Norm, Normalizable, check_cell, normalized_step, sites
 from ._statistics import BatchStatistics
 from ._weights import check_sizes
 from ._wrapper import AbstractCountingWrapper
-
-PLACEMENTS = ("recurrent", "input")
 
 
 class BatchNormCell(AbstractCountingWrapper):
@@ -98,8 +97,7 @@ class BatchNormCell(AbstractCountingWrapper):
     ):
         self.cell = check_cell(cell, "BatchNormCell")
         check_sizes(num_steps=num_steps)
-        if placement not in PLACEMENTS:
-            raise ValueError(f"expected placement 'recurrent' or 'input'; got {placement!r}.")
+        check_choice("placement", placement, ("recurrent", "input"))
         self.placement, self.epsilon, self.num_steps = placement, float(epsilon), int(num_steps)
         sizes, dtype = sites(cell, self._parts), cell.weight_hh.dtype
         self.gain = {site: jnp.full(size, gain, dtype) for site, size in sizes.items()}

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._checks import check_choice
 from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
@@ -68,8 +69,7 @@ class ClippedGradientCell(AbstractPlainWrapper):
     def __init__(self, cell: Any, threshold: float, *, by: str = "norm"):
         if not threshold > 0:
             raise ValueError(f"expected a positive threshold; got {threshold}.")
-        if by not in _CLIPS:
-            raise ValueError(f"expected by='norm' or by='value'; got {by!r}.")
+        check_choice("by", by, ("norm", "value"))
         self.cell, self.threshold, self.by = as_cell(cell), float(threshold), by
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
