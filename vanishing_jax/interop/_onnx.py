@@ -109,7 +109,7 @@ def _layers(group: Group, attributes: dict[str, Any]) -> list[list[Layer]]:
             "expected W (directions, gates n, d) and R (directions, gates n, n) with 1 or 2 "
             f"directions; got {W.shape} and {R.shape}"
         )
-    kind = kind_of("R of each direction", R.shape[1:])
+    kind = kind_of(f"each direction of R {R.shape}", R.shape[1:])
     n, rows = R.shape[2], R.shape[1]
     for name, length in (("B", 2 * rows), ("P", 3 * n)):
         if name in group and group[name].shape != (len(W), length):
