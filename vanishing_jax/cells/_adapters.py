@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -63,8 +63,8 @@ class FunctionCell(AbstractCell):
     fn: Callable[..., PyTree] = eqx.field(static=True)
     params: PyTree
 
-    state_names = None  # leaves are named by their path
-    gate_names = ()
+    state_names: ClassVar[None] = None  # leaves are named by their path
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, fn: Callable[..., PyTree], params: PyTree):
         if not callable(fn):

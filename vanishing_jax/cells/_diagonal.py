@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class AbstractDiagonalCell(AbstractCell):
     `map_recurrent` to change.
     """
 
-    state_names = ("h",)
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     @abc.abstractmethod
     def affine_step(

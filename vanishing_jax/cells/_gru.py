@@ -1,7 +1,7 @@
 """The gated recurrent unit."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ class GRUCell(AbstractAffineCell, AbstractHiddenCell):
     hidden_size: int = eqx.field(static=True)
     clip: float | None = eqx.field(static=True)
 
-    gate_names = ("reset", "update")
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
 
     def __init__(
         self,

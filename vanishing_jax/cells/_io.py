@@ -150,7 +150,7 @@ def _kind(name: str) -> Any:
 
     It is made with the names of its static fields and of the cells inside, and maybe a key.
     """
-    kind = getattr(cells, name) if name in dir(cells) else None
+    kind: Any = getattr(cells, name) if name in dir(cells) else None
     own = isinstance(kind, type) and issubclass(kind, AbstractCell) and not inspect.isabstract(kind)
     return kind if own and not issubclass(kind, FunctionCell | AbstractForeignCell) else None
 

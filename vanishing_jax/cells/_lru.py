@@ -1,7 +1,7 @@
 """The linear recurrent unit."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ class LRUCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ()
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """The minimal gated unit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ class MGUCell(AbstractAffineCell, AbstractHiddenCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ("forget",)
+    gate_names: ClassVar[tuple[str, ...]] = ("forget",)
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The minimal GRU and LSTM of Feng et al.: their gates do not see the state."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -64,7 +64,7 @@ class MinGRUCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ("keep", "update")  # 1 - z, and z
+    gate_names: ClassVar[tuple[str, ...]] = ("keep", "update")  # 1 - z, and z
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class MinLSTMCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ("forget", "input")  # f / (f + i), and i / (f + i)
+    gate_names: ClassVar[tuple[str, ...]] = ("forget", "input")  # f / (f + i), and i / (f + i)
 
     def __init__(
         self,

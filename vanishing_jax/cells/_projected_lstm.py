@@ -1,7 +1,7 @@
 """The LSTM whose hidden output is a projection of its cell state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -71,8 +71,8 @@ class ProjectedLSTMCell(AbstractCell):
     hidden_size: int = eqx.field(static=True)
     projection_size: int = eqx.field(static=True)
 
-    state_names = ("h", "c")
-    gate_names = ("input", "forget", "output")
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "output")
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The gated recurrent unit that resets h before the recurrent product."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ class ResetBeforeGRUCell(AbstractHiddenCell):
     hidden_size: int = eqx.field(static=True)
     clip: float | None = eqx.field(static=True)
 
-    gate_names = ("reset", "update")
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
 
     def __init__(
         self,

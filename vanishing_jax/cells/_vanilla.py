@@ -1,7 +1,7 @@
 """The plain (Elman) recurrent cell, with tanh, ReLU, sigmoid, no or any own nonlinearity."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -117,7 +117,7 @@ class VanillaCell(AbstractAffineCell, AbstractHiddenCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ()
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -97,7 +97,9 @@ def fused_layer(
                 f"{tensors[name].shape}"
             )
         parts.append(split_gates(array, order))
-    return Layer(kind, *parts, **options)
+    fields = ("hidden", "input", "input_bias", "hidden_bias")
+    options |= dict(zip(fields, parts, strict=False))
+    return Layer(kind, **options)
 
 
 def split_gates(fused: np.ndarray, order: str) -> dict[str, np.ndarray]:
