@@ -71,11 +71,9 @@ def test_block_names(vj):
     cell = vj.FunctionCell(lambda p, s, x: s, None)
     trajectory = vj.rollout(cell, (jnp.ones(2), jnp.ones(1)), jnp.zeros((3, 1)))
     assert list(vj.linearize(cell, trajectory).blocks) == ["0", "1"]
-    named = vj.linearize(cell, trajectory, blocks=("slow", "fast"))
+    named = vj.JacobianChain(np.zeros((1, 3, 3)), blocks={"slow": 2, "fast": 1})
     assert named.blocks == {"slow": slice(0, 2), "fast": slice(2, 3)}
     assert "slow: 2, fast: 1" in repr(named)
-    with pytest.raises(ValueError, match="2 different block names"):
-        vj.linearize(cell, trajectory, blocks=("one",))
 
 
 @pytest.mark.as_users
@@ -226,7 +224,7 @@ def test_vectors_are_carried_beyond_the_floating_range(vj):
 def test_scaled_vectors_through_a_cell(vj):
     cell = vj.FunctionCell(lambda w, h, x: w * h, jnp.asarray(1e-4, jnp.float32))
     trajectory = vj.rollout(cell, jnp.ones(1, jnp.float32), jnp.zeros((30, 0)))
-    vector, exponent = vj.linearize(cell, trajectory).scaled_rmv(jnp.ones(1, jnp.float32))
+    vector, exponent = vj.linearize(cell, trajectory).scaled_mv(jnp.ones(1, jnp.float32))
     found = float(jnp.log(vector[0])) + int(exponent) * np.log(2)
     assert found == pytest.approx(30 * np.log(1e-4), rel=1e-5)
 

@@ -57,22 +57,4 @@ if TYPE_CHECKING:
     from .studies import claims as claims
     from .studies import mitigation_table as mitigation_table
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        namespaces=(
-            "cells diagnostics interop mitigations networks plots report spectra studies tasks "
-            "theory training"
-        ),
-        _chain="JacobianChain",
-        _checks="NonFiniteError",
-        _linearize_layers="linearize_layers",
-        _linearize="linearize",
-        _rollout="Trajectory rollout",
-        cells="EquinoxCell FlaxCell FunctionCell HaikuCell KerasCell as_cell",
-        comparison="compare comparison_table phase_diagram recipes train trainability_map",
-        diagnostics=(
-            "Diagnosis GradientProfile LayerDiagnosis diagnose diagnose_layers gradient_profile"
-        ),
-        spectra="LyapunovExponents Spectrum log_singular_values lyapunov_exponents",
-        studies="claims mitigation_table",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -156,6 +156,7 @@ class _Traced(NamedTuple):
 
 
 def _trace(fn: Callable[..., PyTree], args: tuple, kwargs: dict) -> _Traced:
+    # Only arrays become variables of the jaxpr; functions and strings go around it.
     arrays, others = eqx.partition((args, kwargs), _is_array)
     inputs, structure = jax.tree.flatten(arrays)
     static_output: list[Any] = []
@@ -210,6 +211,7 @@ def _evaluate_equation(
         # Evaluated in place, so that the rule reaches the activations inside.
         jaxpr, consts = called_jaxpr(eqn)
         return _evaluate(jaxpr, consts, values, rule, replace_custom)
+    # A derivative of its own is lost with the function that carries it: only if that is wanted.
     if (replace_custom or name not in CUSTOM_CALLS) and not _is_clamp(eqn):
         recognized = _recognize(eqn)
         if recognized is not None:

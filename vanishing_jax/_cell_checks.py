@@ -184,7 +184,13 @@ def _trace_twice(cell, state, input):
     # Addresses of functions differ too; only a result tells.
     leaves = jax.tree.leaves((arrays, state, input))
     once, again = (jex.jaxpr_as_fun(program)(*leaves) for program in programs)
-    check_equal(once, again)
+    for a, b in zip(once, again, strict=True):
+        inexact = jnp.issubdtype(a.dtype, jnp.inexact)
+        if inexact and not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True):
+            raise ValueError(
+                "expected a deterministic cell; two calls on equal state and input differ. "
+                "Switch dropout (or other noise) off, or pass its key through the inputs."
+            )
 
 
 def _text(program) -> tuple[str, ...]:
@@ -192,14 +198,3 @@ def _text(program) -> tuple[str, ...]:
     numbers = [c for c in program.consts if not jnp.issubdtype(c.dtype, jax.dtypes.prng_key)]
     constants = (str(np.asarray(c).tobytes()) for c in numbers)
     return (re.sub("0x[0-9a-f]+", "", str(program.jaxpr)), *constants)
-
-
-def check_equal(once: PyTree, again: PyTree) -> None:
-    """Raise unless two results of a step on equal arguments are equal."""
-    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(again), strict=True):
-        if jnp.issubdtype(a.dtype, jnp.inexact):
-            if not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True):
-                raise ValueError(
-                    "expected a deterministic cell; two calls on equal state and input differ. "
-                    "Switch dropout (or other noise) off, or pass its key through the inputs."
-                )

@@ -241,7 +241,9 @@ class JacobianChain(eqx.Module):
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
     ) -> Float[Array, "output"]:
         """Return (J_t ... J_{s+1})^T v, pulled back by vjp: what back-propagation does to v."""
-        return unscaled(*self.scaled_rmv(vector, window=window))
+        self.check_single("rmv")
+        s, t = resolve_window(window, self.num_steps)
+        return unscaled(*self._carried(vector, s, t, transpose=True))
 
     def scaled_mv(
         self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
@@ -250,14 +252,6 @@ class JacobianChain(eqx.Module):
         self.check_single("mv")
         s, t = resolve_window(window, self.num_steps)
         return self._carried(vector, s, t, transpose=False)
-
-    def scaled_rmv(
-        self, vector: Float[ArrayLike, "state"], *, window: tuple[int, int] | None = None
-    ) -> tuple[Float[Array, "output"], Int[Array, ""]]:
-        """Return (u, e) with (J_t ... J_{s+1})^T v = u * 2**e, beyond the range of floats."""
-        self.check_single("rmv")
-        s, t = resolve_window(window, self.num_steps)
-        return self._carried(vector, s, t, transpose=True)
 
     def _carried(self, vector, s: int, t: int, *, transpose: bool):
         start, end = (self.widths[i] for i in ((t, s) if transpose else (s, t)))

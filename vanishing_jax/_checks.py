@@ -4,7 +4,8 @@ import pathlib
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,13 @@ def warn_of_float64(**trees: PyTree) -> None:
 
 def _is_wide(leaf) -> bool:
     return isinstance(leaf, np.ndarray) and leaf.dtype in (np.float64, np.complex128)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        *first, last = map(repr, choices)
+        raise ValueError(f"expected {name} {', '.join(first)} or {last}; got {value!r}.")
 
 
 def num_steps(inputs: PyTree) -> int:

@@ -1,38 +1,36 @@
 """Public names that load when first used (PEP 562), so that a program pays for what it uses."""
 
+import ast
 import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
 
-def lazy(
-    package: str, /, *, namespaces: str = "", **homes: str
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` of a package whose names load when first used.
 
-    Type checkers read ordinary imports under `TYPE_CHECKING` beside it; tests/test_conformance.py
-    compares the two.
-
-    **Arguments:**
-
-    - `package`: its `__name__`.
-    - `namespaces`: the modules of it that are public themselves, separated by spaces.
-    - `homes`: module of the package -> the names that it gives, separated by spaces.
+    They are what its source imports under `TYPE_CHECKING`, `from ._home import name as name`, so
+    that each name is said once, for type checkers and at run time.
     """
-    home = {name: module for module, names in homes.items() for name in names.split()}
-    modules = namespaces.split()
+    spec: Any = sys.modules[package].__spec__
+    home = {
+        alias.asname: node.module
+        for node in ast.walk(ast.parse(spec.loader.get_source(package)))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None
+    }
 
     def __getattr__(name: str) -> Any:
-        if name in modules:
-            return importlib.import_module(f".{name}", package)
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f".{home[name]}", package), name)
+        module = importlib.import_module(f".{home[name] or name}", package)
+        value = module if home[name] is None else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value
 
-    public = sorted([*modules, *home])
+    public = sorted(home)
 
     def __dir__() -> list[str]:
         private = {name for name in vars(sys.modules[package]) if name.startswith("_")}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._cell_checks import check_deterministic
 from ._chain import JacobianChain
-from ._checks import check_finite_run, check_step
+from ._checks import check_choice, check_finite_run, check_step
 from ._linearization import Linearization, dense_bytes, gib, jacobians_of
 from ._rollout import Trajectory
 from ._tree import first_of, state_layout
@@ -29,7 +29,6 @@ def linearize(
     trajectory: Trajectory,
     *,
     mode: Literal["fwd", "rev"] = "fwd",
-    blocks: tuple[str, ...] | None = None,
     dense: bool | None = None,
     memory_limit: int = MEMORY_LIMIT,
     precision: Literal["float64"] | None = None,
@@ -52,8 +51,6 @@ def linearize(
       `custom_vjp`, whose forward derivative is not defined: its rows are what the custom rule
       sends back, hence what training sees, and need not be the derivative of the step (a
       straight-through estimator's are not).
-    - `blocks`: names of the state's differentiated leaves, in pytree order. By default the cell's
-      own names, else their paths.
     - `dense`: True stores the Jacobians, False streams them; None stores them when they fit.
     - `memory_limit`: bytes that the stored Jacobians may take.
     - `precision`: `"float64"` evaluates the Jacobians in float64 at the given states whatever the
@@ -63,9 +60,9 @@ def linearize(
 
     **Raises:** `MemoryError`, before anything is allocated, for `dense=True` beyond the limit;
     `NonFiniteError` for NaN or infinite inputs, weights or states, with the step; `ValueError` for
-    wrong names, a batch of trajectories, a cell whose state changes structure, that draws its own
-    noise, or that does not compute in float64 when asked to; `TypeError` for `mode="fwd"` of a cell
-    with a `custom_vjp`.
+    wrong `state_names`, a batch of trajectories, a cell whose state changes structure, that draws
+    its own noise, or that does not compute in float64 when asked to; `TypeError` for `mode="fwd"`
+    of a cell with a `custom_vjp`.
 
     **Cost:** T n evaluations of one step's tangent; T n^2 numbers when dense, n^2 when streamed.
 
@@ -81,12 +78,10 @@ def linearize(
     >>> vj.linearize(cell, trajectory)
     JacobianChain(5 steps, h: 3, c: 3, float..., dense)
     """
-    if mode not in ("fwd", "rev"):
-        raise ValueError(f"expected mode 'fwd' or 'rev'; got {mode!r}.")
+    check_choice("mode", mode, ("fwd", "rev"))
+    check_choice("precision", precision, ("float64", None))
     if precision is not None:
-        if precision != "float64":
-            raise ValueError(f"expected precision 'float64' or None; got {precision!r}.")
-        options = {"mode": mode, "blocks": blocks, "dense": dense, "memory_limit": memory_limit}
+        options = {"mode": mode, "dense": dense, "memory_limit": memory_limit}
         return _in_float64(as_cell(cell), trajectory, options)
     cell = as_cell(cell)
     if not isinstance(trajectory, Trajectory):
@@ -101,7 +96,7 @@ def linearize(
     check_deterministic(cell, first, input)
     check_finite_run(cell, trajectory.states, trajectory.inputs)
     layout = state_layout(first)
-    sizes = _named_sizes(layout, blocks or cell.state_names)
+    sizes = _named_sizes(layout, cell.state_names)
     # The flag as it is now: chunks computed later, amid float64 arithmetic, trace the cell alike.
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     linearization = Linearization(cell, trajectory, layout, mode, x64)
@@ -175,7 +170,7 @@ def _named_sizes(layout, names):
     names = [leaf.path for leaf in leaves] if names is None else list(names)
     if len(names) != len(leaves) or len(set(names)) != len(names):
         raise ValueError(
-            f"expected {len(leaves)} different block names, one per floating leaf of the state "
+            f"expected {len(leaves)} different state_names, one per floating leaf of the state "
             f"({[leaf.path for leaf in leaves]}); got {names}."
         )
     return {name: leaf.size for name, leaf in zip(names, leaves, strict=True)}

@@ -9,16 +9,13 @@ from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from ._activations import stable_derivatives
 from ._chain import JacobianChain
-from ._checks import as_arrays, check_finite
+from ._checks import as_arrays, check_choice, check_finite
 from ._linearization import dense_bytes, gib
 from ._linearize import MEMORY_LIMIT, widened
-from ._rectangular import padded
 from ._shared_layers import shared_layers
 from ._tree import StateLayout, describe, state_layout
 from ._types import PyTree
@@ -92,12 +89,10 @@ def linearize_layers(
     >>> vj.log_singular_values(chain).log_singular_values.shape
     (2,)
     """
-    if mode not in ("fwd", "rev", None):
-        raise ValueError(f"expected mode 'fwd', 'rev' or None; got {mode!r}.")
+    check_choice("mode", mode, ("fwd", "rev", None))
+    check_choice("precision", precision, ("float64", None))
     layers, x = check_layers(layers), as_arrays(x, "x")
     if precision is not None:
-        if precision != "float64":
-            raise ValueError(f"expected precision 'float64' or None; got {precision!r}.")
         return _in_float64(layers, x, mode, memory_limit)
     check_finite(x, "input x")
     shapes = activation_shapes(layers, x)
@@ -115,14 +110,7 @@ def linearize_layers(
         J, x = _linearized(layer, place, x, widths[index : index + 2], mode)
         check_activation(x, index)
         jacobians.append(J.astype(dtype))
-    if len(set(widths)) == 1:
-        whole = jnp.stack if any(isinstance(J, Tracer) for J in jacobians) else _stacked
-        return JacobianChain(whole(jacobians), axis="layer")
-    return JacobianChain(padded(jacobians, widths), axis="layer", widths=widths)
-
-
-def _stacked(jacobians):
-    return jax.device_put(np.stack(jacobians))  # on the host: JAX compiles for each depth
+    return JacobianChain(jacobians, axis="layer")
 
 
 def check_layers(layers: Any) -> list[Layer]:
@@ -206,6 +194,7 @@ def check_activation(x: PyTree, index: int) -> None:
 
 def _linearized(layer: Layer, place: str, x: PyTree, widths: tuple[int, ...], mode: Mode | None):
     """Return J and the next activation; without a mode by whichever is defined, cheaper first."""
+    # A tangent for each input component, or a cotangent for each output component.
     first: Mode = mode or ("fwd" if widths[0] <= widths[1] else "rev")
     other: Mode = "rev" if first == "fwd" else "fwd"
     try:
@@ -226,6 +215,7 @@ def _jacobian(layer: Layer, x: PyTree, mode: Mode):
     before = state_layout(x)
 
     def step(vector):
+        # The activation itself is the auxiliary output: the layer is evaluated once.
         y = layer(before.unravel(vector, x))
         return state_layout(y).ravel(y), y
 

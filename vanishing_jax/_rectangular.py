@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._types import ArrayLike
 
@@ -18,10 +19,9 @@ def stacked(jacobians: Sequence[Any]) -> tuple[ArrayLike, tuple[int, ...] | None
 
     **Raises:** `ValueError` where the columns of J_{t+1} are not as many as the rows of J_t.
     """
-    xp: Any = jnp if any(isinstance(J, jax.Array) for J in jacobians) else np
     shapes = [np.shape(J) for J in jacobians]
     if any(len(shape) != 2 for shape in shapes) or len({*shapes, *(s[::-1] for s in shapes)}) <= 1:
-        return xp.asarray(jacobians), None
+        return _together(jacobians), None
     for t, (before, after) in enumerate(zip(shapes[:-1], shapes[1:], strict=True), 1):
         if after[1] != before[0]:
             raise ValueError(
@@ -29,14 +29,19 @@ def stacked(jacobians: Sequence[Any]) -> tuple[ArrayLike, tuple[int, ...] | None
                 f"multiplied, J_{{t+1}} J_t; got {before} at t = {t} and {after} at t = {t + 1}."
             )
     widths = (shapes[0][1], *(shape[0] for shape in shapes))
-    return padded([xp.asarray(J) for J in jacobians], widths), widths
+    return _together(jacobians, max(widths)), widths
 
 
-def padded(jacobians: Sequence[ArrayLike], widths: tuple[int, ...]) -> ArrayLike:
-    """Return the Jacobians in the corners of square ones of the largest width."""
-    n = max(widths)
-    xp: Any = jnp if any(isinstance(J, jax.Array) for J in jacobians) else np
-    return xp.stack([xp.pad(J, [(0, n - size) for size in J.shape]) for J in jacobians])
+def _together(jacobians: Sequence[Any], size: int | None = None) -> ArrayLike:
+    """Return the Jacobians as one array, each in the corner of one of `size` by `size`."""
+    traced = any(isinstance(J, Tracer) for J in jacobians)
+    on_device = any(isinstance(J, jax.Array) for J in jacobians)
+    xp: Any = jnp if traced else np  # on the host: JAX compiles for each depth and each shape
+    arrays = [xp.asarray(J) for J in jacobians]
+    if size is not None:
+        arrays = [xp.pad(J, [(0, size - n) for n in J.shape]) for J in arrays]
+    array = xp.asarray(arrays)
+    return jax.device_put(array) if on_device else array
 
 
 def layers_text(widths: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ._cell_checks import warn_of_suspicious_state
-from ._checks import as_arrays, check_step, num_steps, warn_of_float64
+from ._checks import as_arrays, check_choice, check_step, num_steps, warn_of_float64
 from ._tree import describe, state_layout
 from ._types import PyTree
 from .cells import as_cell
@@ -46,8 +46,8 @@ def rollout(cell: Any, state0: PyTree, inputs: PyTree, *, method: str = "scan") 
     - `state0`: the state s_0, any pytree with at least one floating leaf.
     - `inputs`: pytree whose leaves share a leading time axis of length T >= 1.
     - `method`: "scan" goes step by step. "associative" needs O(log T) stages instead, for the cells
-      that are affine and diagonal in their state (`LRUCell`, `S4DCell`, `SelectiveCell`,
-      `MinGRUCell`, `MinLSTMCell`): the same states to rounding. It is for hardware that does a
+      that are affine and diagonal in their state (`LRUCell`, `MinGRUCell`,
+      `MinLSTMCell`): the same states to rounding. It is for hardware that does a
       whole stage at once. On one core of a CPU it ran at 0.14 to 0.66 times the speed of the scan,
       at 1.5 times in the best case (`benchmarks/results/associative.json`).
 
@@ -67,8 +67,7 @@ def rollout(cell: Any, state0: PyTree, inputs: PyTree, *, method: str = "scan") 
     >>> vj.rollout(halve, jnp.array([1.0]), jnp.zeros((3, 1))).states[:, 0]
     Array([1.   , 0.5  , 0.25 , 0.125], dtype=...)
     """
-    if method not in ("scan", "associative"):
-        raise ValueError(f"expected method 'scan' or 'associative'; got {method!r}.")
+    check_choice("method", method, ("scan", "associative"))
     cell = as_cell(cell)
     warn_of_float64(weights=cell, state0=state0, inputs=inputs)
     state0, inputs = as_arrays(state0, "state0"), as_arrays(inputs, "inputs")

@@ -8,6 +8,7 @@ a PRNG key. Derivatives live on the floating leaves only, and linear algebra wan
 import math
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,18 +116,12 @@ def state_layout(state: PyTree) -> StateLayout:
         start += size
     layout = StateLayout(treedef, tuple(specs))
     if layout.size == 0:
-        found = (
-            ", ".join(f"{p}: {getattr(x, 'dtype', '?')}" for (p, x) in _named(flat)) or "no leaf"
-        )
+        found = ", ".join(f"{path_name(path)}: {leaf.dtype}" for path, leaf in flat) or "no leaf"
         raise ValueError(
             f"expected a state with at least one floating-point component; got {found}. "
             "Pass the initial state as floats, e.g. jnp.zeros(n, jnp.float32)."
         )
     return layout
-
-
-def _named(flat):
-    return [(path_name(path), leaf) for path, leaf in flat]
 
 
 def first_of(tree: PyTree) -> PyTree:
@@ -144,28 +139,12 @@ def first_of(tree: PyTree) -> PyTree:
 
 def describe(tree: PyTree) -> str:
     """Return the structure of `tree` with dtypes and shapes, e.g. `(f32[8], f32[8])`."""
-    short = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bool": "bool"}
 
-    def leaf_text(leaf):
-        if not hasattr(leaf, "dtype"):
-            return type(leaf).__name__
-        kind = str(leaf.dtype).rstrip("0123456789")
-        bits = str(leaf.dtype)[len(kind) :]
-        return f"{short.get(kind, kind)}{bits}[{','.join(map(str, leaf.shape))}]"
+    def kind(leaf):
+        has_dtype = hasattr(leaf, "dtype")
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if has_dtype else type(leaf)
 
-    leaves, treedef = jax.tree.flatten(tree)
-    texts = [_Text(leaf_text(leaf)) for leaf in leaves]
-    return str(jax.tree.unflatten(treedef, texts))
-
-
-class _Text:
-    """A string that prints without quotes inside a container."""
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+    return eqx.tree_pformat(jax.tree.map(kind, tree), width=10**6, struct_as_array=True)
 
 
 def same_structure(first: PyTree, second: PyTree) -> bool:

@@ -147,5 +147,5 @@ def test_diagnosis_clips_a_loss_and_no_probe():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="positive threshold; got 0"):
         cells.ClippedGradientCell(plain(), 0.0)
-    with pytest.raises(ValueError, match="by='norm' or by='value'; got 'sign'"):
+    with pytest.raises(ValueError, match="by 'norm' or 'value'; got 'sign'"):
         cells.ClippedGradientCell(plain(), 1.0, by="sign")

@@ -32,8 +32,6 @@ CELLS = {
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
     "lru": lambda: cells.LRUCell(3, 4, r_min=0.5, r_max=0.9, key=KEYS[0]),
-    "s4d": lambda: cells.S4DCell(2, 3, discretization="bilinear", key=KEYS[0]),
-    "selective": lambda: cells.SelectiveCell(2, 3, dtype=jnp.float32, key=KEYS[0]),
     "minimal": lambda: cells.StackedCell(
         [cells.MinGRUCell(3, 4, key=KEYS[0]), cells.MinLSTMCell(4, 2, key=KEYS[1])]
     ),
@@ -110,9 +108,7 @@ def test_cells_that_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="function of your own as activation"):
         cells.save_cell(path, cells.VanillaCell(1, 2, activation=jnp.sin, key=KEYS[0]))
     unknown = cells.FunctionCell(lambda p, s, x: s, ())
-    with pytest.raises(
-        TypeError, match="out of VanillaCell, .*; got FunctionCell. Save the arrays"
-    ):
+    with pytest.raises(TypeError, match="out of .* VanillaCell; got FunctionCell. Save the arrays"):
         cells.save_cell(path, unknown)
     with pytest.raises(TypeError, match=r"got FunctionCell inside it \(at cells.0.cell\)"):
         cells.save_cell(path, cells.StackedCell([cells.LeakyCell(unknown, 0.5)]))

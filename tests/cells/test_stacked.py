@@ -97,7 +97,7 @@ def test_wrong_arguments_raise():
     with pytest.raises(TypeError, match="FunctionCell"):
         cells.StackedCell([lambda s, x: s])
     stack = _stack()
-    with pytest.raises(ValueError, match="tuple of 3 layer states; got tuple of 2"):
+    with pytest.raises(ValueError, match="tuple of 3 layer states; got a tuple of 2"):
         stack(stack.initial_state()[:2], jnp.ones(3))
     with pytest.raises(ValueError, match=r"cell\(state, input\)"):
         stack(jnp.ones(3), stack.initial_state())

@@ -86,10 +86,10 @@ def test_model_files_say_everything(save):
 def test_several_nodes(save, onnx):
     upper = _weights(4) | {"W": np.ones((1, 4 * N, N), np.float32)}
     path = save(("GRU", _weights(3), {}), ("LSTM", upper, {}))
-    with pytest.raises(ValueError, match=r"choose node= from \['1/recurrence', 'recurrence'\]"):
+    with pytest.raises(ValueError, match=r"choose prefix= from \['1/recurrence', 'recurrence'\]"):
         load(path)
-    assert isinstance(load(path, "1/recurrence"), cells.LSTMCell)
-    stack = load(path, ["recurrence", "1/recurrence"])
+    assert isinstance(load(path, prefix="1/recurrence"), cells.LSTMCell)
+    stack = load(path, prefix=["recurrence", "1/recurrence"])
     assert isinstance(stack, cells.StackedCell)
 
 
@@ -174,7 +174,7 @@ def test_without_onnx(monkeypatch, tmp_path):
         (_weights(4) | {"B": np.ones((1, 3))}, {}, r"B must be of shape \(1, 32\); got \(1, 3\)"),
         (_weights(4) | {"R": np.ones((1, 9, N))}, {}, r"R\b.*\(1, 9, 4\)"),
         (_weights(4) | {"W": np.ones((3, 2))}, {}, r"1 or 2 directions; got \(3, 2\)"),
-        ({"W": np.ones((1, 4, 3))}, {}, r"no weights W and R .*\['W'\]"),
+        ({"W": np.ones((1, 4, 3))}, {}, r"no recurrent layer \(W, R\) .*\['W'\]"),
         (_weights(4), {"clip": -1.0}, "clip must be a positive number"),
     ],
 )

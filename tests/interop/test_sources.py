@@ -1,16 +1,19 @@
 """What every loader of weights does with files and objects that hold none."""
 
+import functools as ft
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from vanishing_jax import interop
-from vanishing_jax.interop._loaders import LOADERS
+from vanishing_jax.interop._loaders import load_file
 
 FUNCTIONS = [
     interop.load_equinox, interop.load_flax, interop.load_haiku, interop.load_keras,
-    interop.load_onnx,
+    interop.load_onnx, interop.load_torch,
 ]  # fmt: skip
 loaders = pytest.mark.parametrize("load", FUNCTIONS, ids=lambda load: load.__name__)
 
@@ -66,23 +69,23 @@ def test_command_line_loaders_of_plain_layers(framework, tmp_path):
         for name in PLAIN[framework]
     }
     safetensors.numpy.save_file(one, path)
-    load = LOADERS[framework]
+    load = ft.partial(load_file, path, framework)
     given = {} if framework == "haiku" else {"nonlinearity": "relu"}
-    cell = load(path, "rnn", prefix="b", **given)
+    cell: Any = load("rnn", prefix="b", **given)
     np.testing.assert_array_equal(cell(np.ones(2, np.float32), -np.ones(2, np.float32)), 0)
     np.testing.assert_array_equal(cell(np.zeros(2, np.float32), -np.ones(2, np.float32)), 2)
     with pytest.raises(ValueError, match="not 'lstm'|is only for|no recurrent layer"):
-        load(path, "lstm", prefix="b", **given)
+        load("lstm", prefix="b", **given)
     if framework == "haiku":
         with pytest.raises(ValueError, match="leave out nonlinearity"):
-            load(path, nonlinearity="relu")
+            load(nonlinearity="relu")
 
 
 def test_command_line_loader_of_onnx(tmp_path):
     path = tmp_path / "model.safetensors"
     arrays = {"a.W": np.ones((1, 2, 2), np.float32), "a.R": -np.ones((1, 2, 2), np.float32)}
     safetensors.numpy.save_file(arrays, path)
-    cell = LOADERS["onnx"](path, "rnn", nonlinearity="relu", prefix="a")
+    cell: Any = load_file(path, "onnx", "rnn", nonlinearity="relu", prefix="a")
     np.testing.assert_array_equal(cell(np.ones(2, np.float32), np.ones(2, np.float32)), 0)
     with pytest.raises(ValueError, match="is of the kind 'rnn', not 'gru'"):
-        LOADERS["onnx"](path, "gru", nonlinearity="relu")
+        load_file(path, "onnx", "gru", nonlinearity="relu")

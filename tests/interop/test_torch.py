@@ -126,10 +126,10 @@ def test_relu_rnn():
 
 def test_prefix_is_chosen_when_there_are_several():
     weights = _weights(4, prefix="encoder.") | _weights(3, prefix="decoder.", seed=1)
-    with pytest.raises(ValueError, match=r"choose prefix= from \['decoder.', 'encoder.'\]"):
+    with pytest.raises(ValueError, match=r"choose prefix= from \['decoder', 'encoder'\]"):
         interop.load_torch(weights)
     assert isinstance(interop.load_torch(weights, prefix="decoder."), cells.GRUCell)
-    with pytest.raises(ValueError, match="holds no layer 'rnn.'"):
+    with pytest.raises(ValueError, match="no layer 'rnn' in the PyTorch weights"):
         interop.load_torch(weights, prefix="rnn.")
 
 
@@ -156,29 +156,37 @@ def _with_nan():
     "weights, options, message",
     [
         (_with(weight_ih_l0_reverse=(16, 3)), {}, "lacks .*'bias_ih_l0_reverse'.*'weight_hh_l0_"),
-        (_with(weight_hr_l0=(2, 4)), {}, r"weight_hh_l0 of .* must have shape \(16, 2\)"),
-        (_with(weight_hr_l0=(4,)), {}, r"weight_hr_l0 of .* two axes"),
-        (_with(weight_hr_l0=(2, 4)), {"cell": "gru"}, "'weight_hr_l0'.* which only an LSTM has"),
+        (_with(weight_hr_l0=(2, 4)), {}, r"weight_hr must have shape \(4, 4\); got \(2, 4\)"),
+        (_with(weight_hr_l0=(4,)), {}, r"weight_hr must have shape \(4, 4\); got \(4,\)"),
+        (_with(weight_hr_l0=(2, 4)), {"cell": "gru"}, "of the kind 'lstm', not 'gru'"),
         (_without("weight_hh_l0"), {}, "lacks the tensors .'weight_hh_l0'"),
         (_without("bias_ih_l0"), {}, "lacks the tensors .'bias_ih_l0'"),
         (_with(weight_ih_l2=(16, 4), weight_hh_l2=(16, 4)), {}, "'weight_ih_l1'"),
-        (_with(weight_hh_l0=(5, 4)), {}, r"expected weight_hh of shape \(4n, n\)"),
-        (_with(weight_ih_l0=(12, 3)), {}, r"weight_ih_l0 .*shape \(16, 3\).*; got \(12, 3\)"),
-        (_deep(weight_ih_l1=(16, 5)), {}, r"weight_ih_l1 .*shape \(16, 4\).*; got \(16, 5\)"),
-        (_deep(bias_hh_l1=(15,)), {}, r"bias_hh_l1 of the state dict must have shape \(16,\)"),
+        (_with(weight_hh_l0=(5, 4)), {}, r"weight_hh_l0 must be of shape \(4n, n\)"),
+        (
+            _with(weight_ih_l0=(12, 3)),
+            {},
+            r"weight_ih_l0 must have 16 .*; got shape \(12, 3\)",
+        ),
+        (
+            _deep(weight_ih_l1=(16, 5)),
+            {},
+            "layer 1 of .* takes 5 inputs; layer 0 has 4",
+        ),
+        (_deep(bias_hh_l1=(15,)), {}, r"bias_hh_l1 must have 16 .*; got shape \(15,\)"),
         (_deep(weight_ih_l0_reverse=(16, 3)), {}, "lacks .*'weight_hh_l1_reverse'|weight_hh_l0_re"),
         (
             _with(weight_hh_l0=(16, 4)) | {"weight_ih_l0": np.ones((16, 3), int)},
             {},
-            "weight_ih_l0 of .* must be floating; got int",
+            "weight_xh must be floating; got int",
         ),
-        (_with_nan(), {}, "tensor 'bias_hh_l0' of the state dict holds 1 NaN or inf"),
-        ({"head.weight": np.ones(2)}, {}, "holds no recurrent layer .*head.weight"),
-        ({}, {}, "holds no recurrent layer"),
-        (_weights(4), {"cell": "gru"}, "here 'gru'; the state dict holds"),
-        (_weights(4), {"cell": "mamba"}, "cell must be 'lstm', 'gru' or 'rnn'"),
+        (_with_nan(), {}, "tensor 'bias_hh_l0' of the PyTorch weights holds 1 NaN or inf"),
+        ({"head.weight": np.ones(2)}, {}, "no recurrent layer .*head/weight"),
+        ({}, {}, "no recurrent layer"),
+        (_weights(4), {"cell": "gru"}, "of the kind 'lstm', not 'gru'"),
+        (_weights(4), {"cell": "mamba"}, "cell must be one of 'rnn', 'lstm', 'gru'"),
         (_weights(4), {"nonlinearity": "tanh"}, "only for an RNN"),
-        (_weights(1), {}, "pass nonlinearity='tanh' or nonlinearity='relu'; got None"),
+        (_weights(1), {}, "do not tell its nonlinearity: pass nonlinearity='tanh'"),
         (_weights(1), {"nonlinearity": "gelu"}, "got 'gelu'"),
     ],
 )

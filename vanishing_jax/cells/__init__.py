@@ -22,54 +22,21 @@ if TYPE_CHECKING:
     from ._io import save_cell as save_cell
     from ._keras import KerasCell as KerasCell
     from ._layer_norm import LayerNormCell as LayerNormCell
-    from ._leaky import LeakyCell as LeakyCell
     from ._lru import LRUCell as LRUCell
     from ._lstm import LSTMCell as LSTMCell
     from ._masked import MaskedCell as MaskedCell
     from ._mgu import MGUCell as MGUCell
-    from ._min_gru import MinGRUCell as MinGRUCell
-    from ._min_lstm import MinLSTMCell as MinLSTMCell
+    from ._minimal import MinGRUCell as MinGRUCell
+    from ._minimal import MinLSTMCell as MinLSTMCell
     from ._peephole_lstm import PeepholeLSTMCell as PeepholeLSTMCell
     from ._projected_lstm import ProjectedLSTMCell as ProjectedLSTMCell
     from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
+    from ._residual import LeakyCell as LeakyCell
     from ._residual import ResidualCell as ResidualCell
-    from ._s4d import S4DCell as S4DCell
-    from ._selective import SelectiveCell as SelectiveCell
     from ._stacked import StackedCell as StackedCell
     from ._stacked import hidden_output as hidden_output
     from ._truncated import TruncatedCell as TruncatedCell
     from ._vanilla import VanillaCell as VanillaCell
     from ._vanilla import identity_initializer as identity_initializer
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        _adapters="EquinoxCell FunctionCell",
-        _as_cell="as_cell",
-        _base="AbstractCell",
-        _batch_norm="BatchNormCell",
-        _batch_training="estimate_statistics update_statistics use_batch_statistics",
-        _bidirectional="BidirectionalCell",
-        _clipped_gradient="ClippedGradientCell",
-        _flax="FlaxCell",
-        _gru="GRUCell",
-        _haiku="HaikuCell",
-        _io="load_cell save_cell",
-        _keras="KerasCell",
-        _layer_norm="LayerNormCell",
-        _leaky="LeakyCell",
-        _lru="LRUCell",
-        _lstm="LSTMCell",
-        _masked="MaskedCell",
-        _mgu="MGUCell",
-        _min_gru="MinGRUCell",
-        _min_lstm="MinLSTMCell",
-        _peephole_lstm="PeepholeLSTMCell",
-        _projected_lstm="ProjectedLSTMCell",
-        _reset_before_gru="ResetBeforeGRUCell",
-        _residual="ResidualCell",
-        _s4d="S4DCell",
-        _selective="SelectiveCell",
-        _stacked="StackedCell hidden_output",
-        _truncated="TruncatedCell",
-        _vanilla="VanillaCell identity_initializer",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

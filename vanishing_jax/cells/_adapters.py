@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -10,8 +10,13 @@ import jax.numpy as jnp
 
 from .._types import Array, PyTree
 from ._base import AbstractCell
-from ._weights import check_pair, check_vector, map_blocks
+from ._foreign import AbstractForeignCell, Known
+from ._weights import check_vector, map_blocks
 
+_KNOWN = {
+    eqx.nn.LSTMCell: Known(("h", "c"), ("input", "forget", "output")),
+    eqx.nn.GRUCell: Known(("h",), ("reset", "update")),
+}
 # Names that leave no doubt. The order is never guessed from them; it is contradicted.
 _STATE_WORDS = frozenset("state states h hidden carry h_prev prev_state hx hc".split())
 _INPUT_WORDS = frozenset("input inputs x xs x_t xt inp".split())
@@ -58,6 +63,9 @@ class FunctionCell(AbstractCell):
     fn: Callable[..., PyTree] = eqx.field(static=True)
     params: PyTree
 
+    state_names: ClassVar[None] = None  # leaves are named by their path
+    gate_names: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, fn: Callable[..., PyTree], params: PyTree):
         if not callable(fn):
             raise TypeError(
@@ -83,22 +91,12 @@ class FunctionCell(AbstractCell):
         """Raise ValueError: a function does not say what its state looks like."""
         raise ValueError("FunctionCell does not know the shape of its state: pass state0=.")
 
-    @property
-    def state_names(self) -> None:
-        """None: leaves are named by their path."""
-        return None
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """(): a function does not name its gates."""
-        return ()
-
     def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
         """Return None: a function does not know its recurrent blocks."""
         return None
 
 
-class EquinoxCell(AbstractCell):
+class EquinoxCell(AbstractForeignCell):
     """A cell made of an Equinox module that is called as `module(input, state) -> state`.
 
     `eqx.nn.LSTMCell` (state (h, c)) and `eqx.nn.GRUCell` (state h) are known: their shapes are
@@ -143,41 +141,29 @@ class EquinoxCell(AbstractCell):
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return `module(input, state)`."""
         module = self.module
-        if self.gate_names:
+        if self.known is not None:
             check_vector("EquinoxCell", "input", input, module.input_size)
-            if type(module) is eqx.nn.LSTMCell:
-                check_pair("EquinoxCell", state, module.hidden_size)
-            else:
-                check_vector("EquinoxCell", "state", state, module.hidden_size)
+            self.check_state(state, module.hidden_size)
         return module(input, state)
 
     def initial_state(self) -> PyTree:
         """Return zeros; raise ValueError if the module is not one of the known two."""
         module = self.module
-        if not self.gate_names:
+        if self.known is None:
             raise ValueError(
                 f"EquinoxCell does not know the state of {type(module).__name__}: pass state0=."
             )
         zero = jnp.zeros(module.hidden_size, module.weight_hh.dtype)
-        return (zero, zero) if type(module) is eqx.nn.LSTMCell else zero
+        return zero if len(self.known.state_names) == 1 else (zero, zero)
 
     @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """("h", "c") or ("h",); None for a module that is not one of the known two."""
-        return {eqx.nn.LSTMCell: ("h", "c"), eqx.nn.GRUCell: ("h",)}.get(type(self.module))
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output") or ("reset", "update"); () for a module not known."""
-        known = {
-            eqx.nn.LSTMCell: ("input", "forget", "output"),
-            eqx.nn.GRUCell: ("reset", "update"),
-        }
-        return known.get(type(self.module), ())
+    def known(self) -> Known | None:
+        """What is known of `eqx.nn.LSTMCell` and `eqx.nn.GRUCell`; None for another module."""
+        return _KNOWN.get(type(self.module))
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "EquinoxCell | None":
         """Return this cell with `fn` applied to each gate's recurrent block; None if not known."""
-        if not self.gate_names:
+        if self.known is None:
             return None
         mapped = map_blocks(fn, self.module.weight_hh)
         return eqx.tree_at(lambda c: c.module.weight_hh, self, mapped)

@@ -6,7 +6,8 @@ import equinox as eqx
 
 from ._adapters import EquinoxCell
 from ._base import AbstractCell
-from ._flax import is_instance_of, is_linen, is_nnx
+from ._flax import is_linen, is_nnx
+from ._foreign import is_instance_of
 from ._haiku import is_transformed
 from ._keras import is_keras
 

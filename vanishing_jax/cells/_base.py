@@ -15,7 +15,9 @@ class AbstractCell(eqx.Module):
     what training changes. Whatever varies per step without being carried (mask, dropout key, time
     index) belongs in `input`. To add a cell, subclass this in one new file; beside the step itself,
     the methods describe the cell to `vanishing_jax.diagnose`, and None or () is the right answer of
-    a cell that has nothing to say. A subclass is final: nothing implemented is overridden again.
+    a cell that has nothing to say. Names that never change are class attributes,
+    `gate_names = ("reset", "update")`. A subclass is final: nothing implemented is overridden
+    again.
     """
 
     @abc.abstractmethod

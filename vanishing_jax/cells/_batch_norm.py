@@ -1,6 +1,5 @@
 """Batch normalization inside a plain cell, LSTM or GRU."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -8,16 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from .._checks import check_choice
 from .._types import Array, PyTree
-from ._base import AbstractCell
 from ._normalized import Norm, Normalizable, check_cell, normalized_step, sites
 from ._statistics import BatchStatistics
 from ._weights import check_sizes
+from ._wrapper import AbstractCountingWrapper
 
-PLACEMENTS = ("recurrent", "input")
 
-
-class BatchNormCell(AbstractCell):
+class BatchNormCell(AbstractCountingWrapper):
     r"""A plain cell, LSTM or GRU with batch normalization, in one of two placements.
 
     - `placement="recurrent"` (Cooijmans et al. 2017): $\mathrm{BN}(W h) + \mathrm{BN}(U x) + b$;
@@ -99,8 +97,7 @@ class BatchNormCell(AbstractCell):
     ):
         self.cell = check_cell(cell, "BatchNormCell")
         check_sizes(num_steps=num_steps)
-        if placement not in PLACEMENTS:
-            raise ValueError(f"expected placement 'recurrent' or 'input'; got {placement!r}.")
+        check_choice("placement", placement, ("recurrent", "input"))
         self.placement, self.epsilon, self.num_steps = placement, float(epsilon), int(num_steps)
         sizes, dtype = sites(cell, self._parts), cell.weight_hh.dtype
         self.gain = {site: jnp.full(size, gain, dtype) for site, size in sizes.items()}
@@ -117,7 +114,7 @@ class BatchNormCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, Array]:
         """Return the next (state of the cell inside, steps done), by population statistics."""
-        inner, step = self.checked(state)
+        inner, step = self.parts(state)
         now = self.slot(step)
         constants = jax.tree.map(lambda all: all[now], jax.lax.stop_gradient(self.statistics))
 
@@ -126,15 +123,6 @@ class BatchNormCell(AbstractCell):
             return self.normalized(site, values, mean, variance)
 
         return self.advance(inner, input, norm), step + 1
-
-    def checked(self, state: PyTree) -> tuple[PyTree, Array]:
-        """Return the state as (state of the cell inside, step) after a look at its structure."""
-        if not isinstance(state, tuple | list) or len(state) != 2 or jnp.shape(state[1]) != ():
-            raise ValueError(
-                "BatchNormCell expected state (state of the cell inside, step); got "
-                f"{type(state).__name__}. Start from cell.initial_state()."
-            )
-        return state[0], state[1]
 
     def slot(self, step: Array) -> Array:
         """Return the row of the statistics that the next step uses."""
@@ -150,21 +138,3 @@ class BatchNormCell(AbstractCell):
         if site == "cell" and self.cell_bias is not None:
             return scaled + self.cell_bias
         return scaled
-
-    def initial_state(self) -> tuple[PyTree, Array]:
-        """Return the initial state of the cell inside, at step 0."""
-        return self.cell.initial_state(), jnp.zeros((), jnp.int32)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """The names of the cell inside; the step is not differentiated."""
-        return self.cell.state_names
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates of the cell inside."""
-        return self.cell.gate_names
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "BatchNormCell":
-        """Return the same around the changed cell."""
-        return eqx.tree_at(lambda c: c.cell, self, self.cell.map_recurrent(fn))

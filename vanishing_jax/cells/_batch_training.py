@@ -25,7 +25,7 @@ class _BatchStatisticsCell(AbstractCell):
         """Return the next (state of the cell inside, steps done, statistics of the steps done)."""
         cell = self.cell
         *inner, collected = state
-        inner, step = cell.checked(tuple(inner))
+        inner, step = cell.parts(tuple(inner))
         now = BatchStatistics({}, {})
 
         def norm(site, values):
@@ -48,16 +48,17 @@ class _BatchStatisticsCell(AbstractCell):
     def state_names(self) -> tuple[str, ...]:
         """The names of the cell inside, and of what is collected."""
         collected = jax.tree_util.tree_leaves_with_path(self.cell.statistics)
-        return *self.cell.state_names, *(path_name(path) for path, _ in collected)
+        return *(self.cell.state_names or ()), *(path_name(path) for path, _ in collected)
 
     @property
     def gate_names(self) -> tuple[str, ...]:
         """The gates of the cell inside."""
         return self.cell.gate_names
 
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "_BatchStatisticsCell":
+    def map_recurrent(self, fn: Callable[[Array], Array]) -> "_BatchStatisticsCell | None":
         """Return the same around the changed cell."""
-        return _BatchStatisticsCell(self.cell.map_recurrent(fn), self.axis_name)
+        changed = self.cell.map_recurrent(fn)
+        return None if changed is None else _BatchStatisticsCell(changed, self.axis_name)
 
 
 def use_batch_statistics(tree: PyTree, axis_name: Any = "batch") -> PyTree:

@@ -1,14 +1,15 @@
 """One layer that reads its sequence in both directions, as one cell."""
 
-from collections.abc import Callable
 from typing import Any
 
-from .._types import Array, PyTree
+from .._types import PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
+from ._weights import check_parts
+from ._wrapper import AbstractComposite
 
 
-class BidirectionalCell(AbstractCell):
+class BidirectionalCell(AbstractComposite):
     r"""Two cells side by side: one reads the sequence forward, the other from its end.
 
     $$s^f_t = f(s^f_{t-1}, x_t), \quad s^b_t = g(s^b_{t-1}, x_{T+1-t})$$
@@ -55,48 +56,12 @@ class BidirectionalCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, PyTree]:
         """Return the next states of the two directions."""
-        state_forward, state_backward = _pair("state (forward, backward)", state)
-        input_forward, input_backward = _pair("input (x_t, x_{T+1-t})", input)
-        return (
-            self.forward(state_forward, input_forward),
-            self.backward(state_backward, input_backward),
-        )
-
-    def initial_state(self) -> tuple[PyTree, PyTree]:
-        """Return the initial states of the two directions."""
-        return self.forward.initial_state(), self.backward.initial_state()
+        states = check_parts("BidirectionalCell", "state (forward, backward), a pair", state, 2)
+        what = "input (x_t, x_{T+1-t}), a pair, as RecurrentNetwork makes it of a sequence"
+        inputs = check_parts("BidirectionalCell", what, input, 2)
+        return self.forward(states[0], inputs[0]), self.backward(states[1], inputs[1])
 
     @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """The names of both, prefixed "forward." and "backward."; None if one of them has none."""
-        if self.forward.state_names is None or self.backward.state_names is None:
-            return None
-        return self._prefixed(self.forward.state_names, self.backward.state_names)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates of both, prefixed "forward." and "backward."."""
-        return self._prefixed(self.forward.gate_names, self.backward.gate_names)
-
-    @staticmethod
-    def _prefixed(forward: tuple[str, ...], backward: tuple[str, ...]) -> tuple[str, ...]:
-        return (*(f"forward.{n}" for n in forward), *(f"backward.{n}" for n in backward))
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "BidirectionalCell | None":
-        """Return this cell with `fn` applied in both directions; None if one does not know how."""
-        forward, backward = self.forward.map_recurrent(fn), self.backward.map_recurrent(fn)
-        if forward is None or backward is None:
-            return None
-        return BidirectionalCell(forward, backward)
-
-
-def _pair(what: str, value: PyTree) -> tuple[PyTree, PyTree]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        came = type(value).__name__
-        if isinstance(value, tuple | list):
-            came += f" of {len(value)}"
-        raise ValueError(
-            f"BidirectionalCell expected {what}, a pair; got {came}. The call is "
-            "cell(state, input); RecurrentNetwork makes the pairs from a sequence."
-        )
-    return value[0], value[1]
+    def parts(self) -> dict[str, AbstractCell]:
+        """The two directions."""
+        return {"forward": self.forward, "backward": self.backward}

@@ -7,14 +7,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._checks import check_choice
 from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._statistics import differentiable
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractPlainWrapper
 
 
-class ClippedGradientCell(AbstractWrapper):
+class ClippedGradientCell(AbstractPlainWrapper):
     r"""A cell whose back-propagated state gradient is clipped at every step.
 
     Forward it is the cell inside. Backward, the part of $dL/ds_{t-1}$ that comes through step t,
@@ -68,8 +69,7 @@ class ClippedGradientCell(AbstractWrapper):
     def __init__(self, cell: Any, threshold: float, *, by: str = "norm"):
         if not threshold > 0:
             raise ValueError(f"expected a positive threshold; got {threshold}.")
-        if by not in _CLIPS:
-            raise ValueError(f"expected by='norm' or by='value'; got {by!r}.")
+        check_choice("by", by, ("norm", "value"))
         self.cell, self.threshold, self.by = as_cell(cell), float(threshold), by
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
@@ -77,7 +77,7 @@ class ClippedGradientCell(AbstractWrapper):
         return _step(self.cell, self.threshold, self.by, state, input)
 
 
-class _RescaledClip(AbstractWrapper):
+class _RescaledClip(AbstractPlainWrapper):
     """A `ClippedGradientCell` whose threshold is data."""
 
     cell: AbstractCell

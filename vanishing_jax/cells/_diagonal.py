@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ class AbstractDiagonalCell(AbstractCell):
     `map_recurrent` to change.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+
     @abc.abstractmethod
     def affine_step(
         self, input: PyTree
@@ -39,11 +41,6 @@ class AbstractDiagonalCell(AbstractCell):
         a, b = self.affine_step(input)
         check_vector(type(self).__name__, "state", state, a.size)
         return a * jnp.asarray(state) + b
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
         """Return None: the recurrent weights are no matrix."""
@@ -65,8 +62,8 @@ def associative_states(
     if not isinstance(cell, AbstractDiagonalCell):
         raise TypeError(
             "expected method='scan' for a cell that is not affine and diagonal in its state; got "
-            f"method='associative' for {type(cell).__name__}. It is for LRUCell, S4DCell, "
-            "SelectiveCell, MinGRUCell and MinLSTMCell."
+            f"method='associative' for {type(cell).__name__}. It is for LRUCell, "
+            "MinGRUCell and MinLSTMCell."
         )
     a, b = jax.vmap(cell.affine_step)(inputs)
     if mask is not None:
@@ -99,9 +96,3 @@ def complex_zeros(size: int, dtype: Any) -> Inexact[Array, "hidden"]:
 def times_real(z: Inexact[Array, "*shape"], x: Any) -> Inexact[Array, "*shape"]:
     """Return complex z times real x, entry by entry."""
     return lax.complex(z.real * x, z.imag * x)
-
-
-def check_range(name: str, low: float, high: float) -> None:
-    """Check the ends of a range of time steps."""
-    if not 0 < low <= high:
-        raise ValueError(f"expected 0 < {name}_min <= {name}_max; got {low} and {high}.")

@@ -1,42 +1,36 @@
 """Cells made of Flax modules, Linen or NNX. Flax itself is never imported here."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from .._types import Array, PyTree
-from ._base import AbstractCell
-from ._weights import check_pair, check_vector, map_blocks
+from ._foreign import AbstractForeignCell, Known, is_instance_of
+from ._weights import map_blocks
 
 
-class _Known(NamedTuple):
-    """What is known of one of Flax's own cells; the same for Linen and NNX."""
+@dataclasses.dataclass(frozen=True)
+class _Cell(Known):
+    """One of Flax's own cells; the same for Linen and NNX."""
 
-    state_names: tuple[str, ...]
-    gate_names: tuple[str, ...]
     recurrent: tuple[str, ...]  # layers whose kernel multiplies h
 
 
 # Flax carries an LSTM's state as (c, h), where PyTorch, Equinox and this package have (h, c).
-_LSTM = _Known(("c", "h"), ("input", "forget", "output"), ("hi", "hf", "hg", "ho", "dense_h"))
+_LSTM = _Cell(("c", "h"), ("input", "forget", "output"), ("hi", "hf", "hg", "ho", "dense_h"))
 _KNOWN = {
     "LSTMCell": _LSTM,
     "OptimizedLSTMCell": _LSTM,
-    "SimpleCell": _Known(("h",), (), ("h", "dense_h")),
-    "GRUCell": _Known(("h",), ("reset", "update"), ("hr", "hz", "hn", "dense_h")),
-    "MGUCell": _Known(("h",), ("forget",), ("hf", "hn")),
+    "SimpleCell": _Cell(("h",), (), ("h", "dense_h")),
+    "GRUCell": _Cell(("h",), ("reset", "update"), ("hr", "hz", "hn", "dense_h")),
+    "MGUCell": _Cell(("h",), ("forget",), ("hf", "hn")),
 }
-_UNKNOWN = _Known((), (), ())
 _FLAX_FILES = ("flax.linen.recurrent", "flax.nnx.nn.recurrent")
-
-
-def is_instance_of(obj: Any, module: str, name: str) -> bool:
-    """Return whether `obj` is an instance of the class `module.name`, without importing it."""
-    return any(c.__module__ == module and c.__name__ == name for c in type(obj).__mro__)
 
 
 def is_linen(obj: Any) -> bool:
@@ -49,7 +43,7 @@ def is_nnx(obj: Any) -> bool:
     return is_instance_of(obj, "flax.nnx.module", "Module")
 
 
-class FlaxCell(AbstractCell):
+class FlaxCell(AbstractForeignCell):
     """A cell made of a Flax module that is called as `module(carry, input) -> (carry, output)`.
 
     The carry is the state; the output is left out. Flax's own recurrent cells are known: their
@@ -81,7 +75,7 @@ class FlaxCell(AbstractCell):
     variables: PyTree
     definition: Any = eqx.field(static=True)  # Linen module or NNX graph definition
     name: str = eqx.field(static=True)
-    known: _Known = eqx.field(static=True)
+    known: _Cell | None = eqx.field(static=True)
     carry: tuple[Any, tuple[Any, ...]] | None = eqx.field(static=True)  # structure, shapes
 
     def __init__(self, module: Any, variables: PyTree = None):
@@ -97,12 +91,12 @@ class FlaxCell(AbstractCell):
         kind = type(module)
         own = kind.__module__ in _FLAX_FILES
         self.name = kind.__name__
-        self.known = _KNOWN.get(kind.__name__, _UNKNOWN) if own else _UNKNOWN
+        self.known = _KNOWN.get(kind.__name__) if own else None
         self.carry = _carry(module, self.known)
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the new carry."""
-        if self.known is not _UNKNOWN:
+        if self.known is not None:
             self._check_shapes(state, input)
         if is_linen(self.definition):
             out = self.definition.apply(self.variables, state, input)
@@ -125,28 +119,19 @@ class FlaxCell(AbstractCell):
         zeros = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
         return jax.tree.unflatten(structure, zeros)
 
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """("c", "h") for an LSTM, ("h",) for Flax's other cells, None for a module not known."""
-        return self.known.state_names or None
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates of Flax's own cells in the order of evaluation; () for a module not known."""
-        return self.known.gate_names
-
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "FlaxCell | None":
         """Return this cell with `fn` applied to each gate's recurrent block; None if not known.
 
         Flax multiplies from the right, h @ kernel: `fn` receives the transposed blocks, which
         multiply the column h from the left as in every other cell.
         """
-        if not self.known.recurrent:
+        if self.known is None:
             return None
+        recurrent = self.known.recurrent
 
         def map_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
             keys = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
-            if keys[-1:] == ["kernel"] and keys[-2] in self.known.recurrent:
+            if keys[-1:] == ["kernel"] and keys[-2] in recurrent:
                 return map_blocks(fn, jnp.asarray(leaf).T).T
             return leaf
 
@@ -155,11 +140,7 @@ class FlaxCell(AbstractCell):
 
     def _check_shapes(self, state: PyTree, input: PyTree) -> None:
         assert self.carry is not None
-        size = self.carry[1][0].shape[0]
-        if len(self.known.state_names) == 2:
-            check_pair("FlaxCell", state, size, ("c", "h"))
-        else:
-            check_vector("FlaxCell", "state", state, size)
+        self.check_state(state, self.carry[1][0].shape[0])
         if jnp.ndim(input) != 1:
             raise ValueError(
                 f"FlaxCell expected input of shape (input_size,); got shape {jnp.shape(input)}. "
@@ -209,9 +190,9 @@ def _split(module: Any, variables: PyTree) -> tuple[Any, PyTree]:
     return definition, _copied(state)
 
 
-def _carry(module: Any, known: _Known) -> tuple[Any, tuple[Any, ...]] | None:
+def _carry(module: Any, known: Known | None) -> tuple[Any, tuple[Any, ...]] | None:
     """Return structure and shapes of the carry, or None if they cannot be known."""
-    if known is not _UNKNOWN:
+    if known is not None:
         size = module.features if is_linen(module) else module.hidden_features
         leaf = jax.ShapeDtypeStruct((size,), module.param_dtype)
         carry: PyTree = leaf if len(known.state_names) == 1 else (leaf, leaf)

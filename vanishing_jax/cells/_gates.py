@@ -1,7 +1,7 @@
 """What gated cells share: how their weights are drawn, and the states (h,) and (h, c)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -72,30 +72,20 @@ class AbstractRecurrentCell(AbstractCell):
 class AbstractHiddenCell(AbstractRecurrentCell):
     """One whose state is the array h of shape `(hidden_size,)`."""
 
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+
     def initial_state(self) -> Float[Array, "hidden"]:
         """Return h = 0."""
         return jnp.zeros(self.hidden_size, self.weight_hh.dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h",)."""
-        return ("h",)
 
 
 class AbstractLSTMCell(AbstractRecurrentCell):
     """One whose state is the pair (h, c) of such arrays, with the gates of an LSTM."""
 
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "output")
+
     def initial_state(self) -> tuple[Array, Array]:
         """Return h = 0, c = 0."""
         zero = jnp.zeros(self.hidden_size, self.weight_hh.dtype)
         return zero, zero
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h", "c")."""
-        return ("h", "c")
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output")."""
-        return ("input", "forget", "output")

@@ -1,7 +1,7 @@
 """The gated recurrent unit."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -66,6 +66,8 @@ class GRUCell(AbstractAffineCell, AbstractHiddenCell):
     hidden_size: int = eqx.field(static=True)
     clip: float | None = eqx.field(static=True)
 
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
+
     def __init__(
         self,
         input_size: int,
@@ -107,11 +109,6 @@ class GRUCell(AbstractAffineCell, AbstractHiddenCell):
         """Return the next h."""
         reset, update, new_h, new_x = preactivations
         return gated(reset, update, lambda r: new_x + r * new_h, state, clip=self.clip)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("reset", "update")."""
-        return ("reset", "update")
 
 
 def gated(

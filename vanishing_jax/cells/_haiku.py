@@ -1,9 +1,10 @@
 """Cells made of Haiku cores. Haiku itself is never imported here."""
 
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,16 +12,14 @@ import jax.numpy as jnp
 
 from .._tree import describe, same_structure
 from .._types import Array, PyTree
-from ._base import AbstractCell
-from ._flax import is_instance_of
-from ._weights import check_pair, check_vector, map_blocks
+from ._foreign import AbstractForeignCell, Known, is_instance_of
+from ._weights import check_vector, map_blocks
 
 
-class _Known(NamedTuple):
-    """What is known of one of Haiku's own cores."""
+@dataclasses.dataclass(frozen=True)
+class _Core(Known):
+    """One of Haiku's own cores."""
 
-    state_names: tuple[str, ...]
-    gate_names: tuple[str, ...]
     recurrent: tuple[str, str]  # module below the core's own, parameter: multiplies h
     given: tuple[str, str]  # the same: multiplies the input
     blocks: int
@@ -29,21 +28,18 @@ class _Known(NamedTuple):
 # In Haiku one matrix of an LSTM multiplies (input, h): its last rows are the recurrent ones. A
 # GRU evaluates one sigmoid for both of its gates.
 _KNOWN = {
-    "LSTM": _Known(
-        ("h", "c"), ("forget", "input", "output"), ("/linear", "w"), ("/linear", "w"), 4
-    ),
-    "GRU": _Known(("h",), ("update and reset",), ("", "w_h"), ("", "w_i"), 3),
-    "VanillaRNN": _Known(("h",), (), ("/linear_1", "w"), ("/linear", "w"), 1),
+    "LSTM": _Core(("h", "c"), ("forget", "input", "output"), ("/linear", "w"), ("/linear", "w"), 4),
+    "GRU": _Core(("h",), ("update and reset",), ("", "w_h"), ("", "w_i"), 3),
+    "VanillaRNN": _Core(("h",), (), ("/linear_1", "w"), ("/linear", "w"), 1),
 }
 
 
 def is_transformed(obj: Any) -> bool:
     """Return whether `obj` is what `hk.transform` or `hk.transform_with_state` returns."""
-    module = "haiku._src.transform"
-    return any(is_instance_of(obj, module, n) for n in ("Transformed", "TransformedWithState"))
+    return is_instance_of(obj, "haiku._src.transform", "Transformed", "TransformedWithState")
 
 
-class HaikuCell(AbstractCell):
+class HaikuCell(AbstractForeignCell):
     """A cell made of a Haiku core, `core(input, state) -> (output, state)`.
 
     The shortest way is a function that builds the core, beside the trained parameters: `HaikuCell(
@@ -78,7 +74,7 @@ class HaikuCell(AbstractCell):
     params: dict[str, dict[str, Any]]
     core: Any = eqx.field(static=True)  # Transformed, or a function that builds the core
     name: str = eqx.field(static=True)  # of the core's module in `params`
-    known: _Known | None = eqx.field(static=True)
+    known: _Core | None = eqx.field(static=True)
     input_size: int | None = eqx.field(static=True)
 
     def __init__(self, core: Any, params: Mapping[str, Mapping[str, Any]]):
@@ -146,12 +142,8 @@ class HaikuCell(AbstractCell):
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the new state."""
         if self.known is not None:
-            size = self._size()
             check_vector("HaikuCell", "input", input, self.input_size or 0)
-            if len(self.known.state_names) == 2:
-                check_pair("HaikuCell", state, size)
-            else:
-                check_vector("HaikuCell", "state", state, size)
+            self.check_state(state, self._size())
         out = self._apply(input, state)
         if not isinstance(out, tuple) or len(out) != 2 or not same_structure(out[1], state):
             raise ValueError(
@@ -200,16 +192,6 @@ class HaikuCell(AbstractCell):
             return state
         (dtype,) = dtypes
         return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, state)
-
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """("h", "c") of an LSTM, ("h",) of a GRU and VanillaRNN; None for a core not known."""
-        return None if self.known is None else self.known.state_names
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates in the order of evaluation, a GRU's two as one; () for a core not known."""
-        return () if self.known is None else self.known.gate_names
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "HaikuCell | None":
         """Return this cell with `fn` applied to each gate's recurrent block; None if not known.

@@ -1,5 +1,11 @@
-"""Save and load the package's own cells: one safetensors file with JSON metadata, no pickle."""
+"""Save and load the package's own cells: one safetensors file with JSON metadata, no pickle.
 
+The tensors are the leaves of the cell under their paths; the JSON is what the cell is made with
+besides: its class, its static fields and the same of the cells inside.
+"""
+
+import dataclasses
+import inspect
 import json
 import os
 from pathlib import Path
@@ -7,79 +13,26 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from .. import cells  # a file names its classes
 from .._files import write_atomically
 from .._tree import path_name
-from .._types import Array
+from ._adapters import FunctionCell
 from ._base import AbstractCell
-from ._batch_norm import BatchNormCell
-from ._bidirectional import BidirectionalCell
-from ._clipped_gradient import ClippedGradientCell
-from ._diagonal import AbstractDiagonalCell
-from ._gru import GRUCell
-from ._layer_norm import LayerNormCell
-from ._leaky import LeakyCell
-from ._lru import LRUCell
-from ._lstm import LSTMCell
-from ._masked import MaskedCell
-from ._mgu import MGUCell
-from ._min_gru import MinGRUCell
-from ._min_lstm import MinLSTMCell
+from ._foreign import AbstractForeignCell
 from ._peephole_lstm import PeepholeLSTMCell
-from ._projected_lstm import ProjectedLSTMCell
-from ._reset_before_gru import ResetBeforeGRUCell
-from ._residual import ResidualCell
-from ._s4d import S4DCell
-from ._selective import SelectiveCell
-from ._stacked import StackedCell
-from ._truncated import TruncatedCell
 from ._vanilla import ACTIVATIONS, VanillaCell
-from ._weights import checked_array, fill, zeros
 
 _FORMAT, _VERSION = "vanishing_jax", 1
-_FIELDS = {
-    VanillaCell: ("weight_hh", "weight_xh", "bias"),
-    LSTMCell: ("weight_hh", "weight_xh", "bias"),
-    GRUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
-    LRUCell: ("nu_log", "theta_log", "gamma_log", "weight_xh"),
-    S4DCell: ("log_step", "log_decay", "frequency"),
-    SelectiveCell: ("weight_step", "bias_step", "weight_xh", "log_decay"),
-    MinGRUCell: ("weight_xh", "bias"),
-    MinLSTMCell: ("weight_xh", "bias"),
-    ResetBeforeGRUCell: ("weight_hh", "weight_xh", "bias"),
-    MGUCell: ("weight_hh", "weight_xh", "bias", "bias_n"),
-    PeepholeLSTMCell: ("weight_hh", "weight_xh", "bias", "peepholes"),
-    ProjectedLSTMCell: ("weight_hh", "weight_xh", "weight_hr", "bias"),
-}
-# Options that are not arrays, with the default that is not written: earlier releases can read it.
-_OPTIONS = {
-    GRUCell: {"clip": None},
-    ResetBeforeGRUCell: {"clip": None},
-    PeepholeLSTMCell: {"coupled": False, "clip": None},
-    ProjectedLSTMCell: {"projection_size": None},
-    S4DCell: {"discretization": "zoh"},
-}
-# Fields that may be None, and what the cell is then made with.
+# Arrays that may be None, and what the cell is then made with.
 _ABSENT = {
     (VanillaCell, "bias"): {"bias_initializer": None},
     (PeepholeLSTMCell, "peepholes"): {"peepholes": False},
 }
-# Cells around a cell, `kind(cell, **options)`, with the options that are not arrays.
-_WRAPPERS = {
-    LeakyCell: ("rate",),
-    ResidualCell: ("scale",),
-    ClippedGradientCell: ("threshold", "by"),
-    TruncatedCell: ("steps",),
-    LayerNormCell: ("placement", "epsilon"),
-    BatchNormCell: ("placement", "epsilon", "num_steps"),
-    MaskedCell: (),
-}
-# Made without initializers for a recurrent matrix: they have none.
-_DIAGONAL = tuple(kind for kind in _FIELDS if issubclass(kind, AbstractDiagonalCell))
-_DIRECTIONS = ("forward", "backward")
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 _NO_PICKLES = (
     "it looks like a pickle, which can run code when it is loaded and is never opened here. "
@@ -114,7 +67,9 @@ def save_cell(path: str | os.PathLike[str], cell: AbstractCell) -> None:
     >>> load_cell(path).hidden_size
     5
     """
-    spec, tensors = _describe(cell, "")
+    spec = _spec(cell, "")
+    leaves = jax.tree.leaves_with_path(cell)
+    tensors = {path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
     header = {"format": _FORMAT, "version": str(_VERSION), "cell": json.dumps(spec)}
     content = safetensors.numpy.save(tensors, metadata=header)
     write_atomically(Path(path), content)
@@ -147,12 +102,10 @@ def load_cell(path: str | os.PathLike[str]) -> AbstractCell:
             f"version {_VERSION}."
         )
     try:
-        cell = _build(json.loads(header["cell"]), tensors, "")
-    except (KeyError, TypeError, ValueError) as error:
+        spec = json.loads(header["cell"])
+        return filled(eqx.filter_eval_shape(lambda: _made(spec, tensors, "")), tensors)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not describe a cell: {error}") from error
-    if tensors:
-        raise ValueError(f"{path} holds tensors that no cell claims: {sorted(tensors)}.")
-    return cell
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -185,75 +138,44 @@ def _is_pickle(start: bytes) -> bool:
 def check_finite(tensors: dict[str, np.ndarray], source: str) -> None:
     """Check that no floating tensor holds NaN or inf."""
     for name, tensor in tensors.items():
-        if not jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating):
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
             continue
         count = tensor.size - np.count_nonzero(np.isfinite(tensor.astype(np.float64)))
         if count:
             raise ValueError(f"tensor {name!r} of {source} holds {count} NaN or infinite values.")
 
 
-def _describe(cell: AbstractCell, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    if isinstance(cell, StackedCell):
-        specs, tensors = [], {}
-        for layer, inner in enumerate(cell.cells):
-            spec, arrays = _describe(inner, f"{prefix}cells.{layer}.")
-            specs.append(spec)
-            tensors.update(arrays)
-        stack = {"type": "StackedCell", "cells": specs}
-        # Not written when False: earlier releases can read such a file.
-        return ({**stack, "residual": True} if cell.residual else stack), tensors
-    if type(cell) in _WRAPPERS:
-        return _describe_wrapper(cell, prefix)
-    if isinstance(cell, BidirectionalCell):
-        (forward, tensors), (backward, others) = (
-            _describe(getattr(cell, name), f"{prefix}{name}.") for name in _DIRECTIONS
-        )
-        spec = {"type": "BidirectionalCell", "forward": forward, "backward": backward}
-        return spec, tensors | others
-    if type(cell) not in _FIELDS:
-        known = ", ".join(
-            kind.__name__ for kind in (*_FIELDS, *_WRAPPERS, StackedCell, BidirectionalCell)
-        )
+def _kind(name: str) -> Any:
+    """Return the cell of this package by its name; None for another, or one of foreign code.
+
+    It is made with the names of its static fields and of the cells inside, and maybe a key.
+    """
+    kind: Any = getattr(cells, name) if name in dir(cells) else None
+    own = isinstance(kind, type) and issubclass(kind, AbstractCell) and not inspect.isabstract(kind)
+    return kind if own and not issubclass(kind, FunctionCell | AbstractForeignCell) else None
+
+
+def _spec(cell: Any, where: str) -> dict[str, Any]:
+    """Return what a cell is made with besides its arrays, ready for JSON."""
+    if _kind(type(cell).__name__) is not type(cell):
+        known = [name for name in dir(cells) if _kind(name) is not None]
         raise TypeError(
-            f"expected a cell out of {known}; got {type(cell).__name__}"
-            f"{f' inside it (at {prefix[:-1]})' if prefix else ''}. Save the arrays of a cell of "
+            f"expected a cell out of {', '.join(known)}; got {type(cell).__name__}"
+            f"{f' inside it (at {where[:-1]})' if where else ''}. Save the arrays of a cell of "
             "your own with equinox.tree_serialise_leaves."
         )
-    return _describe_own(cell, prefix)
-
-
-def _describe_own(cell: Any, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    spec: dict[str, Any] = {
-        "type": type(cell).__name__,
-        "input_size": cell.input_size,
-        "hidden_size": cell.hidden_size,
-    }
-    if isinstance(cell, VanillaCell):
-        spec["activation"] = _name_of(cell.activation)
-    for name, default in _OPTIONS.get(type(cell), {}).items():
-        if getattr(cell, name) != default:
-            spec[name] = getattr(cell, name)
-    arrays = {name: getattr(cell, name) for name in _FIELDS[type(cell)]}
-    return spec, {
-        prefix + name: np.ascontiguousarray(array)
-        for name, array in arrays.items()
-        if array is not None
-    }
-
-
-def _describe_wrapper(cell: Any, prefix: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    spec, tensors = _describe(cell.cell, prefix + "cell.")
-    options = {name: getattr(cell, name) for name in _WRAPPERS[type(cell)]}
-    own = {prefix + name: np.ascontiguousarray(leaf) for name, leaf in _own_arrays(cell)[0]}
-    return {"type": type(cell).__name__, "cell": spec, **options}, tensors | own
-
-
-def _own_arrays(cell: Any) -> tuple[list[tuple[str, Array]], Any]:
-    """Return a wrapper's arrays by name, without those of the cell inside, and their structure."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(
-        eqx.tree_at(lambda wrapper: wrapper.cell, cell, None)
-    )
-    return [(path_name(path), leaf) for path, leaf in leaves], structure
+    spec: dict[str, Any] = {"type": type(cell).__name__}
+    for field in dataclasses.fields(cell):
+        name, value = field.name, getattr(cell, field.name)
+        if name == "activation":
+            spec[name] = _name_of(value)
+        elif name == "cells":
+            spec[name] = [_spec(one, f"{where}{name}.{i}.") for i, one in enumerate(value)]
+        elif isinstance(value, AbstractCell):
+            spec[name] = _spec(value, f"{where}{name}.")
+        elif field.metadata.get("static", False):
+            spec[name] = value
+    return spec
 
 
 def _name_of(activation: Any) -> str:
@@ -266,65 +188,52 @@ def _name_of(activation: Any) -> str:
     )
 
 
-def _build(spec: dict[str, Any], tensors: dict[str, np.ndarray], prefix: str) -> AbstractCell:
-    """Return the cell of `spec`, taking its tensors out of `tensors`."""
-    if spec["type"] == "StackedCell":
-        parts = enumerate(spec["cells"])
-        layers = [_build(s, tensors, f"{prefix}cells.{i}.") for i, s in parts]
-        return StackedCell(layers, residual=bool(spec.get("residual", False)))
-    if spec["type"] == "BidirectionalCell":
-        return BidirectionalCell(
-            *(_build(spec[name], tensors, f"{prefix}{name}.") for name in _DIRECTIONS)
-        )
-    wrappers = {kind.__name__: kind for kind in _WRAPPERS}
-    if spec["type"] in wrappers:
-        return _build_wrapper(wrappers[spec["type"]], spec, tensors, prefix)
-    kinds = {kind.__name__: kind for kind in _FIELDS}
-    if spec["type"] not in kinds:
+def _made(spec: dict[str, Any], tensors: dict[str, np.ndarray], where: str) -> AbstractCell:
+    """Return a new cell of `spec`; `tensors` tell which arrays it has."""
+    kind, options = _kind(spec["type"]), {}
+    if kind is None:
         raise ValueError(f"unknown type {spec['type']!r}")
-    kind = kinds[spec["type"]]
-    names = list(_FIELDS[kind])
-    options = {name: spec.get(name, default) for name, default in _OPTIONS.get(kind, {}).items()}
-    if kind is VanillaCell:
-        options["activation"] = spec["activation"]
-    for name in _FIELDS[kind]:
-        if (kind, name) in _ABSENT and prefix + name not in tensors:
-            names.remove(name)
-            options |= _ABSENT[kind, name]
-    arrays = _taken(names, tensors, prefix)
-    return from_arrays(kind, spec["input_size"], spec["hidden_size"], arrays, **options)
-
-
-def _build_wrapper(kind: Any, spec: dict, tensors: dict, prefix: str) -> AbstractCell:
-    inside = _build(spec["cell"], tensors, prefix + "cell.")
-    cell = kind(inside, **{name: spec[name] for name in _WRAPPERS[kind]})
-    own, structure = _own_arrays(cell)
-    arrays = _taken([name for name, _ in own], tensors, prefix)
-    new = [checked_array(name, arrays[name], leaf) for name, leaf in own]
-    return eqx.tree_at(
-        lambda wrapper: wrapper.cell,
-        jax.tree.unflatten(structure, new),
-        inside,
-        is_leaf=lambda node: node is None,
-    )
-
-
-def _taken(names: list[str], tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Return the named tensors and take them out of `tensors`."""
-    missing = [prefix + name for name in names if prefix + name not in tensors]
-    if missing:
-        raise ValueError(f"tensors {missing} are missing")
-    return {name: tensors.pop(prefix + name) for name in names}
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            value = _made(value, tensors, f"{where}{name}.")
+        elif isinstance(value, list):
+            value = [_made(one, tensors, f"{where}{name}.{i}.") for i, one in enumerate(value)]
+        options[name] = value
+    del options["type"]
+    for (owner, name), without in _ABSENT.items():
+        if kind is owner and where + name not in tensors:
+            options |= without
+    if "key" in inspect.signature(kind).parameters:
+        options["key"] = jax.random.key(0)
+    return kind(**options)
 
 
 def from_arrays(
     kind: Any, input_size: int, hidden_size: int, arrays: dict[str, Any], **options: Any
 ) -> Any:
     """Return a cell of class `kind` with the given weights; shapes are checked."""
-    if kind not in _DIAGONAL:
-        options |= {"recurrent_initializer": _zeros, "input_initializer": _zeros}
-    return fill(kind(input_size, hidden_size, key=jax.random.key(0), **options), arrays)
+    key = jax.random.key(0)
+    like = eqx.filter_eval_shape(lambda: kind(input_size, hidden_size, key=key, **options))
+    return filled(like, arrays)
 
 
-def _zeros(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    return zeros(key, shape, dtype)
+def filled(like: Any, arrays: dict[str, Any]) -> Any:
+    """Return the cell with the shapes of `like` that holds `arrays`, by path; all must be used."""
+    names = [path_name(path) for path, _ in jax.tree.leaves_with_path(like)]
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ValueError(f"tensors {missing} are missing")
+    unused = sorted(arrays.keys() - set(names))
+    if unused:
+        raise ValueError(f"it holds tensors that no cell claims: {unused}")
+    leaves, treedef = jax.tree.flatten(like)
+    new = [_checked(name, arrays[name], leaf) for name, leaf in zip(names, leaves, strict=True)]
+    return jax.tree.unflatten(treedef, new)
+
+
+def _checked(name: str, array: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+    if jnp.shape(array) != like.shape:
+        raise ValueError(f"{name} must have shape {like.shape}; got {jnp.shape(array)}")
+    if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+        raise ValueError(f"{name} must be floating; got {jnp.result_type(array)}")
+    return jnp.asarray(array)

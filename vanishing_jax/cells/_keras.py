@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,25 +10,15 @@ import jax.numpy as jnp
 
 from .._tree import describe, same_structure
 from .._types import Array, PyTree
-from ._base import AbstractCell
-from ._flax import is_instance_of
-from ._weights import check_pair, check_vector, map_blocks
-
-
-class _Known(NamedTuple):
-    """What is known of one of Keras's own cells."""
-
-    state_names: tuple[str, ...]
-    gate_names: tuple[str, ...]
-
+from ._foreign import AbstractForeignCell, Known, is_instance_of
+from ._weights import check_parts, check_vector, map_blocks
 
 # Keras's order is i f c o and z r h; here the gates alone, as they are evaluated.
 _KNOWN = {
-    "LSTMCell": _Known(("h", "c"), ("input", "forget", "output")),
-    "GRUCell": _Known(("h",), ("update", "reset")),
-    "SimpleRNNCell": _Known(("h",), ()),
+    "LSTMCell": Known(("h", "c"), ("input", "forget", "output")),
+    "GRUCell": Known(("h",), ("update", "reset")),
+    "SimpleRNNCell": Known(("h",), ()),
 }
-_UNKNOWN = _Known((), ())
 
 
 def is_keras(obj: Any) -> bool:
@@ -36,7 +26,7 @@ def is_keras(obj: Any) -> bool:
     return is_instance_of(obj, "keras.src.layers.layer", "Layer")
 
 
-class KerasCell(AbstractCell):
+class KerasCell(AbstractForeignCell):
     """A cell made of a Keras 3 cell, `layer(input, states) -> (output, states)`, on JAX.
 
     Keras computes with the backend that the environment variable `KERAS_BACKEND` names when it is
@@ -73,7 +63,7 @@ class KerasCell(AbstractCell):
     trainable: list[Array]
     frozen: list[Array]  # non-trainable variables, such as the seeds of dropout
     layer: Any = eqx.field(static=True)
-    known: _Known = eqx.field(static=True)
+    known: Known | None = eqx.field(static=True)
 
     def __init__(self, layer: Any):
         if not is_keras(layer) or not hasattr(layer, "state_size"):
@@ -102,11 +92,11 @@ class KerasCell(AbstractCell):
         self.trainable = [jnp.asarray(v.value) for v in layer.trainable_variables]
         self.frozen = [jnp.asarray(v.value) for v in layer.non_trainable_variables]
         own = type(layer).__module__.startswith("keras.src.layers.rnn.")
-        self.known = _KNOWN.get(type(layer).__name__, _UNKNOWN) if own else _UNKNOWN
+        self.known = _KNOWN.get(type(layer).__name__) if own else None
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the new states."""
-        if self.known is not _UNKNOWN:
+        if self.known is not None:
             self._check_shapes(state, input)
         dtype = self.layer.compute_dtype
         floating = [a for a in jax.tree.leaves(state) if eqx.is_inexact_array(a)]
@@ -142,22 +132,12 @@ class KerasCell(AbstractCell):
         state = self.layer.get_initial_state(batch_size=1)
         return jax.tree.map(lambda a: jnp.asarray(a)[0], state)
 
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """("h", "c") of an LSTMCell, ("h",) of GRUCell and SimpleRNNCell; None if not known."""
-        return self.known.state_names or None
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates of Keras's own cells in the order of evaluation; () for one not known."""
-        return self.known.gate_names
-
     def map_recurrent(self, fn: Callable[[Array], Array]) -> "KerasCell | None":
         """Return this cell with `fn` applied to each gate's recurrent block; None if not known.
 
         Keras multiplies from the right, h @ kernel: `fn` receives the transposed blocks.
         """
-        if self.known is _UNKNOWN:
+        if self.known is None:
             return None
         names = [variable.name for variable in self.layer.trainable_variables]
         if "recurrent_kernel" not in names:  # it may be frozen
@@ -168,15 +148,10 @@ class KerasCell(AbstractCell):
 
     def _check_shapes(self, state: PyTree, input: PyTree) -> None:
         check_vector("KerasCell", "input", input, self.layer.kernel.shape[0])
-        if len(self.known.state_names) == 2:
-            check_pair("KerasCell", state, self.layer.units)
-            return
-        if not isinstance(state, list) or len(state) != 1:
-            raise ValueError(
-                f"KerasCell expected state [h], a list of one array of shape ({self.layer.units},)"
-                f"; got {describe(state)}. The call is cell(state, input)."
-            )
-        check_vector("KerasCell", "state 'h'", state[0], self.layer.units)
+        names = ", ".join(self.state_names or ())
+        what = f"state [{names}], a list of arrays of shape ({self.layer.units},)"
+        for leaf in check_parts("KerasCell", what, state, len(self.state_names or ())):
+            check_vector("KerasCell", "each part of the state", leaf, self.layer.units)
 
 
 def _is_pair(out: Any) -> bool:

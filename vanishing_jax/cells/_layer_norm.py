@@ -4,14 +4,13 @@ from typing import Any
 
 import equinox as eqx
 
+from .._checks import check_choice
 from .._types import PyTree
 from ._normalized import Normalizable, check_cell, normalized_step, sites
-from ._wrapper import AbstractWrapper
-
-PLACEMENTS = ("joint", "separate", "input")
+from ._wrapper import AbstractPlainWrapper
 
 
-class LayerNormCell(AbstractWrapper):
+class LayerNormCell(AbstractPlainWrapper):
     r"""A plain cell, LSTM or GRU with layer normalization, in one of three placements.
 
     - `placement="joint"` (Ba et al. 2016, eq. 4): $\mathrm{LN}(W h + U x) + b$;
@@ -72,10 +71,7 @@ class LayerNormCell(AbstractWrapper):
 
     def __init__(self, cell: Any, *, placement: str = "joint", epsilon: float = 1e-5):
         self.cell = check_cell(cell, "LayerNormCell")
-        if placement not in PLACEMENTS:
-            raise ValueError(
-                f"expected placement 'joint', 'separate' or 'input'; got {placement!r}."
-            )
+        check_choice("placement", placement, ("joint", "separate", "input"))
         if cell.hidden_size < 2:
             raise ValueError(
                 f"layer normalization needs hidden_size of at least 2; got {cell.hidden_size}."

@@ -1,7 +1,7 @@
 """The linear recurrent unit."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -77,6 +77,8 @@ class LRUCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self,
         input_size: int,
@@ -120,8 +122,3 @@ class LRUCell(AbstractDiagonalCell):
     def initial_state(self) -> Complex[Array, "hidden"]:
         """Return h = 0."""
         return complex_zeros(self.hidden_size, self.nu_log.dtype)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """(): there are no gates."""
-        return ()

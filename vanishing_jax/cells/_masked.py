@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from .._types import PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
-from ._wrapper import AbstractWrapper
+from ._weights import check_parts
+from ._wrapper import AbstractPlainWrapper
 
 
-class MaskedCell(AbstractWrapper):
+class MaskedCell(AbstractPlainWrapper):
     r"""A cell for padded sequences: where `keep` is False the state stays as it is.
 
     $$s' = f(s, x) \text{ if keep, else } s$$
@@ -44,12 +45,8 @@ class MaskedCell(AbstractWrapper):
 
     def __call__(self, state: PyTree, input: PyTree) -> PyTree:
         """Return the cell's next state, or `state` itself where keep is False."""
-        if not isinstance(input, tuple | list) or len(input) != 2:
-            raise ValueError(
-                f"MaskedCell expected input (x, keep); got {type(input).__name__}. The call is "
-                "cell(state, (x, keep)), keep one boolean: False skips the step."
-            )
-        x, keep = input
+        what = "input (x, keep), keep one boolean: False skips the step"
+        x, keep = check_parts("MaskedCell", what, input, 2)
         if jnp.shape(keep) != () or not jnp.issubdtype(jnp.result_type(keep), bool):
             raise ValueError(
                 "MaskedCell expected keep, one boolean; got "

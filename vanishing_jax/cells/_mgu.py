@@ -1,7 +1,7 @@
 """The minimal gated unit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -62,6 +62,8 @@ class MGUCell(AbstractAffineCell, AbstractHiddenCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names: ClassVar[tuple[str, ...]] = ("forget",)
+
     def __init__(
         self,
         input_size: int,
@@ -100,8 +102,3 @@ class MGUCell(AbstractAffineCell, AbstractHiddenCell):
         forget, new_h, new_x = preactivations
         f = _stable.sigmoid(forget)
         return (1 - f) * _stable.tanh(new_x + f * new_h) + f * state
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("forget",)."""
-        return ("forget",)

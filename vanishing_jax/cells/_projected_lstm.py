@@ -1,7 +1,7 @@
 """The LSTM whose hidden output is a projection of its cell state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,7 +12,15 @@ from .._types import Array, Key, PyTree
 from ._base import AbstractCell
 from ._gates import gate_weights
 from ._lstm import gated
-from ._weights import Initializer, check_sizes, check_vector, glorot_normal, initialize, orthogonal
+from ._weights import (
+    Initializer,
+    check_parts,
+    check_sizes,
+    check_vector,
+    glorot_normal,
+    initialize,
+    orthogonal,
+)
 
 
 class ProjectedLSTMCell(AbstractCell):
@@ -63,6 +71,9 @@ class ProjectedLSTMCell(AbstractCell):
     hidden_size: int = eqx.field(static=True)
     projection_size: int = eqx.field(static=True)
 
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "output")
+
     def __init__(
         self,
         input_size: int,
@@ -87,13 +98,8 @@ class ProjectedLSTMCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[Array, Array]:
         """Return the next (h, c)."""
-        if not isinstance(state, tuple | list) or len(state) != 2:
-            raise ValueError(
-                "ProjectedLSTMCell expected state (h, c), arrays of shape "
-                f"({self.projection_size},) and ({self.hidden_size},); got "
-                f"{type(state).__name__}. The call is cell(state, input)."
-            )
-        h, c = state
+        what = f"state (h, c) of shapes ({self.projection_size},) and ({self.hidden_size},)"
+        h, c = check_parts("ProjectedLSTMCell", what, state, 2)
         check_vector("ProjectedLSTMCell", "state 'h'", h, self.projection_size)
         check_vector("ProjectedLSTMCell", "state 'c'", c, self.hidden_size)
         check_vector("ProjectedLSTMCell", "input", input, self.input_size)
@@ -105,16 +111,6 @@ class ProjectedLSTMCell(AbstractCell):
         """Return h = 0, c = 0."""
         dtype = self.weight_hh.dtype
         return jnp.zeros(self.projection_size, dtype), jnp.zeros(self.hidden_size, dtype)
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """("h", "c")."""
-        return ("h", "c")
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("input", "forget", "output")."""
-        return ("input", "forget", "output")
 
     def map_recurrent(self, fn: Callable[[Array], Array]) -> None:
         """Return None: the recurrent map of a gate is a product, (n, p) by (p, n), not a block."""

@@ -1,6 +1,6 @@
 """The gated recurrent unit that resets h before the recurrent product."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -63,6 +63,8 @@ class ResetBeforeGRUCell(AbstractHiddenCell):
     hidden_size: int = eqx.field(static=True)
     clip: float | None = eqx.field(static=True)
 
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
+
     def __init__(
         self,
         input_size: int,
@@ -97,8 +99,3 @@ class ResetBeforeGRUCell(AbstractHiddenCell):
             state,
             clip=self.clip,
         )
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """("reset", "update")."""
-        return ("reset", "update")

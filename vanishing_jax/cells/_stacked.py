@@ -1,7 +1,7 @@
 """Several cells on top of one another, as one cell."""
 
 import functools as ft
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +12,11 @@ from .._types import Array, PyTree
 from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._bidirectional import BidirectionalCell
-from ._truncated import TruncatedCell
-from ._wrapper import AbstractWrapper
+from ._weights import check_parts
+from ._wrapper import AbstractComposite, AbstractCountingWrapper, AbstractWrapper
 
 
-class StackedCell(AbstractCell):
+class StackedCell(AbstractComposite):
     r"""Layers of cells: layer $l$ receives the new hidden output of layer $l-1$.
 
     $$s^0_t = f_0(s^0_{t-1}, x_t), \quad s^l_t = f_l(s^l_{t-1}, h^{l-1}_t)$$
@@ -60,53 +60,19 @@ class StackedCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, ...]:
         """Return the tuple of the layers' next states."""
-        if not isinstance(state, tuple | list) or len(state) != len(self.cells):
-            came = type(state).__name__
-            if isinstance(state, tuple | list):
-                came += f" of {len(state)}"
-            raise ValueError(
-                f"StackedCell expected state, a tuple of {len(self.cells)} layer states; got "
-                f"{came}. The call is cell(state, input)."
-            )
+        what = f"state, a tuple of {len(self.cells)} layer states"
+        states = check_parts("StackedCell", what, state, len(self.cells))
         new_states = []
-        for layer, (cell, layer_state) in enumerate(zip(self.cells, state, strict=True)):
+        for layer, (cell, layer_state) in enumerate(zip(self.cells, states, strict=True)):
             new_states.append(cell(layer_state, input))
             output = hidden_output(cell, new_states[-1])
             input = _sum(input, output) if self.residual and layer > 0 else output
         return tuple(new_states)
 
-    def initial_state(self) -> tuple[PyTree, ...]:
-        """Return the tuple of the layers' initial states."""
-        return tuple(cell.initial_state() for cell in self.cells)
-
     @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """The layers' names, prefixed "layer0.", "layer1.", ...; None if a layer has none."""
-        names = []
-        for layer, cell in enumerate(self.cells):
-            if cell.state_names is None:
-                return None
-            names += [f"layer{layer}.{name}" for name in cell.state_names]
-        return tuple(names)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The layers' gate names, prefixed "layer0.", "layer1.", ..."""
-        return tuple(
-            f"layer{layer}.{name}"
-            for layer, cell in enumerate(self.cells)
-            for name in cell.gate_names
-        )
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "StackedCell | None":
-        """Return this cell with `fn` applied in every layer; None if a layer does not know how."""
-        mapped = []
-        for cell in self.cells:
-            new = cell.map_recurrent(fn)
-            if new is None:
-                return None
-            mapped.append(new)
-        return StackedCell(mapped, residual=self.residual)
+    def parts(self) -> dict[str, AbstractCell]:
+        """The layers, "layer0", "layer1", ..."""
+        return {f"layer{i}": cell for i, cell in enumerate(self.cells)}
 
 
 def _sum(stream: Array, output: Array) -> Array:
@@ -151,7 +117,7 @@ def hidden_output(cell: AbstractCell, state: PyTree) -> Array:
     if isinstance(cell, BidirectionalCell):
         pairs = zip((cell.forward, cell.backward), state, strict=True)
         return jnp.concatenate([hidden_output(*pair) for pair in pairs], -1)
-    if isinstance(cell, TruncatedCell):
+    if isinstance(cell, AbstractCountingWrapper):
         return hidden_output(cell.cell, state[0])
     if isinstance(cell, AbstractWrapper):
         return hidden_output(cell.cell, state)

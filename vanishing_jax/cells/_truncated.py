@@ -1,6 +1,5 @@
 """Truncated back-propagation through time."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,9 +11,10 @@ from ._as_cell import as_cell
 from ._base import AbstractCell
 from ._statistics import differentiable
 from ._weights import check_sizes
+from ._wrapper import AbstractCountingWrapper
 
 
-class TruncatedCell(AbstractCell):
+class TruncatedCell(AbstractCountingWrapper):
     r"""A cell through which no gradient travels further back than the last multiple of K steps.
 
     The sequence falls into blocks of K steps. Forward it is the cell inside; at the start of each
@@ -62,12 +62,7 @@ class TruncatedCell(AbstractCell):
 
     def __call__(self, state: PyTree, input: PyTree) -> tuple[PyTree, Array]:
         """Return (the cell's next state, number of steps done)."""
-        if not isinstance(state, tuple | list) or len(state) != 2:
-            raise ValueError(
-                "TruncatedCell expected state (state of the cell inside, step); got "
-                f"{type(state).__name__}. Start from cell.initial_state()."
-            )
-        inner, step = state
+        inner, step = self.parts(state)
         floating, rest = differentiable(inner)
         cut = (step > 0) & (step % self.steps == 0)
         # A selection, not a product with 0 or 1: an infinite gradient is cut, too.
@@ -75,22 +70,3 @@ class TruncatedCell(AbstractCell):
             lambda leaf: jnp.where(cut, jax.lax.stop_gradient(leaf), leaf), floating
         )
         return self.cell(eqx.combine(floating, rest), input), step + jnp.ones_like(step)
-
-    def initial_state(self) -> tuple[PyTree, Array]:
-        """Return (the initial state of the cell inside, 0)."""
-        return self.cell.initial_state(), jnp.zeros((), jnp.int32)
-
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """The names of the cell inside; the step is not differentiated."""
-        return self.cell.state_names
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """The gates of the cell inside."""
-        return self.cell.gate_names
-
-    def map_recurrent(self, fn: Callable[[Array], Array]) -> "TruncatedCell | None":
-        """Return the same around the changed cell, or None if that does not know its blocks."""
-        changed = self.cell.map_recurrent(fn)
-        return None if changed is None else TruncatedCell(changed, self.steps)

@@ -1,7 +1,7 @@
 """The plain (Elman) recurrent cell, with tanh, ReLU, sigmoid, no or any own nonlinearity."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -117,6 +117,8 @@ class VanillaCell(AbstractAffineCell, AbstractHiddenCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
+    gate_names: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self,
         input_size: int,
@@ -156,11 +158,6 @@ class VanillaCell(AbstractAffineCell, AbstractHiddenCell):
         """Return the next h."""
         (preactivation,) = preactivations
         return self.activation(preactivation)
-
-    @property
-    def gate_names(self) -> tuple[str, ...]:
-        """(): a plain cell has no gates."""
-        return ()
 
 
 def find_activation(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:

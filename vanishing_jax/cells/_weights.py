@@ -1,9 +1,8 @@
 """What the package's own cells share: initialization per gate, blocks, and shape checks."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -15,8 +14,6 @@ from .._types import Array, Key, PyTree
 
 Initializer: TypeAlias = Callable[..., Array]
 """`initializer(key, shape, dtype)` as in `jax.nn.initializers`."""
-
-CellT = TypeVar("CellT", bound=eqx.Module)
 
 glorot_normal = jax.nn.initializers.glorot_normal()
 orthogonal = jax.nn.initializers.orthogonal()
@@ -102,13 +99,18 @@ def check_vector(cell: str, name: str, value: Any, size: int) -> None:
 
 def check_pair(cell: str, state: PyTree, size: int, names: tuple[str, str] = ("h", "c")) -> None:
     """Check that `state` is a pair of unbatched vectors."""
-    if not isinstance(state, tuple | list) or len(state) != 2:
-        raise ValueError(
-            f"{cell} expected state ({names[0]}, {names[1]}), two arrays of shape ({size},); got "
-            f"{_described(state)}. The call is cell(state, input)."
-        )
-    for name, leaf in zip(names, state, strict=True):
+    what = f"state ({names[0]}, {names[1]}), two arrays of shape ({size},)"
+    for name, leaf in zip(names, check_parts(cell, what, state, 2), strict=True):
         check_vector(cell, f"state {name!r}", leaf, size)
+
+
+def check_parts(cell: str, what: str, value: PyTree, number: int) -> tuple[Any, ...]:
+    """Return the parts of a state or an input after a look at their number."""
+    if not isinstance(value, tuple | list) or len(value) != number:
+        raise ValueError(
+            f"{cell} expected {what}; got {_described(value)}. The call is cell(state, input)."
+        )
+    return tuple(value)
 
 
 def _described(value: Any) -> str:
@@ -116,24 +118,3 @@ def _described(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     shape = getattr(value, "shape", None)
     return type(value).__name__ if shape is None else f"an array of shape {shape}"
-
-
-def fill(cell: CellT, arrays: Mapping[str, Any]) -> CellT:
-    """Return `cell` with the named fields replaced by `arrays` of the same shapes and dtypes."""
-    names = tuple(arrays)
-    new = [checked_array(name, arrays[name], getattr(cell, name)) for name in names]
-
-    def where(c):
-        return [getattr(c, name) for name in names]
-
-    return eqx.tree_at(where, cell, new)
-
-
-def checked_array(name: str, array: Any, like: Array) -> Array:
-    """Return `array` as a JAX array after a look at its shape, that of `like`, and its dtype."""
-    expected, came = jnp.shape(like), jnp.shape(array)
-    if expected != came:
-        raise ValueError(f"{name} must have shape {expected}; got {came}.")
-    if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
-        raise ValueError(f"{name} must be floating; got {jnp.result_type(array)}.")
-    return jnp.asarray(array)

@@ -11,7 +11,7 @@ from .._checks import check_finite
 from .._files import write_atomically
 from ..cells import AbstractCell, BidirectionalCell, load_cell
 from ..diagnostics import diagnose
-from ..interop._loaders import LOADERS
+from ..interop._loaders import load_file
 from ..networks import RecurrentNetwork
 from ._exit_codes import EXIT_CODES
 
@@ -69,7 +69,7 @@ def load(command: "Diagnose | Inspect", **more: str) -> AbstractCell | Recurrent
         # One layer in both directions needs the whole sequence.
         return RecurrentNetwork([cell]) if isinstance(cell, BidirectionalCell) else cell
     kind = None if command.cell == "auto" else command.cell
-    return LOADERS[framework](command.file, kind, **options)
+    return load_file(command.file, framework, kind, **options)
 
 
 def _is_ours(path: pathlib.Path) -> bool:

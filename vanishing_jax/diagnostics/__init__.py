@@ -24,18 +24,4 @@ if TYPE_CHECKING:
     from ._network_diagnosis import NetworkDiagnosis as NetworkDiagnosis
     from ._network_diagnosis import NetworkReach as NetworkReach
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        _activation_history="ActivationHistory activation_history",
-        _diagnose="diagnose",
-        _diagnose_layers="diagnose_layers",
-        _diagnosis="Diagnosis",
-        _effects="Effect",
-        _eigenvalues="StepEigenvalues step_eigenvalues",
-        _gradient_profile="GradientProfile gradient_profile",
-        _influence="InfluenceMap influence_map",
-        _layer_diagnosis="LayerDiagnosis",
-        _layer_gradients="LayerGradients StackLayers",
-        _layer_profile="layer_gradient_profile",
-        _network_diagnosis="NetworkDiagnosis NetworkReach",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,12 +1,10 @@
 """Recurrent cells of Equinox, from their weights."""
 
-from ._assemble import Loaded, assemble
-from ._canonical import Layer, kind_of, split_gates
+from ._assemble import Loaded, assemble, single_layers
+from ._canonical import GATES, Layer, fused_layer, kind_of
 from ._tensors import Group, Prefix, Source, groups, read
 
 _TAILS = ("weight_ih", "weight_hh", "bias", "bias_n")
-_KINDS = {3: "gru", 4: "lstm"}
-_ORDER = {"gru": "rzn", "lstm": "ifgo"}
 
 
 def load_equinox(source: Source, cell: str | None = None, *, prefix: Prefix = None) -> Loaded:
@@ -44,28 +42,16 @@ def load_equinox(source: Source, cell: str | None = None, *, prefix: Prefix = No
         for place, group in groups(tensors, _TAILS).items()
         if {"weight_ih", "weight_hh"} <= set(group)
     }
-    return assemble(
-        tensors, found, _layer, cell=cell, prefix=prefix, examples="weight_ih, weight_hh"
-    )
+    readers = single_layers(tensors, found, _layer)
+    return assemble(tensors, readers, cell=cell, prefix=prefix, examples="weight_ih, weight_hh")
 
 
 def _layer(group: Group) -> Layer:
-    hidden = group["weight_hh"]
-    kind = kind_of(hidden.shape[::-1], _KINDS)
-    if kind is None:
-        raise ValueError(
-            f"weight_hh must be of shape (4n, n) for an LSTM, (3n, n) for a GRU; got {hidden.shape}"
-        )
+    kind = kind_of("weight_hh", group["weight_hh"].shape, ("lstm", "gru"))
     if ("bias_n" in group) != (kind == "gru" and "bias" in group):
         raise ValueError(
             "a GRU has bias and bias_n or neither, an LSTM no bias_n; got a "
             f"{kind.upper()} with {sorted(set(group) & {'bias', 'bias_n'})}"
         )
-    order = _ORDER[kind]
-    return Layer(
-        kind,
-        hidden=split_gates("weight_hh", hidden, order),
-        input=split_gates("weight_ih", group["weight_ih"], order),
-        input_bias=split_gates("bias", group["bias"], order) if "bias" in group else {},
-        hidden_bias={"n": group["bias_n"]} if "bias_n" in group else {},
-    )
+    layer = fused_layer(kind, GATES[kind], group, ("weight_hh", "weight_ih", "bias"))
+    return layer._replace(hidden_bias={"n": group["bias_n"]}) if "bias_n" in group else layer

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from ._assemble import Loaded, assemble
-from ._canonical import GATES, Layer, check_activation, kind_of, split_gates
+from ._assemble import Loaded, assemble, single_layers
+from ._canonical import GATES, Layer, check_activation, fused_layer, kind_of
 from ._tensors import Group, Prefix, Source, groups, read
 
 # A cell has one Dense layer per gate, named by "i" or "h" (what it multiplies) and the gate ...
 _SEPARATE = {"lstm": "ifgo", "gru": "rzn", "mgu": "fn", "rnn": ("",)}
-# ... or one for all gates, in this order.
-_FUSED = {"lstm": "ifgo", "gru": "rzn", "rnn": "h"}
-_FUSED_KINDS = {1: "rnn", 3: "gru", 4: "lstm"}
+# ... or one for all gates, dense_i and dense_h, in the order of `GATES`.
 _MODULES = {"dense_i": "dense_i", "dense_h": "dense_h"}
 _MODULES |= {
     f"{side}{gate}": f"{side}{gate}"
@@ -67,79 +65,43 @@ def load_flax(
         for place, group in groups(tensors, _TAILS).items()
         if sum(tail.endswith("/kernel") for tail in group) >= 2
     }
-    return assemble(
-        tensors,
-        found,
-        lambda group: _layer(group, activation),
-        cell=cell,
-        prefix=prefix,
-        examples="hi/kernel, ii/kernel, ...; dense_h/kernel, dense_i/kernel",
-    )
+    readers = single_layers(tensors, found, lambda group: _layer(group, activation))
+    examples = "hi/kernel, ii/kernel, ...; dense_h/kernel, dense_i/kernel"
+    return assemble(tensors, readers, cell=cell, prefix=prefix, examples=examples)
 
 
 def _layer(group: Group, activation: str | None) -> Layer:
-    named = {}
+    tensors = {}
     for tail, array in group.items():
         module, _, what = tail.partition("/")
-        named[_MODULES[module], what] = array
-    kernels = {module for module, what in named if what == "kernel"}
+        tensors[f"{_MODULES[module]}/{what}"] = array
+    kernels = {name.partition("/")[0] for name in tensors if name.endswith("/kernel")}
     if kernels == {"dense_h", "dense_i"}:
-        return _fused(named, activation)
-    kinds = [
-        kind
-        for kind, gates in _SEPARATE.items()
-        if kernels == {f"{side}{gate}" for side in "ih" for gate in gates}
-    ]
+        kind = kind_of("dense_h/kernel", tensors["dense_h/kernel"].shape, axis=1)
+        check_activation(kind, activation, "a SimpleCell")
+        names = ("dense_h/kernel", "dense_i/kernel", "dense_i/bias", "dense_h/bias")
+        return fused_layer(kind, GATES[kind], tensors, names, axis=1, activation=activation)
+    kinds = [kind for kind in _SEPARATE if kernels == set(_modules(kind))]
     if not kinds:
-        raise ValueError(f"the kernels {sorted(kernels)} are not those of one cell: " + _expected())
-    (kind,) = kinds
-    gates = _SEPARATE[kind]
-    check_activation(kind, activation, "a SimpleCell")
-    if kind == "mgu" and ("hn", "bias") not in named:
-        raise ValueError("hn has no bias: an MGUCell with reset_gate=False is not supported")
-    sides = {}
-    for side in "ih":
-        pairs = list(zip(GATES[kind], gates, strict=True))
-        sides[side, "kernel"] = {g: named[f"{side}{name}", "kernel"].T for g, name in pairs}
-        biases = {g: named.get((f"{side}{name}", "bias")) for g, name in pairs}
-        sides[side, "bias"] = {g: bias for g, bias in biases.items() if bias is not None}
-    return Layer(
-        kind,
-        hidden=sides["h", "kernel"],
-        input=sides["i", "kernel"],
-        input_bias=sides["i", "bias"],
-        hidden_bias=sides["h", "bias"],
-        activation=activation,
-    )
-
-
-def _expected() -> str:
-    described = [
-        f"{kind!r} has {', '.join(f'{side}{gate}' for side in 'ih' for gate in gates)}"
-        for kind, gates in _SEPARATE.items()
-    ]
-    return "; ".join([*described, "fused cells have dense_i, dense_h"])
-
-
-def _fused(named: dict[tuple[str, str], np.ndarray], activation: str | None) -> Layer:
-    kernel, recurrent = named["dense_i", "kernel"], named["dense_h", "kernel"]
-    kind = kind_of(recurrent.shape, _FUSED_KINDS)
-    if kind is None:
+        expected = [f"{kind!r} has {', '.join(_modules(kind))}" for kind in _SEPARATE]
         raise ValueError(
-            "dense_h/kernel must be of shape (n, 4n) for an LSTM, (n, 3n) for a GRU, (n, n) for a "
-            f"SimpleCell; got {recurrent.shape}"
+            f"the kernels {sorted(kernels)} are not those of one cell: {'; '.join(expected)}; "
+            "fused cells have dense_i, dense_h"
         )
+    (kind,) = kinds
     check_activation(kind, activation, "a SimpleCell")
-    order = _FUSED[kind]
-    biases = {}
-    for module in ("dense_i", "dense_h"):
-        bias = named.get((module, "bias"))
-        biases[module] = {} if bias is None else split_gates(f"{module}/bias", bias, order)
-    return Layer(
-        kind,
-        hidden=split_gates("dense_h/kernel", recurrent, order, axis=1),
-        input=split_gates("dense_i/kernel", kernel, order, axis=1),
-        input_bias=biases["dense_i"],
-        hidden_bias=biases["dense_h"],
-        activation=activation,
-    )
+    if kind == "mgu" and "hn/bias" not in tensors:
+        raise ValueError("hn has no bias: an MGUCell with reset_gate=False is not supported")
+
+    def gates(side: str, what: str) -> dict[str, np.ndarray]:
+        pairs = zip(GATES[kind], _SEPARATE[kind], strict=True)
+        named = {gate: tensors.get(f"{side}{own}/{what}") for gate, own in pairs}
+        return {gate: array.T for gate, array in named.items() if array is not None}
+
+    parts = [gates(side, what) for what in ("kernel", "bias") for side in "hi"]
+    hidden, given, hidden_bias, input_bias = parts
+    return Layer(kind, hidden, given, input_bias, hidden_bias, activation=activation)
+
+
+def _modules(kind: str) -> list[str]:
+    return [f"{side}{gate}" for side in "ih" for gate in _SEPARATE[kind]]

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from ._assemble import Loaded, assemble
-from ._canonical import Gates, Layer, split_gates
+from ._assemble import Loaded, assemble, single_layers
+from ._canonical import Gates, Layer, fused_layer
 from ._tensors import Group, Prefix, Source, Tensors, groups, read
 
 _GRU = ("w_i", "w_h", "b")
@@ -45,15 +45,12 @@ def load_haiku(source: Source, cell: str | None = None, *, prefix: Prefix = None
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     tensors = read(source, "Haiku")
-    return assemble(
-        tensors,
-        _found(tensors, cell),
-        _layer,
-        cell=cell,
-        prefix=prefix,
-        examples="lstm/linear/w; gru/w_i, gru/w_h; vanilla_rnn/linear/w, vanilla_rnn/linear_1/w; "
-        "modules with names of your own need cell=",
+    readers = single_layers(tensors, _found(tensors, cell), _layer)
+    examples = (
+        "lstm/linear/w; gru/w_i, gru/w_h; vanilla_rnn/linear/w, vanilla_rnn/linear_1/w; "
+        "modules with names of your own need cell="
     )
+    return assemble(tensors, readers, cell=cell, prefix=prefix, examples=examples)
 
 
 def _found(tensors: Tensors, cell: str | None) -> dict[str, Group]:
@@ -81,34 +78,20 @@ def _kind(group: Group) -> str | None:
 
 def _layer(group: Group) -> Layer:
     if "w_h" in group:
-        bias = split_gates("b", group["b"], "zrn") if "b" in group else {}
-        return Layer(
-            "gru",
-            hidden=_keeping(split_gates("w_h", group["w_h"], "zrn", axis=1)),
-            input=_keeping(split_gates("w_i", group["w_i"], "zrn", axis=1)),
-            input_bias=_keeping(bias),
-            reset_after=False,
-        )
-    w, b = group["linear/w"], group.get("linear/b")
+        layer = fused_layer("gru", "zrn", group, ("w_h", "w_i", "b"), axis=1, reset_after=False)
+        hidden, given, bias = map(_keeping, (layer.hidden, layer.input, layer.input_bias))
+        return layer._replace(hidden=hidden, input=given, input_bias=bias)
+    w = group["linear/w"]
     if "linear_1/w" in group:
-        b_hidden = group.get("linear_1/b")
-        return Layer(
-            "rnn",
-            hidden={"h": group["linear_1/w"].T},
-            input={"h": w.T},
-            input_bias={} if b is None else {"h": b},
-            hidden_bias={} if b_hidden is None else {"h": b_hidden},
-            activation="relu",
-        )
+        names = ("linear_1/w", "linear/w", "linear/b", "linear_1/b")
+        return fused_layer("rnn", "h", group, names, axis=1, activation="relu")
     n = w.shape[1] // 4
-    bias = split_gates("linear/b", np.zeros(4 * n, w.dtype) if b is None else b, "igfo")
     # One matrix multiplies [x, h].
-    return Layer(
-        "lstm",
-        hidden=split_gates("linear/w", w[-n:], "igfo", axis=1),
-        input=split_gates("linear/w", w[:-n], "igfo", axis=1),
-        input_bias={**bias, "f": bias["f"] + np.ones((), w.dtype)},
-    )
+    split = {"rows of h": w[-n:], "rows of x": w[:-n], "b": np.zeros(4 * n, w.dtype)}
+    split |= {"b": group["linear/b"]} if "linear/b" in group else {}
+    layer = fused_layer("lstm", "igfo", split, ("rows of h", "rows of x", "b"), axis=1)
+    bias = {**layer.input_bias, "f": layer.input_bias["f"] + np.ones((), w.dtype)}
+    return layer._replace(input_bias=bias)
 
 
 def _keeping(gates: Gates) -> Gates:

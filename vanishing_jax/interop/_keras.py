@@ -1,14 +1,11 @@
 """Recurrent layers of Keras 3, from their weights."""
 
-from typing import Any
-
 import numpy as np
 
-from ._assemble import Loaded, assemble
-from ._canonical import Layer, check_activation, kind_of, split_gates
+from ._assemble import Loaded, assemble, single_layers
+from ._canonical import Layer, check_activation, find_kind, fused_layer, kind_of
 from ._tensors import Group, Prefix, Source, groups, read
 
-_KINDS = {1: "rnn", 3: "gru", 4: "lstm"}
 _ORDER = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}
 _NAMES = ("kernel", "recurrent_kernel", "bias")
 # `get_weights()` and *.weights.h5 number what `weights` names.
@@ -69,14 +66,8 @@ def load_keras(
     for place, group in groups(tensors, _NUMBERS).items():
         if _is_recurrent(group):
             found[place] = group
-    return assemble(
-        tensors,
-        found,
-        lambda group: _layer(group, activation, reset_after),
-        cell=cell,
-        prefix=prefix,
-        examples="kernel, recurrent_kernel",
-    )
+    readers = single_layers(tensors, found, lambda group: _layer(group, activation, reset_after))
+    return assemble(tensors, readers, cell=cell, prefix=prefix, examples="kernel, recurrent_kernel")
 
 
 def _is_recurrent(group: Group) -> bool:
@@ -84,34 +75,23 @@ def _is_recurrent(group: Group) -> bool:
     if "0" not in group or "1" not in group:
         return False
     kernel, recurrent = group["0"].shape, group["1"].shape
-    return kind_of(recurrent, _KINDS) is not None and kernel[1:] == recurrent[1:]
+    return find_kind(recurrent, axis=1) is not None and kernel[1:] == recurrent[1:]
 
 
 def _layer(group: Group, activation: str | None, reset_after: bool | None) -> Layer:
     names = _NAMES if "kernel" in group else _NUMBERS
-    kernel, recurrent, bias = (group.get(name) for name in names)
-    assert kernel is not None and recurrent is not None
-    kind = kind_of(recurrent.shape, _KINDS)
-    if kind is None:
-        raise ValueError(
-            "recurrent_kernel must be of shape (n, 4n) for an LSTM, (n, 3n) for a GRU, (n, n) for "
-            f"a SimpleRNN; got {recurrent.shape}"
-        )
-    order = _ORDER[kind]
+    tensors = {name: group[own] for name, own in zip(_NAMES, names, strict=True) if own in group}
+    kind = kind_of("recurrent_kernel", tensors["recurrent_kernel"].shape, axis=1)
     check_activation(kind, activation, "a SimpleRNN")
+    bias = tensors.pop("bias", None)
     after = _reset_after(kind, bias, reset_after)
-    # Of a (2, 3n) bias the first row is added to the product with the input, the other to W h.
-    rows: list[Any] = [None, None] if bias is None else list(bias.reshape(-1, bias.shape[-1]))
-    biases = [{} if row is None else split_gates("bias", row, order) for row in rows]
-    return Layer(
-        kind,
-        hidden=split_gates("recurrent_kernel", recurrent, order, axis=1),
-        input=split_gates("kernel", kernel, order, axis=1),
-        input_bias=biases[0],
-        hidden_bias=biases[1] if len(biases) > 1 else {},
-        activation=activation,
-        reset_after=after,
-    )
+    if bias is not None:
+        # Of a (2, 3n) bias the first row is added to the product with the input, the other to W h.
+        rows = bias.reshape(-1, bias.shape[-1])
+        tensors |= dict(zip(("bias", "bias of h"), rows, strict=False))
+    names = ("recurrent_kernel", "kernel", "bias", "bias of h")
+    options = {"activation": activation, "reset_after": after}
+    return fused_layer(kind, _ORDER[kind], tensors, names, axis=1, **options)
 
 
 def _reset_after(kind: str, bias: np.ndarray | None, reset_after: bool | None) -> bool:

@@ -1,5 +1,6 @@
 """The RNN, LSTM and GRU operators of ONNX, from a model file or from their weights."""
 
+import functools as ft
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ._assemble import Loaded, check_choice, to_network
-from ._canonical import Layer, kind_of, split_gates, to_cell
+from ._assemble import Loaded, assemble
+from ._canonical import Layer, fused_layer, kind_of, split_gates
 from ._onnx_file import read_nodes
-from ._tensors import Group, Source, groups, read
+from ._tensors import Group, Prefix, Source, Tensors, groups, read
 
-_KINDS = {1: "rnn", 3: "gru", 4: "lstm"}
-_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "iofc"}
-# ONNX calls the candidate h in a GRU and c in an LSTM.
-_NAMES = {"rnn": {"h": "h"}, "gru": {"z": "z", "r": "r", "h": "n"}, "lstm": {"c": "g"}}
+# With the letters of `GATES`: ONNX calls the candidate h in a GRU and c in an LSTM.
+_ORDER = {"rnn": "h", "gru": "zrn", "lstm": "iofg"}
 _ACTIVATIONS = {
     "lstm": ("sigmoid", "tanh", "tanh"),
     "gru": ("sigmoid", "tanh"),
@@ -26,9 +25,9 @@ _TAILS = ("W", "R", "B", "P")
 
 def load_onnx(
     source: Source,
-    node: str | Sequence[str] | None = None,
-    *,
     cell: str | None = None,
+    *,
+    prefix: Prefix = None,
     direction: str | None = None,
     activations: Sequence[str] | None = None,
     linear_before_reset: int | bool | None = None,
@@ -50,9 +49,9 @@ def load_onnx(
     - `source`: an .onnx file; or a mapping of the operator's inputs W (directions, gates n, d), R
       (directions, gates n, n), B (directions, 2 gates n) and P (directions, 3n), the last two
       optional; or a safetensors file of it. Names may have something before them ("encoder/W").
-    - `node`: the name of the node, or what precedes the names of the weights, if there are several;
-      a list stacks them, the lowest first.
     - `cell`: "lstm", "gru" or "rnn", to be refused if it is another; None takes what there is.
+    - `prefix`: the name of the node, or what precedes the names of the weights, if there are
+      several; a list stacks them, the lowest first.
     - `direction`: "forward" or "bidirectional", as W and R tell; "reverse" gives the cell to run
       over reversed inputs.
     - `activations`: as the attribute; ("Sigmoid", "Tanh", "Tanh") for an LSTM and ("Sigmoid",
@@ -66,7 +65,7 @@ def load_onnx(
     or a `StackedCell` of these; a `RecurrentNetwork` if a layer is bidirectional.
 
     **Raises:** `ImportError` for a model file without onnx. `ValueError`, naming nodes, tensors and
-    choices, for a broken file, no operator, several without `node`, activations or attributes not
+    choices, for a broken file, no operator, several without `prefix`, activations or attributes not
     supported, weights that another node computes, a question that the weights leave open, NaN or
     inf. `TypeError` for what holds no arrays.
 
@@ -90,46 +89,27 @@ def load_onnx(
             raise ValueError(
                 f"{source} says itself what its nodes do: leave out the keywords {list(given)}."
             )
-        where, found = str(source), read_nodes(source)
+        tensors, nodes = Tensors({}, str(source)), read_nodes(source)
     else:
         tensors = read(source, "ONNX")
-        where = tensors.source
-        found = {
-            place: (group, dict(given))
+        nodes = {
+            place: (group, given)
             for place, group in groups(tensors, _TAILS).items()
             if {"W", "R"} <= set(group)
         }
-        if not found:
-            raise ValueError(
-                f"there are no weights W and R of an RNN, LSTM or GRU operator in {where}, but "
-                f"{sorted(tensors.arrays)}."
-            )
-    layers = []
-    for name in check_choice({key: (key,) for key in found}, node, where, "node"):
-        try:
-            directions = _layers(*found[name])
-            if cell not in (None, directions[0].kind):
-                raise ValueError(f"it is of the kind {directions[0].kind!r}, not {cell!r}")
-            layers.append([to_cell(layer) for layer in directions])
-        except ValueError as error:
-            raise ValueError(f"{name or 'the operator'} of {where}: {error}") from error
-    return to_network(layers, where)
+    found = {name: ft.partial(_layers, *node) for name, node in nodes.items()}
+    return assemble(tensors, found, cell=cell, prefix=prefix, examples="W, R")
 
 
-def _layers(group: Group, attributes: dict[str, Any]) -> list[Layer]:
-    """Return the layer of each direction."""
+def _layers(group: Group, attributes: dict[str, Any]) -> list[list[Layer]]:
+    """Return the one layer of a node, in each direction."""
     W, R = group["W"], group["R"]
     if W.ndim != 3 or R.ndim != 3 or W.shape[:2] != R.shape[:2] or len(W) not in (1, 2):
         raise ValueError(
             "expected W (directions, gates n, d) and R (directions, gates n, n) with 1 or 2 "
             f"directions; got {W.shape} and {R.shape}"
         )
-    kind = kind_of(R.shape[:0:-1], _KINDS)
-    if kind is None:
-        raise ValueError(
-            f"R must be of shape (directions, 4n, n) for an LSTM, (directions, 3n, n) for a GRU, "
-            f"(directions, n, n) for an RNN; got {R.shape}"
-        )
+    kind = kind_of(f"each direction of R {R.shape}", R.shape[1:])
     n, rows = R.shape[2], R.shape[1]
     for name, length in (("B", 2 * rows), ("P", 3 * n)):
         if name in group and group[name].shape != (len(W), length):
@@ -139,31 +119,21 @@ def _layers(group: Group, attributes: dict[str, Any]) -> list[Layer]:
     _check_direction(attributes.get("direction"), len(W))
     options = _options(kind, attributes)
     activations = _activations(kind, attributes, len(W))
-    return [_layer(kind, group, i, activations[i], options) for i in range(len(W))]
+    return [[_layer(kind, group, i, activations[i], options) for i in range(len(W))]]
 
 
 def _layer(
     kind: str, group: Group, index: int, activation: str | None, options: dict[str, Any]
 ) -> Layer:
-    def split(name: str, fused: np.ndarray, order: str = _ORDER[kind]) -> dict[str, np.ndarray]:
-        names = _NAMES[kind]
-        return {names.get(g, g): b for g, b in split_gates(name, fused, order).items()}
-
-    biases: list[dict] = [{}, {}]
+    tensors = {name: group[name][index] for name in ("W", "R")}
     if "B" in group:
-        biases = [split("B", half) for half in np.split(group["B"][index], 2)]
-    coupled = options.get("coupled", False)
-    peepholes = split("P", group["P"][index], "iof") if "P" in group else {}
-    return Layer(
-        kind,
-        hidden=split("R", group["R"][index]),
-        input=split("W", group["W"][index]),
-        input_bias=biases[0],
-        hidden_bias=biases[1],
-        activation=activation,
-        peepholes={g: p for g, p in peepholes.items() if not (coupled and g == "f")},
-        **options,
-    )
+        tensors |= dict(zip(("B of x", "B of h"), np.split(group["B"][index], 2), strict=True))
+    peepholes = split_gates(group["P"][index], "iof") if "P" in group else {}
+    if options.get("coupled", False):
+        peepholes.pop("f", None)
+    names = ("R", "W", "B of x", "B of h")
+    options = {"activation": activation, "peepholes": peepholes, **options}
+    return fused_layer(kind, _ORDER[kind], tensors, names, **options)
 
 
 def _check_direction(direction: Any, count: int) -> None:

@@ -61,9 +61,9 @@ def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_key(leaf: Any) -> bool:
-    # An NNX state holds the keys of its random streams beside the weights.
-    dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
+    # An NNX state holds the keys of its random streams beside the weights. By name: what else has a
+    # dtype, such as a torch tensor, has none that JAX knows.
+    return str(getattr(leaf, "dtype", "")).startswith("key<")
 
 
 def _to_numpy(name: str, leaf: Any) -> np.ndarray:

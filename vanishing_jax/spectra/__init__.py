@@ -21,16 +21,4 @@ if TYPE_CHECKING:
     from ._spectral_gradient import spectral_gradient as spectral_gradient
     from ._surviving import surviving_directions as surviving_directions
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        _block_spectrum="block_log_singular_values",
-        _covariant="covariant_lyapunov_vectors",
-        _decoupled="decoupled_blocks",
-        _leading="leading_singular_values",
-        _log_singular_values="Spectrum log_singular_values",
-        _lyapunov="LyapunovExponents lyapunov_exponents",
-        _partial_spectrum="PartialSpectrum input_loadings",
-        _scan_gradient="product_log_growth product_log_singular_values",
-        _spectral_gradient="SpectralGradient spectral_gradient",
-        _surviving="surviving_directions",
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -14,6 +14,4 @@ if TYPE_CHECKING:
     from . import table as table
     from .table import mitigation_table as mitigation_table
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__, namespaces="claims table", table="mitigation_table"
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)

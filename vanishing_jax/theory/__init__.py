@@ -40,29 +40,4 @@ if TYPE_CHECKING:
     from .random_matrices._products import ginibre_growth_variance as ginibre_growth_variance
     from .random_matrices._weight_law import weight_law as weight_law
 else:
-    __getattr__, __dir__, __all__ = lazy(
-        __name__,
-        **{
-            "_small_gradients": "adam_update_size memory_horizon",
-            "gates._memory": "gate_log_retention memory_sensitivity",
-            "gates._one_step_moments": "gru_one_step_moment lstm_one_step_moments",
-            "mean_field._averages": "gaussian_average",
-            "mean_field._correlation": "mean_field_correlation",
-            "mean_field._leaky": "leaky_mean_field",
-            "mean_field._spectrum": "mean_field_spectrum",
-            "mean_field._stationary": (
-                "critical_gain mean_field_exponent mean_field_mean_exponent "
-                "mean_field_susceptibility mean_field_variance"
-            ),
-            "mean_field._transient": "mean_field_transient",
-            "normalization._exponents": (
-                "batch_norm_exponent layer_norm_exponent layer_norm_singular_values "
-                "rms_norm_exponent"
-            ),
-            "prediction._predict": "predict",
-            "prediction._predict_plain": "predict_plain",
-            "prediction._prediction": "Prediction",
-            "random_matrices._products": "ginibre_exponents ginibre_growth_variance",
-            "random_matrices._weight_law": "weight_law",
-        },
-    )
+    __getattr__, __dir__, __all__ = lazy(__name__)
