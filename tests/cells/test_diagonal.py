@@ -30,6 +30,24 @@ def _lru(w, x):
     return -np.exp(w["nu_log"]) + 1j * np.exp(w["theta_log"]), np.exp(w["gamma_log"]) * gain
 
 
+def _zoh(w, x):
+    a = -np.exp(w["log_decay"]) + 1j * w["frequency"]
+    log = np.exp(w["log_step"])[:, None] * a
+    return log.ravel(), ((np.exp(log) - 1) / a * x[:, None]).ravel()
+
+
+def _bilinear(w, x):
+    step = np.exp(w["log_step"])[:, None]
+    half = step * (-np.exp(w["log_decay"]) + 1j * w["frequency"]) / 2
+    return np.log((1 + half) / (1 - half)).ravel(), (step / (1 - half) * x[:, None]).ravel()
+
+
+def _selective(w, x):
+    step = np.logaddexp(0, w["weight_step"] @ x + w["bias_step"])
+    b = np.outer(step * x, w["weight_xh"] @ x)
+    return (-step[:, None] * np.exp(w["log_decay"])).ravel(), b.ravel()
+
+
 def _min_gru(w, x):
     z, candidate = np.split(w["weight_xh"] @ x + w["bias"], 2)
     return _log_sigmoid(-z), np.exp(_log_sigmoid(z)) * candidate
@@ -45,6 +63,11 @@ def _min_lstm(w, x):
 # name -> (constructor with its options, reference, size of the state, gate names)
 CELLS = {
     "lru": (lambda **o: cells.LRUCell(D, N, **o), _lru, N, ()),
+    "s4d": (lambda **o: cells.S4DCell(D, N, **o), _zoh, D * N, ()),
+    "s4d, bilinear": (
+        lambda **o: cells.S4DCell(D, N, discretization="bilinear", **o), _bilinear, D * N, (),
+    ),
+    "selective": (lambda **o: cells.SelectiveCell(D, N, **o), _selective, D * N, ()),
     "minGRU": (lambda **o: cells.MinGRUCell(D, N, **o), _min_gru, N, ("keep", "update")),
     "minLSTM": (lambda **o: cells.MinLSTMCell(D, N, **o), _min_lstm, N, ("forget", "input")),
 }  # fmt: skip
@@ -95,8 +118,8 @@ def test_states_equal_the_formulas(name):
     for log, now in zip(log_a, b, strict=True):
         h = np.exp(log) * h + now
         states.append(h)
-    # Three stages of the parallel scan are enough, and two of the cells: the other differs in a, b.
-    runs = {"scan": STEPS} | ({"associative": 6} if name in ("lru", "minGRU") else {})
+    # Three stages of the parallel scan are enough, and two of the cells: the others differ in a, b.
+    runs = {"scan": STEPS} | ({"associative": 6} if name in ("lru", "selective") else {})
     for method, steps in runs.items():
         found = vj.rollout(cell, start, inputs[:steps], method=method).states
         assert found.dtype == start.dtype and found.shape == (steps + 1, size)
@@ -152,11 +175,11 @@ def test_closed_form_against_the_general_path_and_high_precision():
 
 
 @pytest.mark.as_users
-@pytest.mark.parametrize("name", ["lru", "minGRU", "minLSTM"])
+@pytest.mark.parametrize("name", ["lru", "selective", "minGRU", "minLSTM"])
 def test_far_below_the_range_of_floats(name):
     # Gates nearly shut on the state, or a fast decay: down to exp(-60) at every step.
     cell, inputs = make(name), drawn_inputs()
-    moved = {"lru": ("nu_log", 4.0), "minGRU": ("bias", 60.0)}
+    moved = {"lru": ("nu_log", 4.0), "selective": ("bias_step", 26.0), "minGRU": ("bias", 60.0)}
     field, by = moved.get(name, ("bias", 60.0))
     value = getattr(cell, field)
     if name == "minLSTM":  # its input gate open, its forget gate shut
@@ -199,21 +222,21 @@ def test_gradients_of_the_parallel_scan_are_those_of_the_scan():
 
 def test_only_diagonal_cells_take_the_parallel_scan():
     plain = cells.VanillaCell(D, N, key=jax.random.key(0))
-    with pytest.raises(TypeError, match="for VanillaCell. It is for LRUCell, MinGRUCell"):
+    with pytest.raises(TypeError, match="for VanillaCell. It is for LRUCell, S4DCell"):
         vj.rollout(plain, plain.initial_state(), drawn_inputs(), method="associative")
     with pytest.raises(ValueError, match="'scan' or 'associative'; got 'fast'"):
         vj.rollout(plain, plain.initial_state(), drawn_inputs(), method="fast")
-    named = {"LRUCell", "MinGRUCell", "MinLSTMCell"}
+    named = {"LRUCell", "S4DCell", "SelectiveCell", "MinGRUCell", "MinLSTMCell"}
     assert {kind.__name__ for kind in AbstractDiagonalCell.__subclasses__()} == named
 
 
-@pytest.mark.parametrize("name", ["lru", "minGRU", "minLSTM"])
+@pytest.mark.parametrize("name", ["lru", "s4d", "selective", "minGRU", "minLSTM"])
 def test_wrong_shapes_and_sizes_say_what_was_expected(name):
     cell = make(name)
     state, x = cell.initial_state(), jnp.ones(D)
     with pytest.raises(ValueError, match=r"input of shape \(2,\); got shape \(5, 2\).*jax.vmap"):
         cell(state, jnp.ones((5, D)))
-    with pytest.raises(ValueError, match=r"expected state of shape \(3,\); got shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"expected state of shape \([36],\); got shape \(2,\)"):
         cell(x, x)
     with pytest.raises(ValueError, match="expected state.*got a tuple"):
         cell((state, state), x)
@@ -230,6 +253,13 @@ def test_wrong_options_raise():
         cells.LRUCell(D, N, max_phase=0.0, key=key)
     with pytest.raises(ValueError, match="complex numbers of two bfloat16"):
         cells.LRUCell(D, N, dtype=jnp.bfloat16, key=key)
+    with pytest.raises(ValueError, match="'lin' or 'inv'; got 'legs'"):
+        cells.S4DCell(D, N, initial="legs", key=key)
+    with pytest.raises(ValueError, match="'zoh' or 'bilinear'; got 'euler'"):
+        cells.S4DCell(D, N, discretization="euler", key=key)
+    for kind in (cells.S4DCell, cells.SelectiveCell):
+        with pytest.raises(ValueError, match="0 < step_min <= step_max; got 0.2 and 0.1"):
+            kind(D, N, step_min=0.2, key=key)
 
 
 @pytest.mark.parametrize(("r_min", "r_max", "mean"), [(0.0, 1.0, -0.5), (0.9, 0.999, -0.0513666)])
@@ -251,6 +281,24 @@ def test_ring_initialization(r_min, r_max, mean):
     assert np.max(np.abs(angles - np.arange(0.5, n) / n)) < 1.63 / np.sqrt(n)
     np.testing.assert_allclose(np.exp(2 * np.asarray(cell.gamma_log)), 1 - squared, atol=1e-5)
     assert abs(np.var(np.asarray(cell.weight_xh)) * 16 - 1) < 0.05
+
+
+def test_state_space_initialization():
+    key, n = jax.random.key(0), 4
+    for initial, imag in {
+        "lin": np.pi * np.arange(n),
+        "inv": 2 * n / np.pi * (2 * n / (2 * np.arange(n) + 1) - 1),
+    }.items():
+        cell = cells.S4DCell(200, n, initial=initial, key=key)
+        np.testing.assert_allclose(np.exp(cell.log_decay), 0.5, rtol=1e-6)
+        np.testing.assert_allclose(cell.frequency, [imag] * 200, rtol=1e-6)
+    steps = np.exp(np.asarray(cell.log_step))
+    selective = cells.SelectiveCell(200, n, key=key)
+    at_zero = np.logaddexp(0, np.asarray(selective.bias_step))
+    for drawn in (steps, at_zero):
+        where = np.sort(np.log(drawn / 0.001) / np.log(100))  # uniform on [0, 1]
+        assert np.max(np.abs(where - np.arange(0.5, 200) / 200)) < 1.63 / np.sqrt(200)
+    np.testing.assert_allclose(np.exp(selective.log_decay), [np.arange(1, n + 1)] * 200, rtol=1e-6)
 
 
 def test_biases_of_the_minimal_cells():
@@ -277,7 +325,7 @@ def test_a_model_runs_padded_batches_by_either_method():
     from vanishing_jax.tasks import Padded
     from vanishing_jax.training import SequenceModel
 
-    cell, key = make("minGRU"), jax.random.key(3)
+    cell, key = make("selective"), jax.random.key(3)
     values = drawn_inputs(1.0, 3)[:, :9]
     inputs = Padded(values, jnp.asarray([9, 4, 1], jnp.int32))
     models = [

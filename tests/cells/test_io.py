@@ -32,6 +32,8 @@ CELLS = {
     "half": lambda: cells.GRUCell(3, 4, dtype=jnp.float16, key=KEYS[0]),
     "bfloat16": lambda: cells.LSTMCell(3, 4, dtype=jnp.bfloat16, key=KEYS[0]),
     "lru": lambda: cells.LRUCell(3, 4, r_min=0.5, r_max=0.9, key=KEYS[0]),
+    "s4d": lambda: cells.S4DCell(2, 3, discretization="bilinear", key=KEYS[0]),
+    "selective": lambda: cells.SelectiveCell(2, 3, dtype=jnp.float32, key=KEYS[0]),
     "minimal": lambda: cells.StackedCell(
         [cells.MinGRUCell(3, 4, key=KEYS[0]), cells.MinLSTMCell(4, 2, key=KEYS[1])]
     ),

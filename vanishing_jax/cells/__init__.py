@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ._reset_before_gru import ResetBeforeGRUCell as ResetBeforeGRUCell
     from ._residual import LeakyCell as LeakyCell
     from ._residual import ResidualCell as ResidualCell
+    from ._s4d import S4DCell as S4DCell
+    from ._selective import SelectiveCell as SelectiveCell
     from ._stacked import StackedCell as StackedCell
     from ._stacked import hidden_output as hidden_output
     from ._truncated import TruncatedCell as TruncatedCell

@@ -62,8 +62,8 @@ def associative_states(
     if not isinstance(cell, AbstractDiagonalCell):
         raise TypeError(
             "expected method='scan' for a cell that is not affine and diagonal in its state; got "
-            f"method='associative' for {type(cell).__name__}. It is for LRUCell, "
-            "MinGRUCell and MinLSTMCell."
+            f"method='associative' for {type(cell).__name__}. It is for LRUCell, S4DCell, "
+            "SelectiveCell, MinGRUCell and MinLSTMCell."
         )
     a, b = jax.vmap(cell.affine_step)(inputs)
     if mask is not None:
@@ -96,3 +96,9 @@ def complex_zeros(size: int, dtype: Any) -> Inexact[Array, "hidden"]:
 def times_real(z: Inexact[Array, "*shape"], x: Any) -> Inexact[Array, "*shape"]:
     """Return complex z times real x, entry by entry."""
     return lax.complex(z.real * x, z.imag * x)
+
+
+def check_range(name: str, low: float, high: float) -> None:
+    """Check the ends of a range of time steps."""
+    if not 0 < low <= high:
+        raise ValueError(f"expected 0 < {name}_min <= {name}_max; got {low} and {high}.")
