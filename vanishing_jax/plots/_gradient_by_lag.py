@@ -16,8 +16,6 @@ from ._style import (
     as_labeled,
     draw_log_lines,
     finish,
-    integer_ticks,
-    light_grid,
     line_options,
     new_axes,
     plain,
@@ -66,10 +64,9 @@ def plot_gradient_by_lag(diagnosis: Any, *, ax: Any = None, **line_kwargs: Any) 
         xlabel=f"lag $t - s$ ({words.units})",
         ylabel="gradient relative to lag 0",
         notes=notes,
+        integers="x",
     )
     set_decades(ax, [y for _, y, _ in lines])
-    integer_ticks(ax)
-    light_grid(ax)
     if len(labeled) > 6:  # more than a corner holds
         add_legend(ax, "upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, frameon=False)
         return ax
