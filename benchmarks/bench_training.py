@@ -24,7 +24,7 @@ import vanishing_jax as vj
 from vanishing_jax.comparison import _seeds
 from vanishing_jax.tasks import Adding
 from vanishing_jax.training import train
-from vanishing_jax.training._updates import Settings
+from vanishing_jax.training._settings import Chunk, Settings
 
 GROUPS = ("step", "run", "seeds")
 OURS, TORCH, LOOP = "vanishing_jax", "PyTorch", "vanishing_jax, one after the other"
@@ -170,13 +170,13 @@ def seed_makers(case: Case, updates: int, seeds: int):
     """Return name -> call that trains all seeds and returns their last losses, or None."""
     task = Adding(case.time)
     recipe = vj.recipes.parse(case.cell)
-    settings = Settings(case.batch, updates // 2)
-    job = _seeds.Job(recipe, task, case.hidden, recipe.learning_rate, updates, None, settings)
+    settings = Settings(updates, Chunk(case.batch, updates // 2))
+    job = _seeds.Job(recipe, task, case.hidden, recipe.learning_rate, settings)
     keys = [jr.key(seed) for seed in range(seeds)]
     weights, inputs, targets = weights_and_batch(case)
 
     def together():
-        trained = _seeds.train_seeds(job, keys, lambda records: None)
+        trained = _seeds.train_seeds(job, keys, lambda run: None)
         return [one.history.loss[-1] for one in trained]
 
     def alone(key):

@@ -15,7 +15,7 @@ from .._types import Array, Key
 from ..theory import critical_gain, mean_field_exponent, memory_horizon
 from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation, slopes
-from ..training._train import check_counts
+from ..training._settings import check_counts
 from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, unit_matrix
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..theory import (
 )
 from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation
-from ..training._train import check_counts
+from ..training._settings import check_counts
 from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, rank_correlation
 from ._recall import Setting, Sizes, recall_scores
 
