@@ -20,7 +20,7 @@ Measure, choose, check by training:
 |---|---|
 | Do gradients vanish in my network, and why? | `print(vj.diagnose(cell, inputs, loss=loss))` |
 | What would another do, before I build it? | `vj.recipes.predict("tanh+he", 1.0, hidden_size=64)` |
-| Which one trains? | `vj.compare(["tanh+clip", "gru+clip"], "adding", steps=2000, key=key)` |
+| Which one trains? | `vj.compare(["tanh+clip", "gru+clip"], "adding", num_updates=2000, key=key)` |
 
 The second is a matter of seconds:
 
