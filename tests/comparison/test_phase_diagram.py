@@ -66,7 +66,7 @@ def check_against_products(found, sizes, variances, key):
 
 
 def test_exponents_and_horizons_are_those_of_products_of_jacobians(phase):
-    sizes = module.Sizes("tanh", "gaussian", N, STEPS, BURN)
+    sizes = module.Sizes("tanh", N, STEPS, BURN)
     check_against_products(phase, sizes, [(v, 0.0) for v in VARIANCES], jr.key(3))
     assert np.isfinite(phase.horizon).any() and np.isinf(phase.horizon).any()
 
@@ -78,21 +78,17 @@ def test_over_biases_they_are_those_of_products_too(phase):
         burn=BURN, seeds=SEEDS, progress=False, key=jr.key(4),
     )  # fmt: skip
     assert found.exponent.dims == ("gain", "bias_variance", "seed")
-    sizes = module.Sizes("tanh", "gaussian", N, STEPS, BURN)  # compiled for `phase`
+    sizes = module.Sizes("tanh", N, STEPS, BURN)  # compiled for `phase`
     check_against_products(found, sizes, [(0.2, b) for b in biases], jr.key(4))
     expected = [[exponent(g, 0.2 + b) for b in biases] for g in GAINS]
     np.testing.assert_allclose(found.predicted_exponent, expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
-def test_weights_have_gain_one(weights):
+def test_weights_have_gain_one():
     n = 40
-    W = np.asarray(unit_matrix(weights, n, key=jr.key(0)), float)
-    if weights == "orthogonal":
-        np.testing.assert_allclose(W @ W.T, np.eye(n), atol=1e-12)
-    else:  # n^2 entries: chi-square
-        assert np.sum(W**2) == pytest.approx(n, abs=5 * math.sqrt(2))
-        assert abs(W.mean()) < 5 / n**1.5
+    W = np.asarray(unit_matrix(n, key=jr.key(0)), float)
+    assert np.sum(W**2) == pytest.approx(n, abs=5 * math.sqrt(2))  # n^2 entries: chi-square
+    assert abs(W.mean()) < 5 / n**1.5
 
 
 # The trapezoidal rule, which converges exponentially here.
@@ -195,7 +191,6 @@ def test_a_point_keeps_its_key_when_the_map_grows():
         ({"bias_variances": [0.1]}, TypeError, "one of `input_variances` and"),
         ({"input_variances": None}, TypeError, "got 0 of them"),
         ({"input_variance": 0.1}, TypeError, "goes with `bias_variances`"),
-        ({"weights": "sparse"}, ValueError, "'gaussian' or 'orthogonal'; got 'sparse'"),
         ({"activation": "tan"}, ValueError, "expected an activation among"),
         ({"num_steps": 0}, ValueError, "`num_steps` of at least 1"),
         ({"burn": -1}, ValueError, "`burn` of at least 0"),
@@ -214,6 +209,6 @@ def test_an_axis_is_a_sequence():
 
 
 def test_states_that_overflow_give_nan():
-    sizes = module.Sizes("tanh", "gaussian", N, STEPS, BURN)  # compiled for `phase`
+    sizes = module.Sizes("tanh", N, STEPS, BURN)  # compiled for `phase`
     gain, zero = jnp.asarray(np.full(8, np.inf)), jnp.asarray(np.zeros(8))
     assert np.isnan(module._growth(sizes, gain, zero, zero, jr.split(jr.key(0), 8))).all()

@@ -102,10 +102,8 @@ def each(function: Callable, *arguments: PyTree) -> PyTree:
     return jax.vmap(function)(*arguments)
 
 
-def unit_matrix(weights: str, n: int, *, key: Key) -> Array:
-    """Return recurrent weights of gain 1: Gaussian of variance 1/n, or orthogonal."""
-    if weights == "orthogonal":
-        return jr.orthogonal(key, n)
+def unit_matrix(n: int, *, key: Key) -> Array:
+    """Return recurrent weights of gain 1: Gaussian of variance 1/n."""
     return jr.normal(key, (n, n)) / np.sqrt(n)
 
 

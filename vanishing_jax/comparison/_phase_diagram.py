@@ -15,7 +15,6 @@ from .._mantissa_exponent import normalized
 from .._types import Array, Key
 from ..diagnostics._back_propagate import Scaled, back_propagate
 from ..theory import critical_gain, mean_field_exponent, memory_horizon
-from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation, slopes
 from ..training._settings import check_counts
 from ._gain_grid import checked_axis, each, grid_dataset, name_of, over_grid, unit_matrix
@@ -34,7 +33,6 @@ def phase_diagram(
     bias_variances: Sequence[float | int] | np.ndarray | None = None,
     input_variance: float | int = 0.0,
     activation: Activation = "tanh",
-    weights: str = "gaussian",
     hidden_size: int = 200,
     num_steps: int = 200,
     burn: int = 100,
@@ -61,7 +59,6 @@ def phase_diagram(
     - `input_variances`: s^2, increasing; without biases. Or:
     - `bias_variances`: s_b^2 in their place, at the one `input_variance`.
     - `activation`: as of `theory.mean_field_variance`.
-    - `weights`: "gaussian" or "orthogonal" (g times a random orthogonal matrix).
     - `hidden_size`, `num_steps`: n (200), and over how many steps a gradient is carried (200).
     - `burn`: steps before them, in which the states settle (100).
     - `seeds`: networks at each point (5).
@@ -116,12 +113,12 @@ def phase_diagram(
     if burn < 0:
         raise ValueError(f"expected `burn` of at least 0; got {burn}.")
     grid = _grid(gains, input_variances, bias_variances, input_variance)
-    sizes = Sizes(activation, check_weights(weights), hidden_size, num_steps, burn)
+    sizes = Sizes(activation, hidden_size, num_steps, burn)
     predicted = _predicted(sizes, grid)
     measured = _measured(sizes, grid, seeds, progress, key)
     settings = {
         "activation": name_of(activation),
-        "weights": weights,
+        "weights": "gaussian",
         "hidden_size": hidden_size,
         "steps": num_steps,
         "burn": burn,
@@ -134,7 +131,6 @@ class Sizes(NamedTuple):
     """What the measurement is compiled for."""
 
     activation: Activation
-    weights: str
     hidden_size: int
     num_steps: int
     burn: int
@@ -230,7 +226,7 @@ def drawn(
     """Return W, b, the first state, the key of the input and the vector of one network."""
     key_W, key_b, key_state, key_drive, key_vector = jr.split(key, 5)
     n = sizes.hidden_size
-    W = gain * unit_matrix(sizes.weights, n, key=key_W)
+    W = gain * unit_matrix(n, key=key_W)
     b, start, v = (jr.normal(k, (n,)) for k in (key_b, key_state, key_vector))
     return W, bias_deviation * b, start, key_drive, v
 

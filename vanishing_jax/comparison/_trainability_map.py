@@ -18,7 +18,6 @@ from ..theory import (
     mean_field_exponent,
     mean_field_variance,
 )
-from ..theory._mean_field import check_weights
 from ..theory._slopes import Activation, slopes
 from ..training._settings import check_counts
 from ._gain_grid import checked_axis, each, grid_dataset, name_of, over_grid, unit_matrix
@@ -26,8 +25,11 @@ from ._gain_grid import checked_axis, each, grid_dataset, name_of, over_grid, un
 if TYPE_CHECKING:
     import xarray as xr
 
-# One object: another one each time would mean another compilation.
-_ADAM = optax.adam(1e-4)
+_SYMBOLS = 4
+
+# At 1e-3, 300 updates may move a weight by 0.3, twice the deviation of the initial ones, which then
+# decide little.
+_OPTIMIZER = optax.adam(1e-4)
 
 _BLOCK = 8  # steps that are made or skipped together
 
@@ -38,12 +40,9 @@ def trainability_map(
     lags: Sequence[float | int] | np.ndarray,
     input_variance: float | int = 0.01,
     activation: Activation = "tanh",
-    weights: str = "gaussian",
     hidden_size: int = 64,
-    symbols: int = 4,
     num_updates: int = 300,
     batch_size: int = 16,
-    optimizer: optax.GradientTransformation | None = None,
     num_test: int = 500,
     seeds: int = 3,
     progress: bool = True,
@@ -52,10 +51,10 @@ def trainability_map(
     r"""Return how well trained networks recall a symbol after T steps, over (gain, T).
 
     The experiment of mean-field theory (Schoenholz et al. 2017 with depth for time; Chen et al.
-    2018). A network of gain g, in the state where noise has left it, gets one of K symbols, a
+    2018). A network of gain g, in the state where noise has left it, gets one of 4 symbols, a
     pattern of variance 1 over its units, then T steps of noise of variance s^2 at each unit; from
     its last state a linear readout tells which symbol it was. Recurrent weights, biases and readout
-    are trained by equally many updates of the same optimizer at every point, and all networks are
+    are trained by equally many updates of Adam at 1e-4 at every point, and all networks are
     drawn anew. Sequences are fresh in each batch.
 
     Beside it stand two time scales of the untrained network, both after which something has changed
@@ -75,11 +74,9 @@ def trainability_map(
     - `gains`: g, above 0 and increasing.
     - `lags`: T, whole numbers of at least 1, increasing.
     - `input_variance`: s^2 of the noise (0.01, for which the critical gain of tanh is 1.19).
-    - `activation`, `weights`: as in `vj.phase_diagram`.
-    - `hidden_size`, `symbols`: n (64), K (4).
+    - `activation`: as in `vj.phase_diagram`.
+    - `hidden_size`: n (64).
     - `num_updates`, `batch_size`: of training (300 updates of 16 sequences).
-    - `optimizer`: Optax's; None is Adam with a learning rate of 1e-4. At 1e-3, 300 updates may move
-      a weight by 0.3, twice the deviation of the initial ones, which then decide little.
     - `num_test`: fresh sequences that the accuracy is measured on (500).
     - `seeds`: networks at each point (3).
     - `progress`: show a bar over all networks.
@@ -130,27 +127,22 @@ def trainability_map(
         hidden_size=hidden_size, num_updates=num_updates, batch_size=batch_size,
         num_test=num_test, seeds=seeds,
     )  # fmt: skip
-    if symbols < 2:
-        raise ValueError(f"expected `symbols` of at least 2; got {symbols}.")
     g, T = checked_axis("gains", gains, above=0.0), _whole_lags(lags)
     (variance,) = checked_axis("input_variance", [input_variance])
-    sizes = Sizes(
-        activation, check_weights(weights), hidden_size, int(T[-1]), symbols, batch_size,
-        num_updates, num_test,
-    )  # fmt: skip
+    sizes = Sizes(activation, hidden_size, int(T[-1]), batch_size, num_updates, num_test)
     network = {"activation": activation, "input_variance": float(variance)}
     predicted = _predicted(g, network)
-    measured = _measured(sizes, optimizer or _ADAM, g, T, network, seeds, progress, key)
+    measured = _measured(sizes, g, T, network, seeds, progress, key)
     settings = {
         "activation": name_of(activation),
-        "weights": weights,
+        "weights": "gaussian",
         "hidden_size": hidden_size,
-        "symbols": symbols,
+        "symbols": _SYMBOLS,
         "batch_size": batch_size,
         "updates": num_updates,
         "num_test": num_test,
         "input_variance": float(variance),
-        "optimizer": "adam, learning rate 1e-4" if optimizer is None else "given",
+        "optimizer": "adam, learning rate 1e-4",
     }
     with jax.enable_x64(True):
         settings["critical_gain"] = float(critical_gain(**network))
@@ -181,10 +173,8 @@ class Sizes(NamedTuple):
     """What the experiment is compiled for."""
 
     activation: Activation
-    weights: str
     hidden_size: int
     longest: int  # lag
-    symbols: int
     batch_size: int
     num_updates: int
     num_test: int
@@ -200,7 +190,7 @@ class Setting(NamedTuple):
 
 
 def _measured(
-    sizes: Sizes, optimizer, gains, lags, network, seeds: int, progress: bool, key: Key
+    sizes: Sizes, gains, lags, network, seeds: int, progress: bool, key: Key
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return accuracy and loss of every network, of shape (gain, lag, seed)."""
     dtype = jnp.result_type(float)
@@ -215,22 +205,20 @@ def _measured(
 
     def compute(numbers, keys):
         noises = jnp.broadcast_to(noise, keys.shape)
-        return recall_scores(sizes, optimizer, Setting(input_deviation=noises, **numbers), keys)
+        return recall_scores(sizes, Setting(input_deviation=noises, **numbers), keys)
 
     chunk = len(lags) * (1 if jax.default_backend() == "cpu" else len(gains) * seeds)
     accuracy, loss = over_grid(compute, axes, seeds, chunk=chunk, progress=progress, key=key)
     return np.where(np.isfinite(loss), accuracy, np.nan), loss
 
 
-@ft.partial(jax.jit, static_argnums=(0, 1))
-def recall_scores(
-    sizes: Sizes, optimizer: optax.GradientTransformation, settings: Setting, keys: Key
-) -> tuple[Array, Array]:
+@ft.partial(jax.jit, static_argnums=0)
+def recall_scores(sizes: Sizes, settings: Setting, keys: Key) -> tuple[Array, Array]:
     """Return test accuracy and loss of one trained network per setting and key."""
-    return each(ft.partial(_trained_scores, sizes, optimizer), settings, keys)
+    return each(ft.partial(_trained_scores, sizes), settings, keys)
 
 
-def _trained_scores(sizes: Sizes, optimizer, setting: Setting, key: Key):
+def _trained_scores(sizes: Sizes, setting: Setting, key: Key):
     key_model, key_data, key_test = jr.split(key, 3)
     params, symbols = _initial(sizes, setting.gain, key_model)
 
@@ -239,11 +227,14 @@ def _trained_scores(sizes: Sizes, optimizer, setting: Setting, key: Key):
 
     def update(carry, key):
         params, state = carry
-        changes, state = optimizer.update(jax.grad(loss_of)(params, key), state, params)
+        gradient = jax.grad(loss_of)(params, key)
+        # Optax computes decay**count, float and int, which strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            changes, state = _OPTIMIZER.update(gradient, state, params)
         return (optax.apply_updates(params, changes), state), None
 
     keys = jr.split(key_data, sizes.num_updates)
-    (params, _), _ = lax.scan(update, (params, optimizer.init(params)), keys)
+    (params, _), _ = lax.scan(update, (params, _OPTIMIZER.init(params)), keys)
     loss, accuracy = scores(params, symbols, sizes, setting, num=sizes.num_test, key=key_test)
     return accuracy, loss
 
@@ -251,9 +242,9 @@ def _trained_scores(sizes: Sizes, optimizer, setting: Setting, key: Key):
 def _initial(sizes: Sizes, gain: Array, key: Key) -> tuple[dict[str, Array], Array]:
     """Return what is trained, and what each unit gets of each symbol, which is not."""
     key_W, key_V, key_symbols = jr.split(key, 3)
-    n, K = sizes.hidden_size, sizes.symbols
+    n, K = sizes.hidden_size, _SYMBOLS
     params = {
-        "W": gain * unit_matrix(sizes.weights, n, key=key_W),
+        "W": gain * unit_matrix(n, key=key_W),
         "b": jnp.zeros(n),
         "V": jr.normal(key_V, (K, n)) / np.sqrt(n),
         "c": jnp.zeros(K),
@@ -266,7 +257,7 @@ def scores(
 ) -> tuple[Array, Array]:
     """Return loss and accuracy on `num` fresh sequences."""
     key_label, key_start, key_noise = jr.split(key, 3)
-    label = jr.randint(key_label, (num,), 0, sizes.symbols)
+    label = jr.randint(key_label, (num,), 0, _SYMBOLS)
     start = setting.resting_deviation * jr.normal(key_start, (num, sizes.hidden_size))
     phi = slopes(sizes.activation).value
 
