@@ -44,7 +44,7 @@ def checked_axis(name: str, values: Any, *, above: float | None = None) -> np.nd
 
 
 def over_grid(
-    compute: Callable[[Sequence[Array], Key], PyTree],
+    compute: Callable[[dict[str, Array], Key], PyTree],
     axes: Sequence[Mapping[str, np.ndarray]],
     seeds: int,
     *,

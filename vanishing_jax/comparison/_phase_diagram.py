@@ -115,7 +115,7 @@ def phase_diagram(
     grid = _grid(gains, input_variances, bias_variances, input_variance)
     sizes = Sizes(activation, hidden_size, num_steps, burn)
     predicted = _predicted(sizes, grid)
-    measured = _measured(sizes, grid, seeds, progress, key)
+    exponent, horizon = _measured(sizes, grid, seeds, progress, key)
     settings = {
         "activation": name_of(activation),
         "weights": "gaussian",
@@ -124,7 +124,7 @@ def phase_diagram(
         "burn": burn,
         "input_variance": None if grid.axis == "input_variance" else float(input_variance),
     }
-    return _dataset(grid, *measured, predicted, settings, key)
+    return _dataset(grid, exponent, horizon, predicted, settings, key)
 
 
 class Sizes(NamedTuple):

@@ -132,7 +132,7 @@ def trainability_map(
     sizes = Sizes(activation, hidden_size, int(T[-1]), batch_size, num_updates, num_test)
     network = {"activation": activation, "input_variance": float(variance)}
     predicted = _predicted(g, network)
-    measured = _measured(sizes, g, T, network, seeds, progress, key)
+    accuracy, loss = _measured(sizes, g, T, network, seeds, progress, key)
     settings = {
         "activation": name_of(activation),
         "weights": "gaussian",
@@ -146,7 +146,7 @@ def trainability_map(
     }
     with jax.enable_x64(True):
         settings["critical_gain"] = float(critical_gain(**network))
-    return _dataset(g, T, *measured, predicted, settings, key)
+    return _dataset(g, T, accuracy, loss, predicted, settings, key)
 
 
 def _whole_lags(lags: Any) -> np.ndarray:

@@ -29,7 +29,7 @@ class Record(NamedTuple):
     def from_json(cls, fields: dict[str, Any]) -> "Record":
         """Return the record again."""
         recorded = {name: np.asarray(x) for name, x in fields["recorded"].items()}
-        return cls(**fields | {"recorded": recorded})
+        return cls(**{**fields, "recorded": recorded})
 
 
 class History(eqx.Module):

@@ -128,8 +128,9 @@ def _record(
 
     def observe():
         model = join(Parts(carry.params, carry.statistics, context.rest))
-        settled = estimated(model, batch[0])
-        seen = Update(settled, context.task, *batch, carry.params, new_params)
+        inputs, targets = batch
+        settled = estimated(model, inputs)
+        seen = Update(settled, context.task, inputs, targets, carry.params, new_params)
         return {name: RECORDERS[name].record(seen) for name in names}
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(observe))
