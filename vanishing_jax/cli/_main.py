@@ -5,7 +5,6 @@ The command `vanishing-jax name` has a dataclass here and a function `run` in `_
 
 import dataclasses
 import gc
-import importlib
 import os
 import pathlib
 import sys
@@ -139,6 +138,26 @@ class Claims:
 COMMANDS = (Demo, Diagnose, Inspect, Compare, Selftest, Table, Claims)
 
 
+def _run(command: Any) -> int:
+    """Run a command, of whose module nothing is imported before; return the exit code."""
+    match command:
+        case Demo():
+            from ._demo import run
+        case Diagnose():
+            from ._diagnose import run
+        case Inspect():
+            from ._inspect import run
+        case Compare():
+            from ._compare import run
+        case Selftest():
+            from ._selftest import run
+        case Table():
+            from ._table import run
+        case _:
+            from ._claims import run
+    return run(command)  # pyright: ignore[reportArgumentType]  # each case has its own
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run the command and exit with its code.
 
@@ -179,8 +198,7 @@ def _main(arguments: Sequence[str] | None) -> None:
         # Imports and tracing make millions of objects and next to no garbage: 10 % of a warm call.
         gc.set_threshold(50_000, 20, 50)
     try:
-        name = type(command).__name__.lower()
-        code = importlib.import_module(f"._{name}", __package__).run(command)
+        code = _run(command)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = INTERRUPTED
