@@ -179,7 +179,7 @@ print("unchanged")
 
 
 HEAVY = (
-    "flax h5netcdf h5py haiku jinja2 keras matplotlib optax orbax pandas sklearn "
+    "flax h5netcdf h5py haiku jinja2 keras matplotlib optax pandas sklearn "
     "safetensors scipy.linalg scipy.optimize scipy.special scipy.stats torch tqdm tyro xarray"
 ).split()
 

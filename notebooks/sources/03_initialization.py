@@ -88,7 +88,7 @@ for name in ["Glorot", "critical"] if TOY else starts(1.0):
 # %%
 variances = [0.0, 0.1] if TOY else [0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 gains = [0.5, 1.0] if TOY else np.arange(0.5, 3.01, 0.25)
-sizes = {"hidden_size": 8, "steps": 6} if TOY else {"hidden_size": UNITS, "steps": STEPS}
+sizes = {"hidden_size": 8, "num_steps": 6} if TOY else {"hidden_size": UNITS, "num_steps": STEPS}
 phase = vj.phase_diagram(
     gains=gains, input_variances=variances, **sizes, seeds=SEEDS, progress=False, key=jr.key(0)
 )
@@ -123,7 +123,7 @@ trained = vj.trainability_map(
     input_variance=0.01,
     progress=False,
     key=jr.key(1),
-    **({"hidden_size": 8, "updates": 2, "num_test": 20, "seeds": 1} if TOY else {}),
+    **({"hidden_size": 8, "num_updates": 2, "num_test": 20, "seeds": 1} if TOY else {}),
 )
 vj.plots.plot_trainability(trained)
 critical = float(vj.theory.critical_gain(activation="tanh", input_variance=0.01))

@@ -140,7 +140,8 @@ ax.legend()
 # - Inputs of ten times the size: the gates saturate. Does the formula still hold?
 # - A GRU's reset gate: does its bias matter (`vj.diagnose` tries it)?
 # - A bias of 5 over 2000 steps: is the product still near 1?
-# - `vj.compare(["lstm", "lstm+chrono", "gru"], "copy memory", length=100, seeds=4, steps=2000)`.
+# - `vj.compare(["lstm", "lstm+chrono", "gru"], "copy memory", length=100, seeds=4,
+#   num_updates=2000)`.
 #
 # ## References
 #

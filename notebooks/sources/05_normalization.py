@@ -471,7 +471,7 @@ for norm, s, gains in rows:
 # - `LayerNormCell(VanillaCell(1, n))` with a single input component: what does *separate* leave of
 #   it?
 # - Does it learn? `vj.compare(["tanh", "tanh+layernorm", "tanh+layernorm-separate",
-#   "tanh+batchnorm"], "adding", length=50, seeds=5, steps=2000, key=...)`; and
+#   "tanh+batchnorm"], "adding", length=50, seeds=5, num_updates=2000, key=...)`; and
 #   [page 07](07_comparing_remedies.ipynb).
 # - Normalization beside other claims about it, with verdicts: `vanishing-jax claims --only C21`.
 #

@@ -185,7 +185,7 @@ print(f"largest relative difference from the formula: {worst:.0e}")
 #   does it do to the shares of the exploding network?
 # - `deviation` near 1.2: neither vanishing nor exploding. What are the shares?
 # - By training: `vj.compare(["irnn", "irnn+clip", "tanh", "tanh+clip"], "adding", length=50,
-#   seeds=4, steps=2000)`.
+#   seeds=4, num_updates=2000)`.
 #
 # ## References
 #

@@ -52,7 +52,7 @@ tuning = {
     rate: vj.compare(
         RECIPES,
         "adding",
-        steps=TUNING,
+        num_updates=TUNING,
         seeds=[100, 101],
         learning_rate=rate,
         **SETTINGS,
@@ -91,7 +91,7 @@ def compared():
     return vj.compare(
         RECIPES,
         "adding",
-        steps=STEPS,
+        num_updates=STEPS,
         seeds=SEEDS,
         learning_rate=chosen,
         target="loss < 0.01",
@@ -132,7 +132,7 @@ ax = vj.plots.plot_test_scores(ds)
 first = vj.compare(
     RECIPES,
     "adding",
-    steps=1,
+    num_updates=1,
     seeds=SEEDS,
     **{**SETTINGS, "record_every": 1, "num_test": 10},
 )
@@ -214,7 +214,7 @@ same = np.array_equal(again.test_loss.values, ds.test_loss.values, equal_nan=Tru
 print(f"again: the same scores: {same}")
 try:
     changed = {**SETTINGS, "hidden_size": 9}
-    vj.compare(RECIPES, "adding", steps=STEPS, out=folder.name, **changed)
+    vj.compare(RECIPES, "adding", num_updates=STEPS, out=folder.name, **changed)
 except ValueError as message:
     print(str(message).replace(folder.name, "FOLDER"))
 folder.cleanup()

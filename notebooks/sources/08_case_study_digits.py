@@ -62,7 +62,7 @@ def train(model, optimizer, *, seed=0, updates=UPDATES):
     return vj.train(
         model,
         task,
-        steps=updates,
+        num_updates=updates,
         batch_size=64,
         optimizer=optimizer,
         record_every=1 if TOY else 50,

@@ -134,7 +134,7 @@ for name, start in models.items():
     trained[name], curves[name] = vj.train(
         start,
         task,
-        steps=UPDATES,
+        num_updates=UPDATES,
         batch_size=32,
         optimizer=optimizer,
         record_every=2 if TOY else 30,

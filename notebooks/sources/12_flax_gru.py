@@ -113,7 +113,7 @@ for name, start in starts.items():
     trained[name], curves[name] = vj.train(
         start,
         task,
-        steps=UPDATES,
+        num_updates=UPDATES,
         batch_size=BATCH,
         optimizer=optimizer,
         record_every=2 if TOY else 20,

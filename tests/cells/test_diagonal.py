@@ -318,37 +318,3 @@ def test_a_readout_of_a_complex_state_makes_the_real_part_of_any_product():
     seen = np.asarray(cells.hidden_output(make("lru"), jnp.asarray(h)))
     weight = np.concatenate([C.real, -C.imag], axis=1)
     np.testing.assert_allclose(seen @ weight.T, (h @ C.T).real, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_a_model_runs_padded_batches_by_either_method():
-    from vanishing_jax.tasks import Padded
-    from vanishing_jax.training import SequenceModel
-
-    cell, key = make("selective"), jax.random.key(3)
-    values = drawn_inputs(1.0, 3)[:, :9]
-    inputs = Padded(values, jnp.asarray([9, 4, 1], jnp.int32))
-    models = [
-        SequenceModel(cell, 2, every_step=True, method=method, key=key)
-        for method in ("scan", "associative")
-    ]
-
-    @eqx.filter_jit
-    def both(models):
-        def total(model):
-            outputs, states = model.run_batch(inputs)
-            return jnp.sum(jnp.sin(outputs)) + jnp.sum(states), (outputs, states)
-
-        return [eqx.filter_value_and_grad(total, has_aux=True)(model) for model in models]
-
-    one, two = both(models)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        np.testing.assert_allclose(a, b, atol=100 * EPS * float(jnp.max(jnp.abs(a))))
-    (_, (outputs, _)), _ = two  # the state stays where the sequence has ended
-    np.testing.assert_array_equal(outputs[1, 4:], jnp.stack([outputs[1, 3]] * 5))
-    with pytest.raises(ValueError, match="'scan' with checkpoint=True"):
-        models[1].run(values[0], checkpoint=True)
-    with pytest.raises(TypeError, match="for method='associative'; got GRUCell"):
-        SequenceModel(cells.GRUCell(D, N, key=key), 2, method="associative", key=key)
-    with pytest.raises(ValueError, match="got 'fast'"):
-        SequenceModel(cell, 2, method="fast", key=key)

@@ -4,6 +4,8 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+from vanishing_jax.cli._main import Selftest
+
 NUM_CHECKS = 27
 
 
@@ -52,7 +54,7 @@ def first_run(selftest):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         for name in engine.real:
             patch.setattr(selftest, name, engine.recording(name))
-        code = selftest.run_selftest(seed=0)
+        code = selftest.run(Selftest())
     return engine, code, printed.getvalue()
 
 
@@ -61,7 +63,7 @@ def rerun(selftest, first_run, monkeypatch, capsys, spoil):
     engine, _, _ = first_run
     for name in engine.real:
         monkeypatch.setattr(selftest, name, engine.playback(name, spoil))
-    code = selftest.run_selftest(seed=0)
+    code = selftest.run(Selftest())
     return code, capsys.readouterr().out.splitlines()
 
 

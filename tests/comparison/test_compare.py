@@ -1,4 +1,3 @@
-import json
 import os
 import pathlib
 import shutil
@@ -18,6 +17,7 @@ import vanishing_jax as vj
 from vanishing_jax.comparison import _compare, _seeds
 from vanishing_jax.comparison._result import joined, run_dataset
 from vanishing_jax.training import History, evaluate
+from vanishing_jax.training._savepoints import Savepoints
 
 from ..training.small import FirstSign
 
@@ -131,12 +131,8 @@ def test_finished_runs_are_loaded_and_nothing_is_trained_again(folder, compariso
     again.to_netcdf(saved, engine="h5netcdf")
     xr.testing.assert_equal(xr.load_dataset(saved, engine="h5netcdf"), again)
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    runs = {f"{r}/{f}" for r in RECIPES for f in ("seed_0.nc", "seed_1.nc", "metrics.jsonl")}
+    runs = {f"{r}/{f}" for r in RECIPES for f in ("seed_0.nc", "seed_1.nc")}
     assert files == {"settings.json"} | runs
-    text = (folder / "tanh+sgd" / "metrics.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    assert [(x["seed"], x["step"]) for x in lines] == [(k, s) for k in (0, 1) for s in (2, 4, 5)]
-    assert lines[4]["loss"] == float(again.loss.sel(recipe="tanh+sgd", seed=1, record=4))
 
 
 def test_what_is_missing_or_broken_is_trained_to_the_same_numbers(folder, comparison, trained):
@@ -170,8 +166,6 @@ def test_more_seeds_leave_those_there_are(folder, trained):
     shutil.copytree(folder, copy)
     ds = vj.compare("tanh+sgd", TASK, seeds=[7, 5], out=copy, **FAST)
     assert list(ds.seed) == [7, 5] and trained == [2]
-    text = (copy / "tanh+sgd" / "metrics.jsonl").read_text()
-    assert [json.loads(line)["seed"] for line in text.splitlines()[::3]] == [0, 1, 5, 7]
 
 
 class Fragile(FirstSign):
@@ -228,15 +222,15 @@ def test_recipes_may_differ_in_what_their_recorders_see():
     def run(recipe, labels, values, steps):
         curve = np.ones(len(steps))
         history = History(
-            np.array(steps), curve, curve, curve, {"saturation": values}, {"saturation": labels}
+            np.array(steps), curve, curve, curve, {"update_ratio": values}, {"update_ratio": labels}
         )
         settings = {"recipe": recipe, "seed": 0, "learning_rate": 1.0, "target": None}
         return run_dataset(history, None, TASK, {**settings, "steps": 4, "record_every": 2}, {})
 
-    one = run("a", ("tanh",), np.array([[0.1], [0.2]]), [2, 4])
-    two = run("b", ("sigmoid", "tanh"), np.array([[0.3, 0.4]]), [2])
+    one = run("a", ("bias",), np.array([[0.1], [0.2]]), [2, 4])
+    two = run("b", ("weight", "bias"), np.array([[0.3, 0.4]]), [2])
     ds = joined([[one], [two]]).isel(seed=0)
-    found = ds.saturation.sel(activation=["tanh", "sigmoid"])
+    found = ds.update_ratio.sel(parameter=["bias", "weight"])
     nan = np.nan
     expected = [[[0.1, nan], [0.2, nan]], [[0.4, 0.3], [nan, nan]]]
     np.testing.assert_array_equal(found, expected)
@@ -289,11 +283,11 @@ def test_what_cannot_be_is_refused_before_training(recipes, changes, message, tr
     assert trained == []
 
 
-def test_cut_off_after_the_last_seed_leaves_nothing_behind(tmp_path, folder, trained, monkeypatch):
+def test_cut_off_after_the_last_seed_leaves_nothing_behind(tmp_path, trained, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_compare, "write_metrics", interrupted)
+    monkeypatch.setattr(Savepoints, "remove", interrupted)
     with pytest.raises(KeyboardInterrupt):
         vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, save_every=1, **FAST)
     monkeypatch.undo()
@@ -301,9 +295,7 @@ def test_cut_off_after_the_last_seed_leaves_nothing_behind(tmp_path, folder, tra
     vj.compare("tanh+sgd", TASK, seeds=2, out=tmp_path, **FAST)
     assert trained == [2]
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 4  # settings, two seeds, metrics
-    metrics = "tanh+sgd/metrics.jsonl"
-    assert (tmp_path / metrics).read_bytes() == (folder / metrics).read_bytes()
+    assert len(files) == 3  # settings, two seeds
 
 
 KILLED = """
@@ -372,13 +364,14 @@ def test_killed_and_repeated_gives_the_numbers_of_an_uninterrupted_run(
     root = pathlib.Path(__file__).parents[2]
     assert subprocess.run(command, cwd=root, timeout=300).returncode == -signal.SIGKILL
     assert len(list(tmp_path.rglob("*.nc"))) == files
+    last = (4, 5) if chunks == 0 else (2, 4)
     states = [path.name for path in tmp_path.glob(f"{RECIPES[1]}/unfinished/*")]
-    assert sorted(states) == (["update_4", "update_5"] if chunks == 0 else ["update_2", "update_4"])
+    assert sorted(states) == [f"update_{k}.eqx" for k in last]
     advance, calls = _seeds._advance, []
     monkeypatch.setattr(_seeds, "_advance", lambda *a: calls.append(None) or advance(*a))
     again = vj.compare(RECIPES, TASK, seeds=2, out=tmp_path, **FAST)
     assert len(trained) == 1 and len(calls) == chunks
     assert not list(tmp_path.rglob("unfinished"))
     xr.testing.assert_identical(without_times(again), without_times(comparison))
-    for path in folder.rglob("*.json*"):
+    for path in folder.rglob("*.json"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()

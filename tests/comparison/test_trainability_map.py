@@ -11,21 +11,20 @@ import optax
 import pytest
 
 import vanishing_jax as vj
-from vanishing_jax.comparison import _recall as recall
 from vanishing_jax.comparison import _trainability_map as module
 
 from .test_phase_diagram import average, exponent, variance
 
 GAINS, LAGS, NOISE = [0.6, 1.4], [1, 4], 0.1
 SMALL: dict[str, Any] = {
-    "hidden_size": 6, "symbols": 3, "updates": 3, "batch_size": 40, "num_test": 40, "seeds": 2,
+    "hidden_size": 6, "num_updates": 3, "batch_size": 40, "num_test": 40, "seeds": 2,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def found():
     return vj.trainability_map(
-        gains=GAINS, lags=LAGS, input_variance=NOISE, **SMALL, optimizer=optax.sgd(0.5),
+        gains=GAINS, lags=LAGS, input_variance=NOISE, **SMALL,
         progress=False, key=jr.key(5),
     )  # fmt: skip
 
@@ -57,13 +56,17 @@ def test_training_is_that_of_a_plain_loop(found):
     i, j, k = 1, 1, 1
     key = jr.fold_in(jr.fold_in(jr.fold_in(jr.key(5), i), j), k)
     key_model, key_data, key_test = jr.split(key, 3)
-    sizes = recall.Sizes("tanh", "gaussian", 6, 4, 3, 40, 3, 40)
-    initial = jax.jit(recall._initial, static_argnums=0)
+    sizes = module.Sizes("tanh", 6, 4, 40, 3, 40)
+    initial = jax.jit(module._initial, static_argnums=0)
     params, symbols = initial(sizes, jnp.asarray(GAINS[i]), key_model)
     rest = jnp.asarray(math.sqrt(variance(GAINS[i], NOISE)))
+    optimizer = optax.adam(1e-4)
+    state = optimizer.init(params)
     for own in jr.split(key_data, 3):
         _, gradient = reference(params, symbols, own, 40, LAGS[j], rest)
-        params = {name: p - 0.5 * gradient[name] for name, p in params.items()}
+        with jax.numpy_dtype_promotion("standard"):
+            change, state = optimizer.update(gradient, state)
+        params = optax.apply_updates(params, change)
     (loss, accuracy), _ = reference(params, symbols, key_test, 40, LAGS[j], rest)
     at = found.isel(gain=i, lag=j, seed=k)
     np.testing.assert_allclose(at.loss, loss, rtol=1e-7)
@@ -110,14 +113,20 @@ def test_boundary_lies_between_two_lags():
 def test_scales_are_compared_over_the_gains(found, tmp_path):
     import xarray as xr
 
-    attrs: dict[str, Any] = {"symbols": 4}
+    settings: dict[str, Any] = {"symbols": 4}
     accuracy = np.array([[[1.0], [0.25]], [[1.0], [1.0]], [[0.25], [0.25]], [[1.0], [0.5]]])
     predicted = {
         "gradient_time": np.array([2.0, math.inf, 3.0, 4.0]),
         "signal_time": np.array([1.0, 7.0, 0.5, 1.5]),
     }
     made = module._dataset(
-        np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 8]), (accuracy, accuracy), predicted, attrs
+        np.array([1.0, 2.0, 3.0, 4.0]),
+        np.array([2, 8]),
+        accuracy,
+        accuracy,
+        predicted,
+        settings,
+        jr.key(0),
     )
     first, last = 2 * 4**0.5, 2 * 4**0.75  # 0.625 is half of the way, and three quarters
     np.testing.assert_allclose(made.boundary, [first, math.inf, 0.0, last])
@@ -127,7 +136,14 @@ def test_scales_are_compared_over_the_gains(found, tmp_path):
     found.to_netcdf(tmp_path / "map.nc")
     with xr.open_dataset(tmp_path / "map.nc") as again:
         xr.testing.assert_identical(again.load(), found)
-    assert json.loads(found.attrs["settings"])["optimizer"] == "given"
+    assert json.loads(found.attrs["settings"])["optimizer"] == "adam, learning rate 1e-4"
+
+
+def test_rank_correlation_with_ties_and_infinities():
+    x, y = np.array([3.0, 1.0, 1.0, math.inf, 0.0]), np.array([2.0, 2.0, 0.5, 7.0, 1.0])
+    ranks = [4.0, 2.5, 2.5, 5.0, 1.0], [3.5, 3.5, 1.0, 5.0, 2.0]
+    assert module.rank_correlation(x, y) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert math.isnan(module.rank_correlation(np.ones(2), np.array([1.0, 2.0])))
 
 
 @pytest.mark.parametrize(
@@ -140,9 +156,7 @@ def test_scales_are_compared_over_the_gains(found, tmp_path):
         ({"lags": [0, 2]}, ValueError, "`lags` above 0; got 0"),
         ({"lags": [1.5]}, TypeError, "whole numbers of steps in `lags`"),
         ({"input_variance": -0.1}, ValueError, "`input_variance` of at least 0; got -0.1"),
-        ({"symbols": 1}, ValueError, "`symbols` of at least 2; got 1"),
-        ({"updates": 0}, ValueError, "`updates` of at least 1"),
-        ({"weights": "sparse"}, ValueError, "'gaussian' or 'orthogonal'; got 'sparse'"),
+        ({"num_updates": 0}, ValueError, "`num_updates` of at least 1"),
     ],
 )
 def test_wrong_arguments_are_named(changes, error, message):

@@ -33,23 +33,13 @@ def test_a_target_that_is_not_reached_changes_nothing(whole):
 
 
 @pytest.mark.parametrize(
-    "keep, best", [("best", "loss"), ("lowest metric", "metric"), ("highest metric", "metric")]
-)
-def test_keeps_the_model_of_the_best_record(whole, keep, best):
-    values = getattr(whole, best) * (-1 if keep.startswith("highest") else 1)
-    step = int(whole.step[np.argmin(values)])
-    model, history = run(small_model(), steps=40, keep=keep)
-    assert history.best_step == step and f"model kept from update {step}" in str(history)
-    assert eqx.tree_equal(model, run(small_model(), steps=step)[0])
-
-
-@pytest.mark.parametrize(
     "settings, error, message",
     [
         ({"target": "loss = 3"}, ValueError, "'loss < 0.01' or 'metric > 0.9'; got 'loss = 3'"),
         ({"target": "loss < much"}, ValueError, "got 'loss < much'"),
         ({"target": True}, TypeError, "target"),
-        ({"keep": "first"}, ValueError, "one of 'last', 'best'.*got 'first'"),
+        ({"num_updates": 3}, TypeError, "`steps`, its other name; got both"),
+        ({"steps": None}, TypeError, "`num_updates`.*; got neither"),
     ],
 )
 def test_what_cannot_be_read_is_refused(settings, error, message):

@@ -9,14 +9,13 @@ import pytest
 
 from vanishing_jax import recipes
 from vanishing_jax.training._objective import Hooks
-from vanishing_jax.training._updates import Settings, begin, run_chunk
+from vanishing_jax.training._settings import Chunk
+from vanishing_jax.training._updates import Training, begin, run_chunk
 
 from .small import FirstSign
 
 TASK, RECIPE = FirstSign(), recipes.parse("tanh+batchnorm+soft-orthogonal+sgd+clip=0.5")
-RECORD = ("clip", "update_ratio")
-SETTINGS = Settings(batch_size=4, length=3, record=RECORD)
-
+CHUNK = Chunk(batch_size=4, length=3, record=("update_ratio",))
 
 KEYS = jr.split(jr.key(3), 2)
 
@@ -28,15 +27,11 @@ def build(key):
 def updates_of(arrays, key):
     """Return what two updates of one model report, and what they leave."""
     mitigation = RECIPE.mitigation(TASK)
-    hooks = Hooks(
-        penalty=mitigation.penalty,
-        project=mitigation.project,
-        clip=mitigation.gradient_transform,
-    )
+    hooks = Hooks(penalty=mitigation.penalty, project=mitigation.project)
     model, optimizer = eqx.combine(arrays, STATIC)
-    carry, context = begin(model, TASK, optimizer, hooks, key)
+    carry, context = begin(Training(model, optimizer, hooks, TASK, key))
     start, steps = jnp.zeros((), jnp.int32), jnp.asarray(2, jnp.int32)
-    carry, *reports = run_chunk(carry, start, context, steps, SETTINGS)
+    carry, *reports = run_chunk(carry, start, context, steps, CHUNK)
     return carry[:2], reports
 
 

@@ -1,7 +1,7 @@
 """Diagonal state space models: S4D."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ class S4DCell(AbstractDiagonalCell):
     hidden_size: int = eqx.field(static=True)
     discretization: str = eqx.field(static=True)
 
-    gate_names = ()
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

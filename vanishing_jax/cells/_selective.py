@@ -1,7 +1,7 @@
 """The selective state space recurrence of Mamba."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -79,7 +79,7 @@ class SelectiveCell(AbstractDiagonalCell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    gate_names = ()  # what opens and closes is no sigmoid
+    gate_names: ClassVar[tuple[str, ...]] = ()  # what opens and closes is no sigmoid
 
     def __init__(
         self,

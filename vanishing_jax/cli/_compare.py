@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._cache import NoCache
-from ._exit_codes import INTERRUPTED
+from ._output import INTERRUPTED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +47,7 @@ class Compare:
     record_every: int = 10
     """Updates that each point of the learning curves averages."""
     record: str = "gradient_profile"
-    """What else to record: gradient_profile,clip,saturation,update_ratio,exponents, or none."""
+    """What else to record: gradient_profile,update_ratio, or none."""
     target: str | None = None
     """When a seed is done early, such as "loss < 0.01" or "metric > 0.9"."""
     num_test: int = 1000
@@ -59,10 +59,6 @@ class Compare:
     seed: int = 0
     """Seed of the key for weights and batches: jax.random.key(seed)."""
     no_cache: NoCache = False
-
-    def run(self) -> int:
-        """Run the comparison; return the exit code."""
-        return run_compare(self)
 
     def command_line(self) -> str:
         """Return the shell command that has all of these settings, also those left to defaults."""
@@ -76,7 +72,7 @@ class Compare:
         return shlex.join(words)
 
 
-def run_compare(command: Compare) -> int:
+def run(command: Compare) -> int:
     """Compare, print the table, write the results; return the exit code."""
     if not sys.stderr.isatty():  # read by tqdm when it is first imported
         os.environ.setdefault("TQDM_MININTERVAL", _QUIET_SECONDS)
@@ -105,21 +101,16 @@ def _compared(command: Compare) -> "xr.Dataset":
     from ..comparison import compare
 
     data = {} if command.path is None else {"path": command.path}
+    same = (
+        "steps", "seeds", "batch_size", "hidden_size", "learning_rate", "record_every", "target",
+        "num_test", "checkpoint", "out",
+    )  # fmt: skip
     return compare(
         _listed(command.recipes),
         tasks.named(command.task, length=command.length, **data),
-        steps=command.steps,
-        seeds=command.seeds,
-        batch_size=command.batch_size,
-        hidden_size=command.hidden_size,
-        learning_rate=command.learning_rate,
-        record_every=command.record_every,
         record=[] if command.record == "none" else _listed(command.record),
-        target=command.target,
-        num_test=command.num_test,
-        checkpoint=command.checkpoint,
-        out=command.out,
         key=jax.random.key(command.seed),
+        **{name: getattr(command, name) for name in same},
     )
 
 

@@ -1,9 +1,8 @@
 """`vanishing-jax demo`: real data, two networks, four diagnoses, one report."""
 
-import pathlib
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.random as jr
@@ -14,7 +13,10 @@ from ..diagnostics import Diagnosis, diagnose
 from ..report import save_figures, write_report
 from ..report._figures import drawn_once
 from ..training import SequenceModel, readout_loss, train
-from ._exit_codes import INTERRUPTED
+from ._output import INTERRUPTED, in_columns
+
+if TYPE_CHECKING:
+    from ._main import Demo
 
 _HIDDEN = 32
 _BATCH = 64
@@ -43,8 +45,9 @@ class Row(NamedTuple):
 
 
 @drawn_once()
-def run_demo(out: pathlib.Path, *, steps: int, seed: int) -> int:
+def run(command: "Demo") -> int:
     """Run the demo; what is finished when it is interrupted is on disk. Return the exit code."""
+    out, steps, seed = command.out, command.steps, command.seed
     begin = time.monotonic()
     task = tasks.digits()
     print(
@@ -121,32 +124,22 @@ def _summarize(rows, out):
 def table(rows: list[Row]) -> str:
     """Return the rows as a plain-text table."""
     header = (
-        "network",
-        "training",
-        "accuracy",
-        "verdict",
-        "nats/step",
-        "horizon",
-        "directions left",
-    )
-    lines: list[tuple[str, ...]] = []
-    for row in rows:
-        d = row.diagnosis
-        last = max(d.surviving_directions)
-        lines.append(
-            (
-                row.network,
-                row.stage,
-                f"{row.accuracy:.1%}",
-                d.verdict,
-                f"{d.rate:+.3f} ± {d.rate_error:.3f}",
-                f"{d.horizon:.0f}" + (" (extrapolated)" if d.horizon_is_extrapolated else ""),
-                f"{d.surviving_directions[last]:.0f} of {d.state_size} at lag {last}",
-            )
-        )
-    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join(
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in [header, rule, *lines]
+        "network", "training", "accuracy", "verdict", "nats/step", "horizon", "directions left",
+    )  # fmt: skip
+    lines = [header, *map(_cells, rows)]
+    rule = tuple("-" * max(map(len, column)) for column in zip(*lines, strict=True))
+    return "\n".join(in_columns([header, rule, *lines[1:]]))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    d = row.diagnosis
+    last = max(d.surviving_directions)
+    return (
+        row.network,
+        row.stage,
+        f"{row.accuracy:.1%}",
+        d.verdict,
+        f"{d.rate:+.3f} ± {d.rate_error:.3f}",
+        f"{d.horizon:.0f}" + (" (extrapolated)" if d.horizon_is_extrapolated else ""),
+        f"{d.surviving_directions[last]:.0f} of {d.state_size} at lag {last}",
     )

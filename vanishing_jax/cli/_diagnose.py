@@ -1,6 +1,5 @@
 """`vanishing-jax diagnose`."""
 
-import json
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -8,18 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._checks import check_finite
-from .._files import write_atomically
 from ..cells import AbstractCell, BidirectionalCell, load_cell
 from ..diagnostics import diagnose
 from ..interop._loaders import load_file
 from ..networks import RecurrentNetwork
-from ._exit_codes import EXIT_CODES
+from ._output import EXIT_CODES, write_json
 
 if TYPE_CHECKING:
     from ._main import Diagnose, Inspect
 
 
-def run_diagnose(command: "Diagnose") -> int:
+def run(command: "Diagnose") -> int:
     """Diagnose what is saved, print, write what was asked for; return the verdict's exit code."""
     cell = load(command)
     lengths = None if command.lengths is None else _read_array(command.lengths)
@@ -28,21 +26,15 @@ def run_diagnose(command: "Diagnose") -> int:
         message = f"diagnosing {len(cell.parts)} parts, and the network as a whole ..."
         print(message, file=sys.stderr)
     diagnosis = diagnose(cell, inputs, lengths=lengths)
-    on_stdout = command.json == "-"
     text = diagnosis.details() if command.details else str(diagnosis)
-    print(text, file=sys.stderr if on_stdout else sys.stdout)
+    print(text, file=sys.stderr if command.json == "-" else sys.stdout)
     if command.json is not None:
-        text = json.dumps(diagnosis.to_dict(), indent=1)
-        if on_stdout:
-            print(text)
-        else:
-            write_atomically(pathlib.Path(command.json), text.encode())
+        write_json(command.json, diagnosis.to_dict())
     if command.html is not None:
         from ..report import write_report
 
-        configuration = {"weights": str(command.file), "inputs": str(command.inputs)}
-        if command.lengths is not None:
-            configuration["lengths"] = str(command.lengths)
+        files = {"weights": command.file, "inputs": command.inputs, "lengths": command.lengths}
+        configuration = {name: str(path) for name, path in files.items() if path is not None}
         write_report(
             command.html, diagnosis, title="Gradient diagnosis", configuration=configuration
         )

@@ -1,6 +1,5 @@
 """`vanishing-jax inspect`: what a file of weights holds."""
 
-import json
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from .._files import write_atomically
 from ..cells import (
     GRUCell,
     LSTMCell,
@@ -22,7 +20,7 @@ from ..cells import (
 from ..cells._wrapper import AbstractWrapper
 from ..networks import RecurrentNetwork
 from ._diagnose import load
-from ._exit_codes import FAILED
+from ._output import FAILED, in_columns, write_json
 
 if TYPE_CHECKING:
     from ._main import Inspect
@@ -39,20 +37,17 @@ _GATES = {
 }
 
 
+_SIZES = ("input_size", "hidden_size", "projection_size")
 _HEADINGS = ("part", "cell", "sizes", "gate", "radius", "sigma max", "sigma min", "mean bias")
 
 
-def run_inspect(command: "Inspect") -> int:
+def run(command: "Inspect") -> int:
     """Print what the file holds; return 0, or 1 when there are NaN or infinite values in it."""
     found = inspect_file(command)
-    if command.json is None or command.json != "-":
+    if command.json != "-":
         print(_text(found))
     if command.json is not None:
-        text = json.dumps(found, indent=1)
-        if command.json == "-":
-            print(text)
-        else:
-            write_atomically(pathlib.Path(command.json), text.encode())
+        write_json(command.json, found)
     return FAILED if found["non_finite"] else 0
 
 
@@ -72,11 +67,11 @@ def inspect_file(command: "Inspect") -> dict[str, Any]:
     }
     if broken:  # nothing that is computed from such weights means anything
         return found
-    network = _load(command)
-    parts = _parts(network)
+    parts = _parts(_load(command))
     layers = {part["layer"] for part in parts}
-    found |= {"layers": len(layers), "bidirectional": len(parts) > len(layers), "parts": parts}
-    return found
+    return found | {
+        "layers": len(layers), "bidirectional": len(parts) > len(layers), "parts": parts,
+    }  # fmt: skip
 
 
 def _tensors(path: pathlib.Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -113,42 +108,30 @@ def _parts(network: Any) -> list[dict[str, Any]]:
 
 
 def _part(name: str, layer: int, direction: str, cell: Any) -> dict[str, Any]:
-    inside = _inside(cell)
+    wrappers = []
+    while isinstance(cell, AbstractWrapper):
+        wrappers.insert(0, type(cell).__name__)
+        cell = cell.cell
     part: dict[str, Any] = {"name": name, "layer": layer, "direction": direction}
-    part["cell"] = " in ".join([type(inside).__name__, *_wrappers(cell)])
-    sizes = ("input_size", "hidden_size")
-    part |= {size: getattr(inside, size) for size in sizes if hasattr(inside, size)}
-    if type(inside) not in _GATES:
-        return {**part, "gates": []}
-    if isinstance(inside, ProjectedLSTMCell):
-        part["projection_size"] = inside.projection_size
-    names = _GATES[type(inside)]
-    if isinstance(inside, PeepholeLSTMCell) and inside.coupled:  # the forget gate is 1 - input
+    part["cell"] = " in ".join([type(cell).__name__, *wrappers])
+    part |= {size: getattr(cell, size) for size in _SIZES if hasattr(cell, size)}
+    return part | {"gates": _gates(cell)}
+
+
+def _gates(cell: Any) -> list[dict[str, Any]]:
+    names = _GATES.get(type(cell), ())
+    if not names:
+        return []
+    if isinstance(cell, PeepholeLSTMCell) and cell.coupled:  # the forget gate is 1 - input
         names = tuple(name for name in names if name != "forget")
-    blocks = np.split(np.asarray(inside.weight_hh, np.float64), len(names))
-    if isinstance(inside, ProjectedLSTMCell):
+    blocks = np.split(np.asarray(cell.weight_hh, np.float64), len(names))
+    if isinstance(cell, ProjectedLSTMCell):
         # What a gate does to what the cell state gives out: (n, p) by (p, n).
-        blocks = [block @ np.asarray(inside.weight_hr, np.float64) for block in blocks]
+        blocks = [block @ np.asarray(cell.weight_hr, np.float64) for block in blocks]
     biases = [None] * len(names)
-    if inside.bias is not None:
-        biases = np.split(np.asarray(inside.bias, np.float64), len(names))
-    gates = [_gate(*row) for row in zip(names, blocks, biases, strict=True)]
-    return {**part, "gates": gates}
-
-
-def _inside(cell: Any) -> Any:
-    """Return the cell without what is wrapped around it."""
-    while isinstance(cell, AbstractWrapper):
-        cell = cell.cell
-    return cell
-
-
-def _wrappers(cell: Any) -> list[str]:
-    names = []
-    while isinstance(cell, AbstractWrapper):
-        names.append(type(cell).__name__)
-        cell = cell.cell
-    return names[::-1]
+    if cell.bias is not None:
+        biases = np.split(np.asarray(cell.bias, np.float64), len(names))
+    return [_gate(*row) for row in zip(names, blocks, biases, strict=True)]
 
 
 def _gate(name: str, block: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
@@ -174,27 +157,12 @@ def _text(found: dict[str, Any]) -> str:
     lines.append(f"{layers}{both}; of each gate the recurrent matrix, not the fused kernel:")
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for part in found["parts"]:
-        first = [part["name"], part["cell"], _sizes(part)]
-        for gate in part["gates"]:
-            rows.append((*first, *_numbers(gate)))
-            first = ["", "", ""]
+        sizes = " -> ".join(str(part[name]) for name in _SIZES if name in part)
+        first = (part["name"], part["cell"], sizes)
+        for gate, *values in map(dict.values, part["gates"]):
+            numbers = ("none" if value is None else f"{value:.3f}" for value in values)
+            rows.append((*first, gate, *numbers))
+            first = ("", "", "")
         if not part["gates"]:
             rows.append((*first, "no recurrent matrix that is known", "", "", "", ""))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        left = [text.ljust(width) for text, width in zip(row[:4], widths[:4], strict=True)]
-        right = [text.rjust(width) for text, width in zip(row[4:], widths[4:], strict=True)]
-        cells = [*left, *right]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
-
-
-def _sizes(part: dict[str, Any]) -> str:
-    names = ("input_size", "hidden_size", "projection_size")
-    return " -> ".join(str(part[name]) for name in names if name in part)
-
-
-def _numbers(gate: dict[str, Any]) -> list[str]:
-    names = ("spectral_radius", "largest_singular_value", "smallest_singular_value", "mean_bias")
-    values = [gate[name] for name in names]
-    return [gate["gate"], *("none" if value is None else f"{value:.3f}" for value in values)]
+    return "\n".join([*lines, *(f"  {line}" for line in in_columns(rows, right=range(4, 8)))])

@@ -1,4 +1,7 @@
-"""Arguments of the command line, parsed before anything heavy is imported."""
+"""Arguments of the command line, parsed before anything heavy is imported.
+
+The command `vanishing-jax name` has a dataclass here and a function `run` in `_name.py`.
+"""
 
 import dataclasses
 import gc
@@ -6,14 +9,14 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import tyro
 
 from .. import __version__
 from ._cache import NoCache, set_up
 from ._compare import Compare, print_names_after_help
-from ._exit_codes import BROKEN_PIPE, INTERRUPTED, USAGE
+from ._output import BROKEN_PIPE, INTERRUPTED, USAGE
 
 Framework: TypeAlias = Literal[
     "auto", "vanishing_jax", "torch", "keras", "flax", "haiku", "equinox", "onnx"
@@ -32,12 +35,6 @@ class Demo:
     seed: int = 0
     """Seed of weights and batches."""
     no_cache: NoCache = False
-
-    def run(self) -> int:
-        """Run the demo; return the exit code."""
-        from ._demo import run_demo
-
-        return run_demo(self.out, steps=self.steps, seed=self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +66,6 @@ class Diagnose:
     """Print all that there is to say, not the answer alone."""
     no_cache: NoCache = False
 
-    def run(self) -> int:
-        """Run the diagnosis; return the exit code."""
-        from ._diagnose import run_diagnose
-
-        return run_diagnose(self)
-
 
 @dataclasses.dataclass(frozen=True)
 class Inspect:
@@ -92,12 +83,6 @@ class Inspect:
     """Write the result as JSON to this file; - prints it instead of the text."""
     no_cache: NoCache = False
 
-    def run(self) -> int:
-        """Print what the file holds; return the exit code."""
-        from ._inspect import run_inspect
-
-        return run_inspect(self)
-
 
 @dataclasses.dataclass(frozen=True)
 class Selftest:
@@ -106,12 +91,6 @@ class Selftest:
     seed: int = 0
     """Seed of the random matrices."""
     no_cache: NoCache = False
-
-    def run(self) -> int:
-        """Run the checks; return the exit code."""
-        from ._selftest import run_selftest
-
-        return run_selftest(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,13 +116,6 @@ class Table:
     """Seed of all randomness."""
     no_cache: NoCache = False
 
-    def run(self) -> int:
-        """Measure the table; return the exit code."""
-        from ._table import run_table
-
-        sizes = {name: getattr(self, name) for name in ("length", "hidden_size", "steps", "seeds")}
-        return run_table(self.out, quick=self.quick, seed=self.seed, sizes=sizes)
-
 
 @dataclasses.dataclass(frozen=True)
 class Claims:
@@ -162,22 +134,28 @@ class Claims:
     """Seed of all randomness."""
     no_cache: NoCache = False
 
-    def run(self) -> int:
-        """Test the claims; return the exit code."""
-        from ._claims import run_claims_command
 
-        return run_claims_command(self.out, quick=self.quick, seed=self.seed, only=self.only)
+COMMANDS = (Demo, Diagnose, Inspect, Compare, Selftest, Table, Claims)
 
 
-Command = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
-    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
-    | Annotated[Compare, tyro.conf.subcommand("compare")]
-    | Annotated[Selftest, tyro.conf.subcommand("selftest")]
-    | Annotated[Table, tyro.conf.subcommand("table")]
-    | Annotated[Claims, tyro.conf.subcommand("claims")]
-)
+def _run(command: Any) -> int:
+    """Run a command, of whose module nothing is imported before; return the exit code."""
+    match command:
+        case Demo():
+            from ._demo import run
+        case Diagnose():
+            from ._diagnose import run
+        case Inspect():
+            from ._inspect import run
+        case Compare():
+            from ._compare import run
+        case Selftest():
+            from ._selftest import run
+        case Table():
+            from ._table import run
+        case _:
+            from ._claims import run
+    return run(command)  # pyright: ignore[reportArgumentType]  # each case has its own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -204,8 +182,8 @@ def _main(arguments: Sequence[str] | None) -> None:
         print(f"vanishing-jax {__version__}")
         raise SystemExit(0)
     try:
-        command = tyro.cli(
-            Command,  # pyright: ignore[reportArgumentType]
+        command: Any = tyro.extras.subcommand_cli_from_dict(
+            {one.__name__.lower(): one for one in COMMANDS},
             args=arguments,
             prog="vanishing-jax",
             description="Whether gradients vanish in a recurrent network, how far they reach, and "
@@ -220,7 +198,7 @@ def _main(arguments: Sequence[str] | None) -> None:
         # Imports and tracing make millions of objects and next to no garbage: 10 % of a warm call.
         gc.set_threshold(50_000, 20, 50)
     try:
-        code = command.run()
+        code = _run(command)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = INTERRUPTED

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,6 +25,10 @@ from ..theory.random_matrices._products import (
     truncated_orthogonal_growth_variance,
 )
 from ._exact import proven_error
+from ._output import FAILED, in_columns
+
+if TYPE_CHECKING:
+    from ._main import Selftest
 
 # One size for all random chains, so that they share their compilations.
 _N, _STEPS = 16, 1000
@@ -36,43 +40,22 @@ _Z = 4.5
 _SMALL, _SHORT, _PROVEN = 6, 40, 1e-8
 
 
+_LAW_HEADS = ("law", "measured", "expected", "deviation", "allowed", "unit", "")
+_PRODUCT_HEADS = ("Jacobians", "log sigma from", "to", "zeros", "error <=", "allowed", "")
+
+
 class Check(NamedTuple):
-    """One law: the number that deviates most, what it should be, and by how much it is off."""
+    """One row of a table: its cells, and whether what it checks holds."""
 
-    law: str
-    measured: float
-    expected: float
-    deviation: float
-    allowed: float
-    unit: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the deviation is finite and within bounds."""
-        return bool(np.isfinite(self.deviation) and self.deviation <= self.allowed)
+    cells: tuple[str, ...]
+    passed: bool
 
 
-class Accuracy(NamedTuple):
-    """The proven error of the log singular values of one product."""
-
-    family: str
-    largest: float
-    smallest: float
-    zeros: int
-    deviation: float
-    allowed: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the proven error is small enough."""
-        return self.deviation <= self.allowed
-
-
-def run_selftest(seed: int = 0) -> int:
+def run(command: "Selftest") -> int:
     """Print the tables; return 0 if everything holds and 1 otherwise."""
-    begin = time.monotonic()
+    begin, seed = time.monotonic(), command.seed
     laws: list[Check] = []
-    products: list[Accuracy] = []
+    products: list[Check] = []
     # On standard error, and only where someone watches.
     with tqdm(total=len(_LAWS) + len(_FAMILIES), disable=None, leave=False) as bar:
         for index, law in enumerate(_LAWS):
@@ -83,16 +66,21 @@ def run_selftest(seed: int = 0) -> int:
             bar.set_description(family)
             products.append(_accuracy(family, np.random.default_rng([seed, 100 + index])))
             bar.update()
-    print(_law_table(laws))
+    print(_table(_LAW_HEADS, laws, numbers=range(1, 5)))
     print(
         f"\nProducts of {_SHORT} Jacobians of size {_SMALL}: error proven in exact integers, nats\n"
-        f"{_product_table(products)}\n"
+        f"{_table(_PRODUCT_HEADS, products, numbers=range(1, 6))}\n"
     )
     results = [*laws, *products]
     failed = sum(not result.passed for result in results)
     seconds = time.monotonic() - begin
     print(f"{len(results) - failed} of {len(results)} checks hold ({seconds:.0f} s, seed {seed})")
-    return 1 if failed else 0
+    return FAILED if failed else 0
+
+
+def _table(heads: tuple[str, ...], checks: list[Check], *, numbers: range) -> str:
+    rows = [(*check.cells, "ok" if check.passed else "FAILED") for check in checks]
+    return "\n".join(in_columns([heads, *rows], right=numbers))
 
 
 def _worst(law, measured, expected, allowed, *, scale=1.0, unit="nats") -> Check:
@@ -104,8 +92,9 @@ def _worst(law, measured, expected, allowed, *, scale=1.0, unit="nats") -> Check
         deviation = np.abs(measured - expected) / scale
     deviation = np.where(np.isnan(deviation), np.inf, deviation)
     i = int(np.argmax(deviation))
-    numbers = float(measured[i]), float(expected[i]), float(deviation[i])
-    return Check(law, *numbers, allowed, unit)
+    numbers = (f"{measured[i]:.6g}", f"{expected[i]:.6g}", f"{deviation[i]:.2g}", f"{allowed:.2g}")
+    passed = bool(np.isfinite(deviation[i]) and deviation[i] <= allowed)
+    return Check((law, *numbers, unit), passed)
 
 
 def _within_chance(law, found, expected, deviation) -> Check:
@@ -274,17 +263,18 @@ _LAWS = (
 # --- products small enough for exact integers -----------------------------------------------------
 
 
-def _accuracy(family: str, rng) -> Accuracy:
+def _accuracy(family: str, rng) -> Check:
+    """Return the check of the proven error of the log singular values of one product."""
     jacobians = _FAMILIES[family](rng)
     logs = log_singular_values(JacobianChain(jacobians)).log_singular_values
     finite = logs[np.isfinite(logs)]
     largest, smallest = (finite[0], finite[-1]) if finite.size else (np.nan, np.nan)
-    zeros = int(np.isneginf(logs).sum())
-    error = proven_error(jacobians, logs)
-    return Accuracy(family, float(largest), float(smallest), zeros, error, _PROVEN)
+    zeros, error = int(np.isneginf(logs).sum()), proven_error(jacobians, logs)
+    numbers = f"{largest:.6g}", f"{smallest:.6g}", str(zeros), f"{error:.0e}", f"{_PROVEN:.0e}"
+    return Check((family, *numbers), error <= _PROVEN)
 
 
-def _network(rng, make, gain=1.0) -> np.ndarray:
+def _network(rng, kind, *, units=_SMALL, gain=1.0) -> np.ndarray:
     """Return the Jacobians of a driven network of the package, its recurrence times `gain`."""
 
     def drawn(leaf):
@@ -292,24 +282,13 @@ def _network(rng, make, gain=1.0) -> np.ndarray:
 
     with jax.enable_x64(True):
         # Shapes alone: to compile the cells' own initializers takes longer than all else here.
-        cell = jax.tree.map(drawn, eqx.filter_eval_shape(make, jr.key(0)))
+        shapes = eqx.filter_eval_shape(lambda key: kind(1, units, key=key), jr.key(0))
+        cell = jax.tree.map(drawn, shapes)
         cell = eqx.tree_at(lambda c: c.weight_hh, cell, gain * cell.weight_hh)
         cell = jax.tree.map(jnp.asarray, cell)
         inputs = jnp.asarray(rng.standard_normal((_SHORT, 1)))
         trajectory = rollout(cell, cell.initial_state(), inputs)
         return np.asarray(linearize(cell, trajectory).jacobians)
-
-
-def _tanh(key):
-    return cells.VanillaCell(1, _SMALL, key=key)
-
-
-def _lstm(key):
-    return cells.LSTMCell(1, _SMALL // 2, key=key)  # the state (h, c) counts twice
-
-
-def _gru(key):
-    return cells.GRUCell(1, _SMALL, key=key)
 
 
 def _small_gaussian(rng) -> np.ndarray:
@@ -338,12 +317,13 @@ def _triangular(rng) -> np.ndarray:
 
 
 _FAMILIES = {
-    "tanh, gain 0.5": lambda rng: _network(rng, _tanh, 0.5),
-    "tanh, gain 2": lambda rng: _network(rng, _tanh, 2.0),
-    "tanh, gain 5": lambda rng: _network(rng, _tanh, 5.0),
-    "tanh, gain 12": lambda rng: _network(rng, _tanh, 12.0),
-    "LSTM": lambda rng: _network(rng, _lstm),
-    "GRU": lambda rng: _network(rng, _gru),
+    "tanh, gain 0.5": lambda rng: _network(rng, cells.VanillaCell, gain=0.5),
+    "tanh, gain 2": lambda rng: _network(rng, cells.VanillaCell, gain=2.0),
+    "tanh, gain 5": lambda rng: _network(rng, cells.VanillaCell, gain=5.0),
+    "tanh, gain 12": lambda rng: _network(rng, cells.VanillaCell, gain=12.0),
+    # The state (h, c) counts twice.
+    "LSTM": lambda rng: _network(rng, cells.LSTMCell, units=_SMALL // 2),
+    "GRU": lambda rng: _network(rng, cells.GRUCell),
     "ReLU, exact zeros": _relu,
     "orthogonal": lambda rng: np.linalg.qr(_small_gaussian(rng))[0],
     "Ginibre": _small_gaussian,
@@ -351,49 +331,3 @@ _FAMILIES = {
     "Jordan block": _jordan,
     "triangular, ascending": _triangular,
 }
-
-
-# --- tables ---------------------------------------------------------------------------------------
-
-
-def _law_table(results: list[Check]) -> str:
-    header = ("law", "measured", "expected", "deviation", "allowed", "unit", "")
-    return _table(
-        header,
-        [
-            (r.law, f"{r.measured:.6g}", f"{r.expected:.6g}", f"{r.deviation:.2g}",
-             f"{r.allowed:.2g}", r.unit, _mark(r))
-            for r in results
-        ],
-        numbers=(1, 2, 3, 4),
-    )  # fmt: skip
-
-
-def _product_table(results: list[Accuracy]) -> str:
-    header = ("Jacobians", "log sigma from", "to", "zeros", "error <=", "allowed", "")
-    return _table(
-        header,
-        [
-            (r.family, f"{r.largest:.6g}", f"{r.smallest:.6g}", str(r.zeros), f"{r.deviation:.0e}",
-             f"{r.allowed:.0e}", _mark(r))
-            for r in results
-        ],
-        numbers=(1, 2, 3, 4, 5),
-    )  # fmt: skip
-
-
-def _mark(result: Check | Accuracy) -> str:
-    return "ok" if result.passed else "FAILED"
-
-
-def _table(header, rows, *, numbers) -> str:
-    """Return aligned columns; those in `numbers` to the right."""
-    lines = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            f"{text:>{w}}" if i in numbers else f"{text:<{w}}"
-            for i, (text, w) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )

@@ -1,7 +1,6 @@
 """`vanishing-jax table`: the summary table of causes and mitigations, executed."""
 
-import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.random as jr
 
@@ -10,20 +9,20 @@ from ..studies.table._data import table_data
 from ..studies.table._grid import shortened
 from ..studies.table._pages import mitigation_markdown
 
+if TYPE_CHECKING:
+    from ._main import Table
+
 _QUICK: dict[str, Any] = {"length": 20, "hidden_size": 16, "steps": 1000, "seeds": 3}
 
 
-def run_table(out: pathlib.Path, *, quick: bool, seed: int, sizes: dict[str, int | None]) -> int:
+def run(command: "Table") -> int:
     """Measure the table, write and print it; return the exit code. Sizes of None are default."""
-    chosen: dict[str, Any] = {name: size for name, size in sizes.items() if size is not None}
-    ds = mitigation_table(
-        shortened(CAUSES) if quick else CAUSES,
-        **{**(_QUICK if quick else {}), **chosen},
-        out=out / "runs",
-        key=jr.key(seed),
-    )
-    paths = write_mitigation_table(out, ds)
+    asked = {name: getattr(command, name) for name in _QUICK}
+    sizes = _QUICK if command.quick else {}
+    sizes = sizes | {name: size for name, size in asked.items() if size is not None}
+    causes = shortened(CAUSES) if command.quick else CAUSES
+    ds = mitigation_table(causes, **sizes, out=command.out / "runs", key=jr.key(command.seed))
+    paths = write_mitigation_table(command.out, ds)
     print(mitigation_markdown(table_data(ds), compact=True))
-    for path in paths:
-        print(path)
+    print(*paths, sep="\n")
     return 0

@@ -1,7 +1,6 @@
 """Which remedy helps on a task, answered by training all of them on several seeds."""
 
 import functools as ft
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,20 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.random as jr
 
-from .. import tasks
 from .._types import Key
 from ..tasks import AbstractTask
 from ..training import evaluate
-from ..training._goal import parse_target
-from ..training._history import Record
+from ..training._loop import show
 from ..training._savepoints import Savepoints
-from ..training._train import check_counts, check_saving
-from ..training._updates import Settings
+from ..training._settings import check_counts, check_saving, read_settings
 from ._result import joined, run_dataset
 from ._seeds import Job, Trained, batched, check, train_seeds
-from ._settings import describe_key, describe_precision, describe_task
-from ._store import check_folder, load_runs, save_run, write_metrics
-from ._train import HIDDEN_SIZE
+from ._settings import describe_key, describe_task
+from ._store import check_folder, load_runs, save_run
+from ._train import HIDDEN_SIZE, task_of
 from .recipes import Recipe, parse
 
 if TYPE_CHECKING:
@@ -35,7 +31,8 @@ def compare(
     recipes: str | Recipe | Sequence[str | Recipe],
     task: str | AbstractTask,
     *,
-    steps: int,
+    num_updates: int | None = None,
+    steps: int | None = None,
     seeds: int | Sequence[int] = 5,
     length: int | None = None,
     batch_size: int = 32,
@@ -68,7 +65,7 @@ def compare(
 
     - `recipes`: such as `["tanh", "irnn+clip", "lstm"]`; see `vj.recipes`.
     - `task`, `length`: as in `vj.train`.
-    - `steps`: updates of each seed.
+    - `num_updates`: optimizer updates of each seed; `steps` is another name for it.
     - `seeds`: how many, 0, 1, ..., or which (5).
     - `batch_size`, `hidden_size`: sequences per update (32) and units of each cell (64).
     - `learning_rate`: in place of the recipes' own; one for all, or by recipe.
@@ -110,32 +107,24 @@ def compare(
 
     >>> import jax, vanishing_jax as vj
     >>> ds = vj.compare(
-    ...     ["tanh", "tanh+lr=0.1"], "adding", length=5, hidden_size=3, steps=2, seeds=2,
-    ...     record_every=1, num_test=10, progress=False, key=jax.random.key(0),
+    ...     ["tanh", "tanh+lr=0.1"], "adding", length=5, hidden_size=3, num_updates=2,
+    ...     seeds=2, record_every=1, num_test=10, progress=False, key=jax.random.key(0),
     ... )
     >>> dict(ds.loss.sizes)
     {'recipe': 2, 'seed': 2, 'record': 2}
     """
-    check_counts(
-        steps=steps, batch_size=batch_size, record_every=record_every, hidden_size=hidden_size,
-        num_test=num_test,
-    )  # fmt: skip
-    if isinstance(task, str):
-        task = tasks.named(task, length=length)
-    elif length is not None:
-        raise TypeError("`length` goes with the name of a task; this task has its own.")
-    numbers, chosen = _numbers(seeds), _parsed(recipes)
-    rates = _rates(chosen, learning_rate)
-    goal = parse_target(target)
-    record = (record,) if isinstance(record, str) else tuple(record)
-    settings = Settings(batch_size, record_every, record, checkpoint)
+    settings = read_settings(
+        num_updates, steps, batch_size, record_every, record, target, checkpoint
+    )
+    check_counts(hidden_size=hidden_size, num_test=num_test)
+    check_saving(out, save_every)
+    task, numbers, chosen = task_of(task, length), _numbers(seeds), _parsed(recipes)
     jobs = [
-        Job(recipe, task, hidden_size, rate, steps, goal, settings)
-        for recipe, rate in zip(chosen, rates, strict=True)
+        Job(recipe, task, hidden_size, rate, settings)
+        for recipe, rate in zip(chosen, _rates(chosen, learning_rate), strict=True)
     ]
     for job in jobs:
         check(job, key)
-    check_saving(out, save_every)
     plan = _Plan(jobs, numbers, num_test, None if out is None else Path(out), save_every, key)
     return _run(plan, progress)
 
@@ -148,22 +137,19 @@ class _Plan(NamedTuple):
     save_every: int | None
     key: Key
 
+    @property
+    def num_updates(self) -> int:
+        return self.jobs[0].settings.num_updates
+
     def settings(self) -> dict[str, Any]:
         """Return what all runs have in common."""
         job = self.jobs[0]
-        goal, settings = job.goal, job.settings
         return {
             **describe_task(job.task),
-            "steps": job.steps,
-            "batch_size": settings.batch_size,
+            **job.settings.described(),
             "hidden_size": job.hidden_size,
-            "record_every": settings.length,
-            "record": list(settings.record),
-            "target": goal and f"{goal.curve} {'<' if goal.below else '>'} {goal.bound!r}",
             "num_test": self.num_test,
-            "checkpoint": settings.checkpoint,
             "key": describe_key(self.key),
-            "precision": describe_precision(),
         }
 
     def settings_of(self, job: Job, seed: int) -> dict[str, Any]:
@@ -180,22 +166,26 @@ class _Plan(NamedTuple):
 
 def _run(plan: _Plan, progress: bool) -> "xr.Dataset":
     """Load what is there, train the rest, and return all of it."""
+    from tqdm import tqdm
+
     found = [{} for _ in plan.jobs] if plan.out is None else _load(plan, plan.out)
     complete = [all(k in runs for k in plan.seeds) for runs in found]
     interrupted = False
-    with _bar(plan, progress) as bar:
+    total = len(plan.jobs) * plan.num_updates
+    with tqdm(total=total, disable=not progress, unit=" updates") as bar:
         for i, job in enumerate(plan.jobs):
             bar.set_description(job.recipe.name)
             try:
                 if complete[i]:
-                    _tidy(plan, job, found[i])
+                    # What is left if it was cut off when its last seed was written.
+                    plan.savepoints(job, plan.seeds).remove_own()
                 else:
                     found[i] = _train(plan, job, found[i], bar)
                     complete[i] = True
             except KeyboardInterrupt:
                 interrupted = True
                 break
-            bar.update((i + 1) * job.steps - bar.n)
+            bar.update((i + 1) * plan.num_updates - bar.n)
     finished = [runs for runs, whole in zip(found, complete, strict=True) if whole]
     rows = [[runs[k] for k in plan.seeds] for runs in finished]
     if not rows:
@@ -216,34 +206,20 @@ def _train(
     """Return the runs of all seeds of a recipe, of which some may have been found."""
     missing = [k for k in plan.seeds if k not in found]
     # A batch of another size may round differently, so that all of it is trained again.
-    numbers = plan.seeds if batched(job.settings.batch_size, job.hidden_size) else missing
-    done, start = bar.n, time.perf_counter()
-
-    def advanced(records: list[list[Record]]) -> None:
-        _show(bar, job.task, [rows[-1] for rows in records])
-        bar.update(done + max(rows[-1].step for rows in records) - bar.n)
-
+    together = batched(job.settings.chunk.batch_size, job.hidden_size)
+    numbers = plan.seeds if together else missing
     keys = [jr.fold_in(plan.key, k) for k in numbers]
-    with plan.savepoints(job, numbers) as savepoints:
-        trained = dict(zip(numbers, train_seeds(job, keys, advanced, savepoints), strict=True))
-        seconds = time.perf_counter() - start
-        runs = dict(found)
-        for k in missing:
-            runs[k] = _finished(plan, job, k, trained[k], seconds)
-            if plan.out is not None:
-                save_run(plan.out, runs[k])
+    savepoints = plan.savepoints(job, numbers)
+    start = time.perf_counter()
+    trained = train_seeds(job, keys, ft.partial(show, bar, job.task, before=bar.n), savepoints)
+    seconds = time.perf_counter() - start
+    runs = dict(found)
+    for k in missing:
+        runs[k] = _finished(plan, job, k, trained[numbers.index(k)], seconds)
         if plan.out is not None:
-            write_metrics(plan.out, runs)
-        savepoints.remove()
+            save_run(plan.out, runs[k])
+    savepoints.remove()
     return runs
-
-
-def _tidy(plan: _Plan, job: Job, runs: "Mapping[int, xr.Dataset]") -> None:
-    """Do what is left of a recipe that was cut off when its last seed was written."""
-    if plan.out is not None:
-        write_metrics(plan.out, runs)
-        with plan.savepoints(job, plan.seeds) as savepoints:
-            savepoints.remove_own()
 
 
 def _finished(plan: _Plan, job: Job, seed: int, trained: Trained, seconds: float) -> "xr.Dataset":
@@ -255,22 +231,6 @@ def _finished(plan: _Plan, job: Job, seed: int, trained: Trained, seconds: float
         test = evaluate(trained.model, job.task, num_sequences=plan.num_test, key=key)
     times = {"time_training": seconds, "time_test": time.perf_counter() - start}
     return run_dataset(history, test, job.task, plan.settings_of(job, seed), times)
-
-
-def _bar(plan: _Plan, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    total = len(plan.jobs) * plan.jobs[0].steps
-    return tqdm(total=total, disable=not progress, unit=" updates")
-
-
-def _show(bar: Any, task: AbstractTask, last: list[Record]) -> None:
-    """Show the seed with the median loss; a NaN counts as the largest."""
-    ranked = sorted(last, key=lambda one: (math.isnan(one.loss), one.loss))
-    median = ranked[len(ranked) // 2]
-    readings = {"loss": f"{median.loss:.3g}", task.metric_name: f"{median.metric:.3g}"}
-    diverged = sum(one.first_nonfinite is not None for one in last)
-    bar.set_postfix({**readings, **({"diverged": diverged} if diverged else {})}, refresh=False)
 
 
 def _parsed(recipes: str | Recipe | Sequence[str | Recipe]) -> list[Recipe]:

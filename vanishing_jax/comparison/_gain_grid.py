@@ -1,16 +1,23 @@
-"""What the two maps over gains share: checks of their axes, weights of gain 1, chunks."""
+"""What the two maps over gains share: axes, one network per point and seed, and the Dataset."""
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax import lax
 
-from .._types import Array, Key
+from .._types import Array, Key, PyTree
+from ..theory._slopes import Activation
 from ._result import versions
 from ._settings import describe_key, describe_precision
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def checked_axis(name: str, values: Any, *, above: float | None = None) -> np.ndarray:
@@ -36,11 +43,40 @@ def checked_axis(name: str, values: Any, *, above: float | None = None) -> np.nd
     return axis
 
 
-def unit_matrix(weights: str, n: int, *, key: Key) -> Array:
-    """Return recurrent weights of gain 1: Gaussian of variance 1/n, or orthogonal."""
-    if weights == "orthogonal":
-        return jr.orthogonal(key, n)
-    return jr.normal(key, (n, n)) / np.sqrt(n)
+def over_grid(
+    compute: Callable[[dict[str, Array], Key], PyTree],
+    axes: Sequence[Mapping[str, np.ndarray]],
+    seeds: int,
+    *,
+    chunk: int,
+    progress: bool,
+    key: Key,
+) -> Any:
+    """Return what `compute` finds for each network of a grid, of shape (*axes, seed).
+
+    Each axis is a dictionary of the numbers that vary along it. `compute(numbers, keys)` gets all
+    of them for a chunk of networks, by name; the last chunk is filled up with its last network, so
+    that nothing is compiled for it.
+    """
+    from tqdm import tqdm
+
+    lengths = [len(next(iter(axis.values()))) for axis in axes]
+    shape = (*lengths, seeds)
+    total, keys, found = math.prod(shape), cell_keys(key, shape), []
+    places = np.stack([np.ravel(index) for index in np.indices(shape)])
+    with tqdm(total=total, disable=not progress, unit=" networks") as bar:
+        for start in range(0, total, chunk):
+            count = min(chunk, total - start)
+            chosen = np.minimum(np.arange(start, start + chunk), total - 1)
+            numbers = {
+                name: jnp.asarray(values[places[i, chosen]])
+                for i, axis in enumerate(axes)
+                for name, values in axis.items()
+            }
+            values = jax.device_get(compute(numbers, keys[chosen]))
+            found.append([np.asarray(x, np.float64)[:count] for x in values])
+            bar.update(count)
+    return [np.concatenate(pieces).reshape(shape) for pieces in zip(*found, strict=True)]
 
 
 def cell_keys(key: Key, shape: tuple[int, ...]) -> Key:
@@ -59,39 +95,47 @@ def cell_keys(key: Key, shape: tuple[int, ...]) -> Key:
     return jax.vmap(one)(*places)
 
 
-def in_chunks(total: int, size: int, bar: Any, compute: Callable[[np.ndarray], Any]) -> Any:
-    """Return `compute(indices)` for all indices, concatenated; chunks have one size.
+def each(function: Callable, *arguments: PyTree) -> PyTree:
+    """Return `function` of every network, on a CPU one by one: their matrices stay in cache."""
+    if jax.default_backend() == "cpu":
+        return lax.map(lambda x: function(*x), arguments)
+    return jax.vmap(function)(*arguments)
 
-    The last chunk is filled up with its last index, so that nothing is compiled for it.
+
+def unit_matrix(n: int, *, key: Key) -> Array:
+    """Return recurrent weights of gain 1: Gaussian of variance 1/n."""
+    return jr.normal(key, (n, n)) / np.sqrt(n)
+
+
+def grid_dataset(
+    variables: Sequence[tuple[str, tuple[str, ...], np.ndarray, str, str]],
+    coords: Sequence[tuple[str, np.ndarray, str, str]],
+    seeds: int,
+    settings: dict[str, Any],
+    key: Key,
+    **found: float,
+) -> "xr.Dataset":
+    """Return the Dataset of a map.
+
+    Variables are (name, dimensions, values, what it is, unit), coordinates the same without
+    dimensions; attributes are `found` and the settings, each and, with key and precision, as JSON.
     """
-    found = []
-    for indices, count in _chunks(total, size):
-        values = jax.device_get(compute(indices))
-        found.append(jax.tree.map(lambda x, count=count: np.asarray(x, np.float64)[:count], values))
-        bar.update(count)
-    return jax.tree.map(lambda *pieces: np.concatenate(pieces), *found)
+    import xarray as xr
+
+    made = settings | {"key": describe_key(key), "precision": describe_precision()}
+    attrs = {"settings": json.dumps(made), "versions": json.dumps(versions())}
+    data = {
+        name: (dims, values, {"long_name": text, "units": unit})
+        for name, dims, values, text, unit in variables
+    }
+    along = {
+        name: (name, values, {"long_name": text, "units": unit})
+        for name, values, text, unit in coords
+    }
+    known = {name: value for name, value in settings.items() if value is not None}  # as netCDF asks
+    return xr.Dataset(data, {**along, "seed": np.arange(seeds)}, attrs | known | found)
 
 
-def _chunks(total: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    for start in range(0, total, size):
-        stop = min(start + size, total)
-        yield np.minimum(np.arange(start, start + size), total - 1), stop - start
-
-
-def attributes(settings: dict[str, Any], key: Key) -> dict[str, Any]:
-    """Return the attributes that say how a map was made."""
-    settings = {**settings, "key": describe_key(key), "precision": describe_precision()}
-    return {"settings": json.dumps(settings), "versions": json.dumps(versions())}
-
-
-def rank_correlation(x: Any, y: Any) -> float:
-    """Return Spearman's rank correlation; infinities have ranks, ties their mean rank."""
-    ranks = np.stack([_ranks(np.asarray(values, float)) for values in (x, y)])
-    if (np.ptp(ranks, axis=1) == 0).any():
-        return float("nan")
-    return float(np.corrcoef(ranks)[0, 1])
-
-
-def _ranks(x: np.ndarray) -> np.ndarray:
-    below, not_above = x[:, None] > x, x[:, None] >= x
-    return (below.sum(axis=1) + not_above.sum(axis=1)) / 2
+def name_of(activation: Activation) -> str:
+    """Return the name of an activation."""
+    return activation if isinstance(activation, str) else activation.__name__

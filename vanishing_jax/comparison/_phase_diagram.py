@@ -11,12 +11,13 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 
+from .._mantissa_exponent import normalized
 from .._types import Array, Key
+from ..diagnostics._back_propagate import Scaled, back_propagate
 from ..theory import critical_gain, mean_field_exponent, memory_horizon
 from ..theory._slopes import Activation, slopes
-from ..theory.mean_field._stationary import check_weights
-from ..training._train import check_counts
-from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, unit_matrix
+from ..training._settings import check_counts
+from ._gain_grid import checked_axis, each, grid_dataset, name_of, over_grid, unit_matrix
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,9 +33,8 @@ def phase_diagram(
     bias_variances: Sequence[float | int] | np.ndarray | None = None,
     input_variance: float | int = 0.0,
     activation: Activation = "tanh",
-    weights: str = "gaussian",
     hidden_size: int = 200,
-    steps: int = 200,
+    num_steps: int = 200,
     burn: int = 100,
     seeds: int = 5,
     progress: bool = True,
@@ -59,8 +59,7 @@ def phase_diagram(
     - `input_variances`: s^2, increasing; without biases. Or:
     - `bias_variances`: s_b^2 in their place, at the one `input_variance`.
     - `activation`: as of `theory.mean_field_variance`.
-    - `weights`: "gaussian" or "orthogonal" (g times a random orthogonal matrix).
-    - `hidden_size`, `steps`: n (200), and over how many steps a gradient is carried (200).
+    - `hidden_size`, `num_steps`: n (200), and over how many steps a gradient is carried (200).
     - `burn`: steps before them, in which the states settle (100).
     - `seeds`: networks at each point (5).
     - `progress`: show a bar over all networks.
@@ -72,7 +71,8 @@ def phase_diagram(
     - `standard_error` (...): of the mean over seeds; `z`: the mean's difference from the prediction
       in these. NaN for one seed.
     - `horizon` (..., seed): steps after which 1e-3 of the gradient is left; `inf` if that is not
-      within `steps`. `predicted_horizon` (...): `theory.memory_horizon` of the predicted exponent.
+      within `num_steps`. `predicted_horizon` (...): `theory.memory_horizon` of the predicted
+      exponent.
     - `critical_gain` (input_variance): predicted; `measured_critical_gain`: where the mean exponent
       first rises through 0, interpolated, NaN where it does not; `critical_gain_error`: its
       standard error, NaN for one seed.
@@ -80,18 +80,18 @@ def phase_diagram(
     **Raises:** `TypeError` unless one of `input_variances` and `bias_variances` is given;
     `ValueError` for an axis that is empty, negative, not finite or not increasing.
 
-    **Cost:** one compilation for the whole map, then O(n^2 (steps + burn)) per network: 4 ms at
+    **Cost:** one compilation for the whole map, then O(n^2 (num_steps + burn)) per network: 4 ms at
     n = 200 and 250 steps on one core.
 
     **Validity:** exponents of n units scatter about the prediction and are off by O(1/n). NaN where
-    states overflow; ReLU without input underflows at long `steps`, and its exponent is then -inf.
+    states overflow; ReLU without input underflows at many steps, and its exponent is then -inf.
     Measured against a plain product of matrices in `tests/comparison/test_phase_diagram.py`.
 
     **Example:**
 
     >>> import jax, vanishing_jax as vj
     >>> phase = vj.phase_diagram(
-    ...     gains=[0.5, 3.0], input_variances=[0.1], hidden_size=50, steps=30, burn=10, seeds=2,
+    ...     gains=[0.5, 3.0], input_variances=[0.1], hidden_size=50, num_steps=30, burn=10, seeds=2,
     ...     progress=False, key=jax.random.key(0),
     ... )
     >>> (phase.exponent.mean("seed") > 0).values.ravel()
@@ -109,28 +109,30 @@ def phase_diagram(
         }
         ```
     """
-    check_counts(hidden_size=hidden_size, steps=steps, seeds=seeds)
+    check_counts(hidden_size=hidden_size, num_steps=num_steps, seeds=seeds)
     if burn < 0:
         raise ValueError(f"expected `burn` of at least 0; got {burn}.")
     grid = _grid(gains, input_variances, bias_variances, input_variance)
-    sizes = _Sizes(activation, check_weights(weights), hidden_size, steps, burn)
+    sizes = Sizes(activation, hidden_size, num_steps, burn)
     predicted = _predicted(sizes, grid)
     exponent, horizon = _measured(sizes, grid, seeds, progress, key)
     settings = {
-        "activation": activation if isinstance(activation, str) else activation.__name__,
-        **{name: getattr(sizes, name) for name in ("weights", "hidden_size", "steps", "burn")},
+        "activation": name_of(activation),
+        "weights": "gaussian",
+        "hidden_size": hidden_size,
+        "steps": num_steps,
+        "burn": burn,
         "input_variance": None if grid.axis == "input_variance" else float(input_variance),
     }
-    return _dataset(grid, exponent, horizon, predicted, attributes(settings, key) | settings)
+    return _dataset(grid, exponent, horizon, predicted, settings, key)
 
 
-class _Sizes(NamedTuple):
+class Sizes(NamedTuple):
     """What the measurement is compiled for."""
 
     activation: Activation
-    weights: str
     hidden_size: int
-    steps: int
+    num_steps: int
     burn: int
 
 
@@ -167,39 +169,31 @@ def _grid(gains, input_variances, bias_variances, input_variance) -> _Grid:
 # --- measuring --------------------------------------------------------------------------------
 
 
-def _measured(sizes: _Sizes, grid: _Grid, seeds: int, progress: bool, key: Key):
+def _measured(sizes: Sizes, grid: _Grid, seeds: int, progress: bool, key: Key) -> list[np.ndarray]:
     """Return exponent and horizon of every network, of shape (gain, variance, seed)."""
-    from tqdm import tqdm
-
-    shape = (len(grid.gains), len(grid.values), seeds)
+    dtype = jnp.result_type(float)
     variances = [grid.variances(value) for value in grid.values]
-    numbers = [
-        np.broadcast_to(grid.gains[:, None, None], shape),
-        *(
-            np.broadcast_to(np.sqrt([v[name] for v in variances])[:, None], shape)
-            for name in ("input_variance", "bias_variance")
-        ),
-    ]
-    flat = [jnp.asarray(np.ravel(x), jnp.result_type(float)) for x in numbers]
-    keys, total = cell_keys(key, shape), math.prod(shape)
-    with tqdm(total=total, disable=not progress, unit=" networks") as bar:
-        chosen = lambda i: _growth(sizes, *(x[i] for x in flat), keys[i])  # noqa: E731
-        found = in_chunks(total, min(_CHUNK, total), bar, chosen)
-    exponent, horizon = (x.reshape(shape) for x in found)
-    return exponent, horizon
+    deviations = {
+        name: np.sqrt([of[name] for of in variances]).astype(dtype) for name in variances[0]
+    }
+    axes = {"gain": grid.gains.astype(dtype)}, deviations
+    total = len(grid.gains) * len(grid.values) * seeds
+
+    def compute(numbers, keys):
+        order = "gain", "input_variance", "bias_variance"
+        return _growth(sizes, *(numbers[name] for name in order), keys)
+
+    return over_grid(compute, axes, seeds, chunk=min(_CHUNK, total), progress=progress, key=key)
 
 
 @ft.partial(jax.jit, static_argnums=0)
-def _growth(sizes: _Sizes, gain: Array, input_deviation: Array, bias_deviation: Array, keys: Key):
+def _growth(sizes: Sizes, gain: Array, input_deviation: Array, bias_deviation: Array, keys: Key):
     """Return exponent and horizon of one network per entry of the arrays."""
-    one, arguments = ft.partial(backward_growth, sizes), (gain, input_deviation, bias_deviation)
-    if jax.default_backend() == "cpu":  # one after the other: one matrix stays in cache
-        return lax.map(lambda x: one(*x), (*arguments, keys))
-    return jax.vmap(one)(*arguments, keys)
+    return each(ft.partial(backward_growth, sizes), gain, input_deviation, bias_deviation, keys)
 
 
 def backward_growth(
-    sizes: _Sizes, gain: Array, input_deviation: Array, bias_deviation: Array, key: Key
+    sizes: Sizes, gain: Array, input_deviation: Array, bias_deviation: Array, key: Key
 ) -> tuple[Array, Array]:
     """Return rate of a vector carried back through one random network, and its horizon."""
     W, b, start, key_drive, v = drawn(sizes, gain, bias_deviation, key)
@@ -211,25 +205,28 @@ def backward_growth(
         return phi.value(a), a
 
     h, _ = lax.scan(lambda h, t: (step(h, t)[0], None), start, jnp.arange(sizes.burn))
-    _, a = lax.scan(step, h, sizes.burn + jnp.arange(sizes.steps))
+    _, a = lax.scan(step, h, sizes.burn + jnp.arange(sizes.num_steps))
 
-    def back(v, a):
-        v = (phi.slope(a) * v) @ W
-        size = jnp.linalg.norm(v)
-        return v / jnp.where(size == 0, 1, size), jnp.log(size)
+    def pull(gradient: Scaled, a: Array):
+        arrived = (phi.slope(a) * gradient.vectors) @ W
+        return Scaled(*normalized(arrived, gradient.exponents)), None
 
-    _, logs = lax.scan(back, v / jnp.linalg.norm(v), a, reverse=True)
-    logs = jnp.where(jnp.isfinite(a[-1]).all(), logs, jnp.nan)  # the states have not overflown
-    return logs.mean(), _horizon(jnp.cumsum(logs[::-1]))
+    # The vector is the gradient of the last state; no other state has one of its own.
+    zeros = jnp.zeros((sizes.num_steps + 1, v.size), v.dtype)
+    direct = Scaled(zeros.at[-1].set(v), jnp.zeros(len(zeros), jnp.int32))
+    log_norm, _ = back_propagate(pull, a, direct)
+    by_lag = (log_norm - log_norm[-1])[-2::-1]
+    by_lag = jnp.where(jnp.isfinite(a[-1]).all(), by_lag, jnp.nan)  # states have not overflown
+    return by_lag[-1] / sizes.num_steps, _horizon(by_lag)
 
 
 def drawn(
-    sizes: _Sizes, gain: Array, bias_deviation: Array, key: Key
+    sizes: Sizes, gain: Array, bias_deviation: Array, key: Key
 ) -> tuple[Array, Array, Array, Key, Array]:
     """Return W, b, the first state, the key of the input and the vector of one network."""
     key_W, key_b, key_state, key_drive, key_vector = jr.split(key, 5)
     n = sizes.hidden_size
-    W = gain * unit_matrix(sizes.weights, n, key=key_W)
+    W = gain * unit_matrix(n, key=key_W)
     b, start, v = (jr.normal(k, (n,)) for k in (key_b, key_state, key_vector))
     return W, bias_deviation * b, start, key_drive, v
 
@@ -250,7 +247,7 @@ def _horizon(log_norm: Array) -> Array:
 # --- predicting, and the result ---------------------------------------------------------------
 
 
-def _predicted(sizes: _Sizes, grid: _Grid) -> dict[str, np.ndarray]:
+def _predicted(sizes: Sizes, grid: _Grid) -> dict[str, np.ndarray]:
     """Return what theory says of each point, and of each row."""
     known: dict[str, Any] = {"activation": sizes.activation}
     exponent = np.array(
@@ -280,9 +277,7 @@ def zero_crossing(
     return found[0], found[1]
 
 
-def _dataset(grid: _Grid, exponent, horizon, predicted, attrs) -> "xr.Dataset":
-    import xarray as xr
-
+def _dataset(grid: _Grid, exponent, horizon, predicted, settings, key) -> "xr.Dataset":
     mean, seeds = exponent.mean(axis=2), exponent.shape[2]
     error = np.full(mean.shape, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -293,7 +288,7 @@ def _dataset(grid: _Grid, exponent, horizon, predicted, attrs) -> "xr.Dataset":
     rate, steps, one = "nats per step", "steps", "1"
     point, line = ("gain", grid.axis), (grid.axis,)
     every = (*point, "seed")
-    rows = [
+    variables = [
         ("exponent", every, exponent, "measured exponent", rate),
         ("standard_error", point, error, "standard error of the mean exponent", rate),
         ("predicted_exponent", point, predicted["exponent"], "predicted exponent", rate),
@@ -304,15 +299,9 @@ def _dataset(grid: _Grid, exponent, horizon, predicted, attrs) -> "xr.Dataset":
         ("measured_critical_gain", line, crossing, "gain of measured exponent 0", one),
         ("critical_gain_error", line, crossing_error, "standard error of that gain", one),
     ]
-    data = {
-        name: (dims, values, {"long_name": text, "units": unit})
-        for name, dims, values, text, unit in rows
-    }
     of = "the input to each unit" if grid.axis == "input_variance" else "the biases"
-    coords: dict[str, Any] = {
-        "gain": ("gain", grid.gains, {"long_name": "gain of the recurrent weights", "units": "1"}),
-        grid.axis: (grid.axis, grid.values, {"long_name": f"variance of {of}", "units": one}),
-        "seed": np.arange(seeds),
-    }
-    # netCDF has no None.
-    return xr.Dataset(data, coords, {k: v for k, v in attrs.items() if v is not None})
+    coords = [
+        ("gain", grid.gains, "gain of the recurrent weights", one),
+        (grid.axis, grid.values, f"variance of {of}", one),
+    ]
+    return grid_dataset(variables, coords, seeds, settings, key)

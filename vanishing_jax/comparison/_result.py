@@ -12,17 +12,10 @@ from .. import __version__
 from ..tasks import AbstractTask
 from ..training import History
 from ..training._evaluate import Evaluation
+from ..training._recorders import RECORDERS
 
 if TYPE_CHECKING:
     import xarray as xr
-
-# What the entries of a recorder's record are.
-_ENTRY = {
-    "gradient_profile": "time",
-    "saturation": "activation",
-    "update_ratio": "parameter",
-    "exponents": "exponent",
-}
 
 
 def run_dataset(
@@ -51,7 +44,7 @@ def run_dataset(
         for name in ("loss", "metric", "gradient_norm")
     }
     for name, values in history.records.items():
-        dims = [_ENTRY.get(name, f"{name}_entry")] * (values.ndim - 1)
+        dims = [RECORDERS[name].entry] * (values.ndim - 1)
         for dim, size in zip(dims, values.shape[1:], strict=True):
             coords.setdefault(dim, list(history.labels.get(name, range(size))))
         variables[name] = (("record", *dims), _padded(values, len(record)))
@@ -79,18 +72,10 @@ def joined(runs: "Sequence[Sequence[xr.Dataset]]") -> "xr.Dataset":
     """
     import xarray as xr
 
-    def concatenated(pieces, dim):
-        return xr.concat(
-            pieces,
-            dim,
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            join="outer",
-            combine_attrs="override",
-        )
-
-    result = concatenated([concatenated(list(seeds), "seed") for seeds in runs], "recipe")
+    result = xr.combine_nested(
+        [list(seeds) for seeds in runs], ["recipe", "seed"], data_vars="minimal", coords="minimal",
+        compat="override", join="outer", combine_attrs="override",
+    )  # fmt: skip
     settings = json.loads(result.attrs["settings"])
     for of_one in ("recipe", "seed", "learning_rate"):
         del settings[of_one]

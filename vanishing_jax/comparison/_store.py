@@ -1,11 +1,9 @@
 """The folder of a comparison: one netCDF file per finished seed of a recipe, written whole or not.
 
-`settings.json` says what all of them share, `RECIPE/seed_K.nc` holds one run, and
-`RECIPE/metrics.jsonl` the learning curves of all finished seeds, one line per record.
+`settings.json` says what all of them share, `RECIPE/seed_K.nc` holds one run.
 """
 
 import json
-import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -71,20 +69,6 @@ def write_dataset(path: Path, dataset: "xr.Dataset") -> Path:
         return write_atomically(path, written.read_bytes())
 
 
-def write_metrics(out: Path, runs: "Mapping[int, xr.Dataset]") -> None:
-    """Write the learning curves of the finished seeds of one recipe, all of them anew.
-
-    Appended to, the file would have lines twice after a run was killed and repeated.
-    """
-    recipe, lines = str(next(iter(runs.values())).recipe.item()), []
-    for seed, run in sorted(runs.items()):
-        curves = {name: run[name].values.ravel() for name in ("loss", "metric", "gradient_norm")}
-        for i, step in enumerate(run.record.values):
-            numbers = {name: _number(curve[i]) for name, curve in curves.items()}
-            lines.append(json.dumps({"recipe": recipe, "seed": seed, "step": int(step), **numbers}))
-    write_atomically(out / recipe / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
-
-
 def _path(out: Path, recipe: str, seed: int) -> Path:
     return out / recipe / f"seed_{seed}.nc"
 
@@ -98,7 +82,3 @@ def _check(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> Non
             + "\n".join(lines)
             + "\nWrite to another folder, or remove this one."
         )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -2,29 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.random as jr
 import optax
 
-from .. import tasks, training
+from .. import tasks
 from .._types import Key, PyTree
 from ..tasks import AbstractTask
 from ..training import History
+from ..training._objective import Hooks
+from ..training._settings import read_settings
+from ..training._train import OPTIMIZER, run_training
+from ..training._updates import Training
 from . import recipes
 from .recipes import Recipe
 
 HIDDEN_SIZE = 64
-
-# One object: another one each time would mean another compilation.
-_NO_CLIPPING = optax.identity()
 
 
 def train(
     recipe_or_model: str | Recipe | PyTree,
     task: str | AbstractTask,
     *,
-    steps: int,
+    num_updates: int | None = None,
+    steps: int | None = None,
     batch_size: int = 32,
     length: int | None = None,
     hidden_size: int | None = None,
@@ -33,12 +34,10 @@ def train(
     record_every: int = 10,
     record: Sequence[str] = (),
     target: str | float | None = None,
-    keep: str = "last",
     checkpoint: bool = False,
     resume: str | Path | None = None,
     save_every: int | None = None,
     progress: bool = True,
-    throw: bool = False,
     key: Key,
 ) -> tuple[PyTree, History]:
     """Return a trained model and the history of its training.
@@ -52,13 +51,14 @@ def train(
     - `recipe_or_model`: a recipe such as "irnn+clip" or what `vj.recipes.parse` makes of it; or any
       callable pytree, `model(inputs) -> outputs`.
     - `task`: a task, or its name as in `vj.tasks.named`.
-    - `steps`, `batch_size`: number of updates, and sequences in each (32).
+    - `num_updates`, `batch_size`: optimizer updates, and sequences in each (32); `steps` is another
+      name for the first.
     - `length`: number of time steps, for a task given by name.
     - `hidden_size`: units of the cell of a recipe; 64 by default.
     - `learning_rate`: in place of the recipe's.
     - `optimizer`: for a model; by default as in `training.train`.
-    - `record_every`, `record`, `target`, `keep`, `checkpoint`, `resume`, `save_every`, `progress`,
-      `throw`: as in `training.train`.
+    - `record_every`, `record`, `target`, `checkpoint`, `resume`, `save_every`, `progress`: as in
+      `training.train`.
     - `key`: the only source of randomness; for a recipe, of initial weights and data.
 
     **Returns:** the model, a `SequenceModel` for a recipe, and its `History`.
@@ -72,64 +72,50 @@ def train(
 
     >>> import jax, vanishing_jax as vj
     >>> model, history = vj.train(
-    ...     "gru+clip", "adding", length=5, hidden_size=3, steps=2, record_every=1, progress=False,
-    ...     key=jax.random.key(0),
+    ...     "gru+clip", "adding", length=5, hidden_size=3, num_updates=2, record_every=1,
+    ...     progress=False, key=jax.random.key(0),
     ... )
     >>> history.step
     array([1, 2])
     """
-    if isinstance(task, str):
-        task = tasks.named(task, length=length)
-    elif length is not None:
-        raise TypeError("`length` goes with the name of a task; this task has its own.")
+    settings = read_settings(
+        num_updates, steps, batch_size, record_every, record, target, checkpoint
+    )
+    task = task_of(task, length)
     if isinstance(recipe_or_model, str):
         recipe_or_model = recipes.parse(recipe_or_model)
-    hooks: dict[str, Any] = {}
     if isinstance(recipe_or_model, Recipe):
         if optimizer is not None:
             raise TypeError(
                 "`optimizer` goes with a model; a recipe names its own, as in 'tanh+rmsprop'."
             )
         size = HIDDEN_SIZE if hidden_size is None else hidden_size
-        model, optimizer, hooks, key = built(recipe_or_model, task, size, learning_rate, key)
+        training = built(recipe_or_model, task, size, learning_rate, key)
     elif hidden_size is not None or learning_rate is not None:
         raise TypeError(
             "`hidden_size` and `learning_rate` go with a recipe; a model has its size, and "
             "`optimizer` its learning rate."
         )
     else:
-        model = recipe_or_model
-    return training.train(
-        model,
-        task,
-        steps=steps,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        record_every=record_every,
-        record=record,
-        target=target,
-        keep=keep,
-        checkpoint=checkpoint,
-        resume=resume,
-        save_every=save_every,
-        progress=progress,
-        throw=throw,
-        key=key,
-        **hooks,
-    )
+        training = Training(recipe_or_model, optimizer or OPTIMIZER, Hooks(), task, key)
+    return run_training(training, settings, resume=resume, save_every=save_every, progress=progress)
+
+
+def task_of(task: str | AbstractTask, length: int | None) -> AbstractTask:
+    """Return the task, made by its name if it is given so."""
+    if isinstance(task, str):
+        return tasks.named(task, length=length)
+    if length is not None:
+        raise TypeError("`length` goes with the name of a task; this task has its own.")
+    return task
 
 
 def built(
     recipe: Recipe, task: AbstractTask, hidden_size: int, learning_rate: float | None, key: Key
-) -> tuple[PyTree, optax.GradientTransformation, dict[str, Any], Key]:
-    """Return model, optimizer, the hooks for the training loop, and the key for the data."""
+) -> Training:
+    """Return the recipe as something to train: model, optimizer, hooks, and the key of its data."""
     key_model, key_data = jr.split(key)
     model, optimizer = recipe.build(task, hidden_size, learning_rate=learning_rate, key=key_model)
     mitigation = recipe.mitigation(task)
-    hooks = {
-        "initial_state": mitigation.initial_state,
-        "penalty": mitigation.penalty,
-        "project": mitigation.project,
-        "clip": mitigation.gradient_transform or _NO_CLIPPING,
-    }
-    return model, optimizer, hooks, key_data
+    hooks = Hooks(mitigation.penalty, mitigation.project, mitigation.initial_state)
+    return Training(model, optimizer, hooks, task, key_data)

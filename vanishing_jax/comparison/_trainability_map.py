@@ -1,32 +1,37 @@
 """Over how many steps networks of each gain learn to remember, beside predicted time scales."""
 
-import math
+import functools as ft
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import optax
+from jax import lax
 
-from .._types import Key
+from .._types import Array, Key, PyTree
 from ..theory import (
     critical_gain,
     mean_field_correlation,
     mean_field_exponent,
     mean_field_variance,
 )
-from ..theory._slopes import Activation
-from ..theory.mean_field._stationary import check_weights
-from ..training._train import check_counts
-from ._gain_grid import attributes, cell_keys, checked_axis, in_chunks, rank_correlation
-from ._recall import Setting, Sizes, recall_scores
+from ..theory._slopes import Activation, slopes
+from ..training._settings import check_counts
+from ._gain_grid import checked_axis, each, grid_dataset, name_of, over_grid, unit_matrix
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# One object: another one each time would mean another compilation.
-_ADAM = optax.adam(1e-4)
+_SYMBOLS = 4
+
+# At 1e-3, 300 updates may move a weight by 0.3, twice the deviation of the initial ones, which then
+# decide little.
+_OPTIMIZER = optax.adam(1e-4)
+
+_BLOCK = 8  # steps that are made or skipped together
 
 
 def trainability_map(
@@ -35,12 +40,9 @@ def trainability_map(
     lags: Sequence[float | int] | np.ndarray,
     input_variance: float | int = 0.01,
     activation: Activation = "tanh",
-    weights: str = "gaussian",
     hidden_size: int = 64,
-    symbols: int = 4,
-    updates: int = 300,
+    num_updates: int = 300,
     batch_size: int = 16,
-    optimizer: optax.GradientTransformation | None = None,
     num_test: int = 500,
     seeds: int = 3,
     progress: bool = True,
@@ -49,10 +51,10 @@ def trainability_map(
     r"""Return how well trained networks recall a symbol after T steps, over (gain, T).
 
     The experiment of mean-field theory (Schoenholz et al. 2017 with depth for time; Chen et al.
-    2018). A network of gain g, in the state where noise has left it, gets one of K symbols, a
+    2018). A network of gain g, in the state where noise has left it, gets one of 4 symbols, a
     pattern of variance 1 over its units, then T steps of noise of variance s^2 at each unit; from
     its last state a linear readout tells which symbol it was. Recurrent weights, biases and readout
-    are trained by equally many updates of the same optimizer at every point, and all networks are
+    are trained by equally many updates of Adam at 1e-4 at every point, and all networks are
     drawn anew. Sequences are fresh in each batch.
 
     Beside it stand two time scales of the untrained network, both after which something has changed
@@ -72,11 +74,9 @@ def trainability_map(
     - `gains`: g, above 0 and increasing.
     - `lags`: T, whole numbers of at least 1, increasing.
     - `input_variance`: s^2 of the noise (0.01, for which the critical gain of tanh is 1.19).
-    - `activation`, `weights`: as in `vj.phase_diagram`.
-    - `hidden_size`, `symbols`: n (64), K (4).
-    - `updates`, `batch_size`: of training (300 updates of 16 sequences).
-    - `optimizer`: Optax's; None is Adam with a learning rate of 1e-4. At 1e-3, 300 updates may move
-      a weight by 0.3, twice the deviation of the initial ones, which then decide little.
+    - `activation`: as in `vj.phase_diagram`.
+    - `hidden_size`: n (64).
+    - `num_updates`, `batch_size`: of training (300 updates of 16 sequences).
     - `num_test`: fresh sequences that the accuracy is measured on (500).
     - `seeds`: networks at each point (3).
     - `progress`: show a bar over all networks.
@@ -96,8 +96,8 @@ def trainability_map(
     **Raises:** `ValueError` for an axis that is empty, not finite or not increasing, and for a
     number out of range; `TypeError` for lags that are not whole numbers.
 
-    **Cost:** one compilation, then updates x T steps per network: 50 microseconds each at n = 64,
-    16 sequences, one core.
+    **Cost:** one compilation, then num_updates x T steps per network: 50 microseconds each at
+    n = 64, 16 sequences, one core.
 
     **Validity:** the time scales are those before training and for wide networks. Training changes
     the weights; the boundary is that of this many updates.
@@ -124,27 +124,29 @@ def trainability_map(
         ```
     """
     check_counts(
-        hidden_size=hidden_size, updates=updates, batch_size=batch_size, num_test=num_test,
-        seeds=seeds,
+        hidden_size=hidden_size, num_updates=num_updates, batch_size=batch_size,
+        num_test=num_test, seeds=seeds,
     )  # fmt: skip
-    if symbols < 2:
-        raise ValueError(f"expected `symbols` of at least 2; got {symbols}.")
     g, T = checked_axis("gains", gains, above=0.0), _whole_lags(lags)
     (variance,) = checked_axis("input_variance", [input_variance])
-    sizes = Sizes(
-        activation, check_weights(weights), hidden_size, int(T[-1]), symbols, batch_size, updates,
-        num_test,
-    )  # fmt: skip
+    sizes = Sizes(activation, hidden_size, int(T[-1]), batch_size, num_updates, num_test)
     network = {"activation": activation, "input_variance": float(variance)}
     predicted = _predicted(g, network)
-    scores = _measured(sizes, optimizer or _ADAM, g, T, network, seeds, progress, key)
-    settings = {name: value for name, value in sizes._asdict().items() if name != "longest"}
-    settings["activation"] = activation if isinstance(activation, str) else activation.__name__
-    settings["input_variance"] = float(variance)
+    accuracy, loss = _measured(sizes, g, T, network, seeds, progress, key)
+    settings = {
+        "activation": name_of(activation),
+        "weights": "gaussian",
+        "hidden_size": hidden_size,
+        "symbols": _SYMBOLS,
+        "batch_size": batch_size,
+        "updates": num_updates,
+        "num_test": num_test,
+        "input_variance": float(variance),
+        "optimizer": "adam, learning rate 1e-4",
+    }
     with jax.enable_x64(True):
         settings["critical_gain"] = float(critical_gain(**network))
-    settings["optimizer"] = "adam, learning rate 1e-4" if optimizer is None else "given"
-    return _dataset(g, T, scores, predicted, attributes(settings, key) | settings)
+    return _dataset(g, T, accuracy, loss, predicted, settings, key)
 
 
 def _whole_lags(lags: Any) -> np.ndarray:
@@ -164,30 +166,124 @@ def _predicted(gains: np.ndarray, network: dict[str, Any]) -> dict[str, np.ndarr
         return {"gradient_time": 1 / np.abs(rates), "signal_time": np.array(signals)}
 
 
-def _measured(sizes: Sizes, optimizer, gains, lags, network, seeds: int, progress: bool, key: Key):
-    """Return accuracy and loss of every network, of shape (gain, lag, seed)."""
-    from tqdm import tqdm
+# --- one network ------------------------------------------------------------------------------
 
-    shape = (len(gains), len(lags), seeds)
+
+class Sizes(NamedTuple):
+    """What the experiment is compiled for."""
+
+    activation: Activation
+    hidden_size: int
+    longest: int  # lag
+    batch_size: int
+    num_updates: int
+    num_test: int
+
+
+class Setting(NamedTuple):
+    """Numbers of one network: another value compiles nothing."""
+
+    gain: Array
+    lag: Array
+    input_deviation: Array
+    resting_deviation: Array  # of pre-activations, from which sequences start
+
+
+def _measured(
+    sizes: Sizes, gains, lags, network, seeds: int, progress: bool, key: Key
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return accuracy and loss of every network, of shape (gain, lag, seed)."""
+    dtype = jnp.result_type(float)
     with jax.enable_x64(True):  # where the exponents have compiled it
         rest = [float(mean_field_variance(gain=gain, **network)) for gain in gains.tolist()]
     rest = np.sqrt(np.where(np.isfinite(rest), rest, 0.0))  # states without bound start from 0
-    dtype = jnp.result_type(float)
-    grids = [np.broadcast_to(x[:, None, None], shape) for x in (gains, rest)]
-    gain, deviation = (jnp.asarray(np.ravel(x), dtype) for x in grids)
-    lag = jnp.asarray(np.ravel(np.broadcast_to(lags[:, None], shape)), jnp.int32)
-    noise = jnp.full(gain.shape, math.sqrt(network["input_variance"]), dtype)
-    keys, total = cell_keys(key, shape), math.prod(shape)
+    axes = (
+        {"gain": gains.astype(dtype), "resting_deviation": rest.astype(dtype)},
+        {"lag": lags.astype(np.int32)},
+    )
+    noise = jnp.full((), np.sqrt(network["input_variance"]), dtype)
 
-    def compute(indices):
-        setting = Setting(*(x[indices] for x in (gain, lag, noise, deviation)))
-        return recall_scores(sizes, optimizer, setting, keys[indices])
+    def compute(numbers, keys):
+        noises = jnp.broadcast_to(noise, keys.shape)
+        return recall_scores(sizes, Setting(input_deviation=noises, **numbers), keys)
 
-    size = len(lags) if jax.default_backend() == "cpu" else total
-    with tqdm(total=total, disable=not progress, unit=" networks") as bar:
-        accuracy, loss = in_chunks(total, size, bar, compute)
-    accuracy = np.where(np.isfinite(loss), accuracy, np.nan)
-    return accuracy.reshape(shape), loss.reshape(shape)
+    chunk = len(lags) * (1 if jax.default_backend() == "cpu" else len(gains) * seeds)
+    accuracy, loss = over_grid(compute, axes, seeds, chunk=chunk, progress=progress, key=key)
+    return np.where(np.isfinite(loss), accuracy, np.nan), loss
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def recall_scores(sizes: Sizes, settings: Setting, keys: Key) -> tuple[Array, Array]:
+    """Return test accuracy and loss of one trained network per setting and key."""
+    return each(ft.partial(_trained_scores, sizes), settings, keys)
+
+
+def _trained_scores(sizes: Sizes, setting: Setting, key: Key):
+    key_model, key_data, key_test = jr.split(key, 3)
+    params, symbols = _initial(sizes, setting.gain, key_model)
+
+    def loss_of(params, key):
+        return scores(params, symbols, sizes, setting, num=sizes.batch_size, key=key)[0]
+
+    def update(carry, key):
+        params, state = carry
+        gradient = jax.grad(loss_of)(params, key)
+        # Optax computes decay**count, float and int, which strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            changes, state = _OPTIMIZER.update(gradient, state, params)
+        return (optax.apply_updates(params, changes), state), None
+
+    keys = jr.split(key_data, sizes.num_updates)
+    (params, _), _ = lax.scan(update, (params, _OPTIMIZER.init(params)), keys)
+    loss, accuracy = scores(params, symbols, sizes, setting, num=sizes.num_test, key=key_test)
+    return accuracy, loss
+
+
+def _initial(sizes: Sizes, gain: Array, key: Key) -> tuple[dict[str, Array], Array]:
+    """Return what is trained, and what each unit gets of each symbol, which is not."""
+    key_W, key_V, key_symbols = jr.split(key, 3)
+    n, K = sizes.hidden_size, _SYMBOLS
+    params = {
+        "W": gain * unit_matrix(n, key=key_W),
+        "b": jnp.zeros(n),
+        "V": jr.normal(key_V, (K, n)) / np.sqrt(n),
+        "c": jnp.zeros(K),
+    }
+    return params, jr.normal(key_symbols, (K, n))
+
+
+def scores(
+    params: PyTree, symbols: Array, sizes: Sizes, setting: Setting, *, num: int, key: Key
+) -> tuple[Array, Array]:
+    """Return loss and accuracy on `num` fresh sequences."""
+    key_label, key_start, key_noise = jr.split(key, 3)
+    label = jr.randint(key_label, (num,), 0, _SYMBOLS)
+    start = setting.resting_deviation * jr.normal(key_start, (num, sizes.hidden_size))
+    phi = slopes(sizes.activation).value
+
+    def step(a, t):
+        noise = setting.input_deviation * jr.normal(jr.fold_in(key_noise, t), a.shape)
+        new = phi(a) @ params["W"].T + params["b"][None] + noise
+        return jnp.where(t < setting.lag, new, a), None
+
+    def block_or_nothing(a, times):
+        # The lag is traced, so that one program serves all lags. One network at a time, as on a
+        # CPU, a block beyond its lag is skipped; to skip single steps would cost as much as them.
+        made = times[0] < setting.lag
+        return lax.cond(made, lambda a: lax.scan(step, a, times)[0], lambda a: a, a), None
+
+    # The symbol comes at a step of its own, upon the noise of that step.
+    first = phi(start) @ params["W"].T + params["b"][None] + symbols[label]
+    num_blocks = -(-sizes.longest // _BLOCK)
+    times = jnp.arange(num_blocks * _BLOCK, dtype=jnp.int32).reshape(num_blocks, _BLOCK)
+    last, _ = lax.scan(block_or_nothing, first, times)
+    logits = phi(last) @ params["V"].T + params["c"][None]
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+    accuracy = (logits.argmax(axis=1) == label).mean()
+    return loss, accuracy.astype(loss.dtype)
+
+
+# --- the result -------------------------------------------------------------------------------
 
 
 def boundary(lags: np.ndarray, accuracy: np.ndarray, level: float) -> np.ndarray:
@@ -204,34 +300,39 @@ def boundary(lags: np.ndarray, accuracy: np.ndarray, level: float) -> np.ndarray
     return np.array(found)
 
 
-def _dataset(gains, lags, scores, predicted, attrs) -> "xr.Dataset":
-    import xarray as xr
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return Spearman's rank correlation; infinities have ranks, ties their mean rank."""
+    from scipy.stats import rankdata  # its import changes warning filters
 
-    accuracy, loss = scores
-    level = (1 + 1 / attrs["symbols"]) / 2
+    ranks = rankdata(np.stack([x, y]), axis=1)
+    if (np.ptp(ranks, axis=1) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _dataset(gains, lags, accuracy, loss, predicted, settings, key) -> "xr.Dataset":
+    level = (1 + 1 / settings["symbols"]) / 2
     edge = boundary(lags, accuracy.mean(axis=2), level)
+    found = {}
     for name in ("gradient", "signal"):
         scale = predicted[f"{name}_time"]
-        attrs[f"{name}_rank_correlation"] = rank_correlation(edge, scale)
+        found[f"{name}_rank_correlation"] = rank_correlation(edge, scale)
         known = np.isfinite(edge) & np.isfinite(scale) & (edge > 0)
         ratio = np.median(edge[known] / scale[known]) if known.any() else np.nan
-        attrs[f"{name}_multiple"] = float(ratio)
-    steps, all_dims = {"units": "steps"}, ("gain", "lag", "seed")
-    data: dict[str, Any] = {
-        "accuracy": (all_dims, accuracy, {"long_name": "test accuracy", "units": "1"}),
-        "loss": (all_dims, loss, {"long_name": "test cross-entropy", "units": "nats"}),
-        "boundary": ("gain", edge, {"long_name": "lag of halfway accuracy", **steps}),
-        **{
-            f"{name}_time": (
-                "gain", predicted[f"{name}_time"],
-                {"long_name": f"predicted time scale of the {name}", **steps},
-            )
+        found[f"{name}_multiple"] = float(ratio)
+    every = ("gain", "lag", "seed")
+    variables = [
+        ("accuracy", every, accuracy, "test accuracy", "1"),
+        ("loss", every, loss, "test cross-entropy", "nats"),
+        ("boundary", ("gain",), edge, "lag of halfway accuracy", "steps"),
+        *(
+            (f"{name}_time", ("gain",), predicted[f"{name}_time"],
+             f"predicted time scale of the {name}", "steps")
             for name in ("gradient", "signal")
-        },
-    }  # fmt: skip
-    coords: dict[str, Any] = {
-        "gain": ("gain", gains, {"long_name": "gain of the recurrent weights", "units": "1"}),
-        "lag": ("lag", lags, {"long_name": "steps between symbol and recall", **steps}),
-        "seed": np.arange(accuracy.shape[2]),
-    }
-    return xr.Dataset(data, coords, attrs)
+        ),
+    ]  # fmt: skip
+    coords = [
+        ("gain", gains, "gain of the recurrent weights", "1"),
+        ("lag", lags, "steps between symbol and recall", "steps"),
+    ]
+    return grid_dataset(variables, coords, accuracy.shape[2], settings, key, **found)

@@ -19,7 +19,7 @@ from .. import _stable
 from .._activations import with_activation_rule
 from .._types import Array, ArrayLike, PyTree
 from ..cells import AbstractCell
-from ..cells._wrapper import AbstractWrapper
+from ..cells._wrapper import AbstractPlainWrapper
 from ._effects import Intervention
 
 _VALUE = {"tanh": _stable.tanh, "sigmoid": _stable.sigmoid, "relu": jax.nn.relu}
@@ -52,7 +52,7 @@ def activation(kind: str, a: Array, linear: Bool[ArrayLike, ""]) -> Array:
     return jnp.where(linear, straight, value)
 
 
-class IntervenedCell(AbstractWrapper):
+class IntervenedCell(AbstractPlainWrapper):
     """A cell with intervention parameters; neutral ones reproduce the cell."""
 
     cell: AbstractCell

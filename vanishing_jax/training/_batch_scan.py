@@ -47,6 +47,7 @@ def scan_batch(
         lambda leaf: jnp.broadcast_to(leaf, (inputs.shape[0], *leaf.shape)), cell.initial_state()
     )
     inputs = jnp.swapaxes(inputs, 0, 1).astype(jnp.result_type(inputs, matrices[0]))
+    # [x, 1]: the bias is the last row of each matrix.
     driving = jnp.concatenate([inputs, jnp.ones_like(inputs[..., :1])], axis=-1)
     step = _Step(
         # Without its arrays: `advance` must not depend on what no gradient would reach.
@@ -79,6 +80,7 @@ class _Step(NamedTuple):
         return hidden_output(self.cell, state)
 
     def add_to_hidden(self, state: PyTree, increment: Array) -> PyTree:
+        # The hidden vector is part of the state: its pullback puts the increment in that place.
         _, pull = jax.vjp(self.hidden, state)
         return jax.tree.map(jnp.add, state, *pull(increment))
 
@@ -104,6 +106,7 @@ class _Step(NamedTuple):
         return [x @ matrix for x, matrix in zip(operands, matrices, strict=True)]
 
     def advance(self, state: PyTree, preactivations: list[Array], inside: Array | None) -> PyTree:
+        # Maps of the same vectors were one product; here each gets its columns back, in order.
         pieces = [
             iter(jnp.split(p, self.order.count(kind), axis=-1))
             for kind, p in enumerate(preactivations)
@@ -136,8 +139,10 @@ def _scan(step: _Step, every_step: bool) -> Callable:
         matrices, driving, mask, (states, preactivations) = residuals
         final, hidden = gradient
         kept = (states, preactivations, driving, mask, hidden)
+        # The largest divisor of the time up to `_CHUNK`, so that no chunk has to be filled up.
         size = next(c for c in range(_CHUNK, 0, -1) if driving.shape[0] % c == 0)
         chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), kept)
+        # From step to step goes the gradient of the state; that of the matrices only adds up.
         start = (final, jax.tree.map(jnp.zeros_like, matrices))
         pull = _pull_chunk(step, matrices)
         (state, of_matrices), of_driving = jax.lax.scan(pull, start, chunks, reverse=True)
@@ -153,10 +158,12 @@ def _pull_chunk(step: _Step, matrices: tuple[Array, ...]) -> Callable:
 
     def pull_step(gradient, now):
         state, preactivations, inside, hidden = now
-        if hidden is not None:
+        if hidden is not None:  # what a readout of this very step sends
             gradient = step.add_to_hidden(gradient, hidden)
+        # What is elementwise, computed again; its pullback reaches the state past the products ...
         _, pull = jax.vjp(lambda s, p: step.advance(s, p, inside), state, preactivations)
         before, deltas = pull(gradient)
+        # ... and the products carry the rest of it to h.
         return step.add_to_hidden(before, _sum_of_products(deltas, of_hidden)), deltas
 
     def pull_chunk(carry, chunk):
@@ -164,6 +171,7 @@ def _pull_chunk(step: _Step, matrices: tuple[Array, ...]) -> Callable:
         states, preactivations, driving, mask, hidden = chunk
         steps = (states, preactivations, mask, hidden)
         gradient, deltas = jax.lax.scan(pull_step, gradient, steps, reverse=True)
+        # To a product, steps are as sequences: rows.
         flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (states, driving, deltas))
         operands = step.operands(step.hidden(flat[0]), flat[1])
         of_matrices = tuple(

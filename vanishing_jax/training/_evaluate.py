@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._types import Array, Key, PyTree
+from .._types import Key, PyTree
 from ..tasks import AbstractTask
+from ._settings import check_counts
 
 
 class Evaluation(eqx.Module):
@@ -70,45 +71,31 @@ def evaluate(
     >>> evaluate(zero, task, num_sequences=20, batch_size=10, key=jax.random.key(0)).num_sequences
     20
     """
-    for name, count in {"num_sequences": num_sequences, "batch_size": batch_size}.items():
-        if count < 1:
-            raise ValueError(f"expected `{name}` of at least 1; got {count}.")
+    check_counts(num_sequences=num_sequences, batch_size=batch_size)
     test = getattr(task, "test", None)
     if test is None:
-        batches = -(-num_sequences // batch_size)
-        scores = _of_draws(model, task, jr.split(key, batches), batch_size)
-        weights = np.full(batches, batch_size)
+        keys = jr.split(key, -(-num_sequences // batch_size))
+        sizes = [batch_size] * len(keys)
+        scores = [_scores_of_draw(model, task, one, batch_size) for one in keys]
     else:
         total = jax.tree.leaves(test)[0].shape[0]
-        whole = total - total % batch_size
-        pieces = [
-            _of_batches(model, task, jax.tree.map(_reshaped(start, stop, size), test))
-            for start, stop, size in ((0, whole, batch_size), (whole, total, total - whole))
-            if stop > start
+        starts = range(0, total, batch_size)
+        sizes = [min(batch_size, total - start) for start in starts]
+        scores = [
+            _scores(model, task, *jax.tree.map(lambda x, i=i: x[i : i + batch_size], test))
+            for i in starts
         ]
-        scores = [np.concatenate(of_pieces) for of_pieces in zip(*pieces, strict=True)]
-        weights = np.array([batch_size] * (whole // batch_size) + [total - whole] * (total > whole))
-    loss, metric = (float(np.average(np.asarray(s, np.float64), weights=weights)) for s in scores)
-    return Evaluation(loss, metric, int(weights.sum()), test is not None)
-
-
-def _reshaped(start: int, stop: int, size: int) -> Any:
-    def reshaped(leaf: Array) -> Array:
-        return leaf[start:stop].reshape(-1, size, *leaf.shape[1:])
-
-    return reshaped
+    losses, metrics = np.asarray(jax.device_get(scores), np.float64).T
+    loss, metric = (float(np.average(x, weights=sizes)) for x in (losses, metrics))
+    return Evaluation(loss, metric, sum(sizes), test is not None)
 
 
 @eqx.filter_jit
-def _of_draws(model: PyTree, task: AbstractTask, keys: Key, batch_size: int):
-    return jax.lax.map(lambda key: _scores(model, task, *task.sample(key, batch_size)), keys)
+def _scores_of_draw(model: PyTree, task: AbstractTask, key: Key, batch_size: int):
+    return _scores(model, task, *task.sample(key, batch_size))
 
 
 @eqx.filter_jit
-def _of_batches(model: PyTree, task: AbstractTask, batches: tuple):
-    return jax.lax.map(lambda batch: _scores(model, task, *batch), batches)
-
-
 def _scores(model: Any, task: AbstractTask, inputs: PyTree, targets: PyTree):
     outputs = jax.vmap(model)(inputs)
     return jnp.asarray(task.loss(outputs, targets)), jnp.asarray(task.metric(outputs, targets))

@@ -7,8 +7,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._recorders import RECORDERS
 from ._updates import Updates
-from .recorders import RECORDERS
 
 
 class Record(NamedTuple):
@@ -21,6 +21,16 @@ class Record(NamedTuple):
     first_nonfinite: int | None  # index into `checked_names` when the last update was not made
     recorded: dict[str, np.ndarray]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON; Python writes floats such that they come back to the bit."""
+        return self._asdict() | {"recorded": {n: x.tolist() for n, x in self.recorded.items()}}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Record":
+        """Return the record again."""
+        recorded = {name: np.asarray(x) for name, x in fields["recorded"].items()}
+        return cls(**{**fields, "recorded": recorded})
+
 
 class History(eqx.Module):
     """Learning curves, one record per `record_every` updates, and how training ended.
@@ -31,8 +41,8 @@ class History(eqx.Module):
     - `gradient_norm`: mean over the same updates of the norm of the whole gradient, before the
       optimizer clips it.
     - `records`: what `record=` asked for, by name, with a leading axis over records.
-    - `labels`: names of the entries of a record where they have names: the activations of
-      "saturation", the arrays of "update_ratio".
+    - `labels`: names of the entries of a record where they have names: the arrays of
+      "update_ratio".
     - `nonfinite_step`: number of the update that was not made because the loss, a gradient or an
       updated parameter would have been NaN or infinite; None when all went well. It ends the last
       record, and the returned model is the one from before it.
@@ -40,7 +50,6 @@ class History(eqx.Module):
     - `interrupted`: whether Ctrl-C ended training early.
     - `target_step`: step of the record that reached the target and ended training; None if none
       did.
-    - `best_step`: with `keep` other than "last", step of the record whose model was returned.
     """
 
     step: Int[np.ndarray, " record"]
@@ -53,7 +62,6 @@ class History(eqx.Module):
     nonfinite_leaf: str | None = eqx.field(static=True, default=None)
     interrupted: bool = eqx.field(static=True, default=False)
     target_step: int | None = eqx.field(static=True, default=None)
-    best_step: int | None = eqx.field(static=True, default=None)
 
     def __str__(self) -> str:
         """Return both ends of the curves, and why training stopped if it did."""
@@ -76,8 +84,6 @@ class History(eqx.Module):
             lines.append(
                 f"stopped at update {self.nonfinite_step}, not finite: {self.nonfinite_leaf}"
             )
-        if self.best_step is not None:
-            lines.append(f"model kept from update {self.best_step}")
         if self.interrupted:
             lines.append("interrupted")
         return "; ".join(lines)
@@ -89,16 +95,16 @@ def summarize(updates: Updates, recorded: dict[str, np.ndarray], start: int, ste
     failed = ~flags.all(axis=1)
     count = int(np.argmax(failed)) + 1 if failed.any() else len(flags)
 
-    def mean(curve) -> Any:
-        return np.mean(np.asarray(curve)[:count], axis=0, dtype=np.float64)
+    def mean(curve) -> float:
+        return float(np.mean(np.asarray(curve)[:count], dtype=np.float64))
 
     return Record(
         step=start + count,
-        loss=float(mean(updates.loss)),
-        metric=float(mean(updates.metric)),
-        gradient_norm=float(mean(updates.gradient_norm)),
+        loss=mean(updates.loss),
+        metric=mean(updates.metric),
+        gradient_norm=mean(updates.gradient_norm),
         first_nonfinite=int(np.argmin(flags[count - 1])) if failed.any() else None,
-        recorded={**recorded, **{name: mean(x) for name, x in updates.recorded.items()}},
+        recorded={name: np.asarray(x) for name, x in recorded.items()},
     )
 
 

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from .._types import Array, Key, PyTree
 from ..cells import AbstractCell, as_cell, hidden_output
 from ..cells._affine import AbstractAffineCell
-from ..cells._diagonal import AbstractDiagonalCell, associative_states
 from ..tasks import AbstractTask, Padded
 from ..tasks._padded import zero_beyond
 from ._batch_scan import scan_batch
@@ -33,12 +32,10 @@ class SequenceModel(eqx.Module):
     - `cell`: anything `as_cell` accepts that knows its initial state.
     - `output_size`: components of the output.
     - `every_step`: return the outputs of all steps, as a task with `every_step` asks for.
-    - `method`: "scan", or "associative" for a cell that allows it: see `rollout`.
     - `key`: for the Glorot-uniform readout weights; the bias starts at zero.
 
-    **Raises:** `TypeError` for an object that is no cell, or not one for the method; `ValueError`
-    when the cell does not know its initial state, its hidden output is no vector, or the method is
-    not one of the two.
+    **Raises:** `TypeError` for an object that is no cell; `ValueError` when the cell does not know
+    its initial state, or its hidden output is no vector.
 
     **Example:**
 
@@ -54,7 +51,6 @@ class SequenceModel(eqx.Module):
     weight: Float[Array, "output hidden"]
     bias: Float[Array, " output"]
     every_step: bool = eqx.field(static=True)
-    method: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -62,17 +58,9 @@ class SequenceModel(eqx.Module):
         output_size: int,
         *,
         every_step: bool = False,
-        method: str = "scan",
         key: Key,
     ):
-        self.cell, self.every_step, self.method = as_cell(cell), every_step, method
-        if method not in ("scan", "associative"):
-            raise ValueError(f"expected method 'scan' or 'associative'; got {method!r}.")
-        if method == "associative" and not isinstance(self.cell, AbstractDiagonalCell):
-            raise TypeError(
-                "expected a cell that is affine and diagonal in its state for "
-                f"method='associative'; got {type(self.cell).__name__}. Use method='scan'."
-            )
+        self.cell, self.every_step = as_cell(cell), every_step
         hidden = hidden_output(self.cell, self.cell.initial_state())
         if hidden.ndim != 1:
             raise ValueError(
@@ -103,11 +91,6 @@ class SequenceModel(eqx.Module):
             inputs = zero_beyond(inputs.values, mask)
 
         start = self.cell.initial_state() if state0 is None else state0
-        if self.method == "associative":
-            if checkpoint:
-                raise ValueError("expected method='scan' with checkpoint=True; got 'associative'.")
-            states = associative_states(self.cell, start, inputs, mask)
-            return self.read(states if self.every_step else states[-1]), states[-1]
 
         # As `rollout`, keeping of the states only what is read.
         def step(state, step_input):

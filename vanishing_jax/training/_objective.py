@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.random as jr
-import optax
 
 from .._types import Array, Key, PyTree
 from ..cells import estimate_statistics, update_statistics, use_batch_statistics
@@ -21,13 +20,11 @@ _NOISE = 2**32 - 1
 class Hooks(NamedTuple):
     """The hooks of a `Mitigation` that act in training, each None or as there.
 
-    Arguments of the compiled chunk: numbers in them are data. `clip` is the gradient transformation
-    that the optimizer begins with, again, so that a recorder can see what it does.
+    Arguments of the compiled chunk: numbers in them are data.
     """
 
     penalty: Callable[..., Array] | None = None
     project: Callable[[Any], Any] | None = None
-    clip: optax.GradientTransformation | None = None
     initial_state: Callable[..., PyTree] | None = None
 
 
@@ -108,14 +105,14 @@ def _has_statistics(parts: Parts) -> bool:
     return bool(jax.tree.leaves(parts.statistics))
 
 
-def check_hooks(model: Any, parts: Parts, hooks: Hooks, *, checkpoint: bool) -> None:
+def check_hooks(model: Any, hooks: Hooks, *, checkpoint: bool) -> None:
     """Raise TypeError unless the model has what is asked of it."""
     wanted = {
         "another initial state": hooks.initial_state is not None,
         "a penalty": hooks.penalty is not None,
         "a projection": hooks.project is not None,
         "checkpoint=True": checkpoint,
-        "batch normalization": _has_statistics(parts),
+        "batch normalization": _has_statistics(split(model)),
     }
     asking = [what for what, asked in wanted.items() if asked]
     if asking and not isinstance(model, SequenceModel):

@@ -1,37 +1,28 @@
 """What a run leaves on disk while it goes on, so that the same call can take it up again."""
 
+import io
 import json
 import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import jax
-import numpy as np
+import equinox as eqx
 
+from .._files import write_atomically
 from .._hashing import differences
 from .._types import PyTree
-from ._history import Record
-
-if TYPE_CHECKING:
-    import orbax.checkpoint as ocp
 
 _KEPT = 2
 _SECONDS = 30.0  # between two saves where `every` does not say how many updates
 
 
-class Saved(NamedTuple):
-    """A state of a run: arrays, and what goes with them as JSON."""
-
-    arrays: PyTree
-    log: dict[str, Any]
-
-
 class Savepoints:
-    """States of one run in one folder, written whole or not at all by Orbax, the last two kept.
+    """States of one run in one folder, each a file written whole or not at all, the last two kept.
 
-    Without a folder it keeps nothing.
+    A file `update_N.eqx` is a line of JSON, then the arrays as Equinox writes them. Without a
+    folder nothing is kept.
 
     **Arguments:**
 
@@ -46,30 +37,23 @@ class Savepoints:
         self._folder = None if folder is None else Path(folder).absolute()
         self._description = json.loads(json.dumps(description))  # tuples become lists, as in files
         self._every, self._last_step, self._last_time = every, 0, time.monotonic()
-        self._manager: "ocp.CheckpointManager | None" = None
 
-    def load(self, like: PyTree, *, strict: bool) -> Saved | None:
-        """Return the last state that can be read, with arrays as those of `like`; None without one.
+    def load(self, like: PyTree, *, strict: bool) -> tuple[PyTree, dict[str, Any]] | None:
+        """Return the arrays, as those of `like`, and the log of the last state that can be read.
 
-        **Raises:** with `strict`, `ValueError` for a state of another run.
+        None without one. **Raises:** with `strict`, `ValueError` for a state of another run.
         """
-        if self._folder is None or not self._folder.exists():
-            return None
-        manager = self._open()
-        for step in sorted(manager.all_steps(), reverse=True):
-            found = self._read(manager, step, like, strict)
+        for step, path in sorted(self._files().items(), reverse=True):
+            found = self._read(path, like, strict)
             if found is not None:
                 self._last_step = step
                 return found
-            manager.delete(step)  # its number will come again
+            path.unlink()  # its number will come again
         return None
 
     def remove_own(self) -> None:
         """Remove the states if they are of this run, which has turned out to be finished."""
-        if self._folder is None or not self._folder.exists():
-            return
-        manager = self._open()
-        logs = [self._log(manager, step) for step in manager.all_steps()]
+        logs = [_log(path) for path in self._files().values()]
         if all(log is None or log["description"] == self._description for log in logs):
             self.remove()
 
@@ -81,64 +65,39 @@ class Savepoints:
             return time.monotonic() - self._last_time >= _SECONDS
         return step - self._last_step >= self._every
 
-    def save(self, step: int, saved: Saved) -> None:
-        """Save the state after `step` updates."""
+    def save(self, step: int, arrays: PyTree, log: Mapping[str, Any]) -> None:
+        """Save the state after `step` updates: arrays, and a log that goes with them as JSON."""
         if self._folder is None or step == self._last_step:
             return
-        import orbax.checkpoint as ocp
-
-        log = {"description": self._description, **saved.log}
-        items = ocp.args.Composite(
-            # Of what is stacked in which class Orbax need not know.
-            arrays=ocp.args.StandardSave(_by_number(saved.arrays)),
-            log=ocp.args.JsonSave({"json": json.dumps(log)}),
-        )
-        self._open().save(step, args=items, force=True)
+        content = io.BytesIO()
+        text = json.dumps({"description": self._description, **log})
+        content.write(f"{text}\n".encode())
+        eqx.tree_serialise_leaves(content, arrays)
+        write_atomically(self._folder / f"update_{step}.eqx", content.getvalue())
+        for _, path in sorted(self._files().items())[:-_KEPT]:
+            path.unlink()
         self._last_step, self._last_time = step, time.monotonic()
 
     def remove(self) -> None:
         """Remove the states, and the folder if nothing else is in it."""
         if self._folder is None or not self._folder.exists():
             return
-        manager = self._open()
-        for step in manager.all_steps():
-            manager.delete(step)
-        self._close()
+        # A process that was killed while it wrote has left the beginning of a file.
+        for path in [*self._files().values(), *self._folder.glob(".*.tmp")]:
+            path.unlink()
         if not any(self._folder.iterdir()):
             self._folder.rmdir()
 
-    def __enter__(self) -> "Savepoints":
-        return self
+    def _files(self) -> dict[int, Path]:
+        """Return the file of each state by its number of updates."""
+        found = () if self._folder is None else self._folder.glob("update_*.eqx")
+        return {int(path.stem.removeprefix("update_")): path for path in found}
 
-    def __exit__(self, *exception: Any) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
-
-    def _open(self) -> "ocp.CheckpointManager":
-        import orbax.checkpoint as ocp  # takes longer than many a run, so only where it is needed
-
-        assert self._folder is not None  # callers have seen to it
-        if self._manager is None:
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=_KEPT,
-                step_prefix="update",
-                enable_async_checkpointing=False,
-                cleanup_tmp_directories=True,
-            )
-            self._manager = ocp.CheckpointManager(self._folder, options=options)
-        return self._manager
-
-    def _read(self, manager: Any, step: int, like: PyTree, strict: bool) -> Saved | None:
-        import orbax.checkpoint as ocp
-
-        log = self._log(manager, step)
+    def _read(self, path: Path, like: PyTree, strict: bool) -> tuple[PyTree, dict[str, Any]] | None:
+        log = _log(path)
         if log is None:
             return None
-        lines = differences(log.pop("description"), self._description)
+        lines = differences(log["description"], self._description)
         if lines and strict:
             raise ValueError(
                 f"expected the run that {self._folder} holds; these settings differ:\n"
@@ -147,52 +106,27 @@ class Savepoints:
             )
         if lines:
             return None
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _by_number(like))
-        read = ocp.args.Composite(arrays=ocp.args.StandardRestore(target))
         try:
-            numbered = manager.restore(step, args=read)["arrays"]
-        except Exception as error:  # whatever a damaged file makes of Orbax
-            return self._passed_over(step, error)
-        leaves = [leaf for _, leaf in sorted(numbered.items())]
-        return Saved(jax.tree.unflatten(jax.tree.structure(like), leaves), log)
-
-    def _log(self, manager: Any, step: int) -> dict[str, Any] | None:
-        """Return what was saved beside the arrays, or None if it cannot be read."""
-        import orbax.checkpoint as ocp
-
-        read = ocp.args.Composite(log=ocp.args.JsonRestore())
-        try:
-            return json.loads(manager.restore(step, args=read)["log"]["json"])
-        except Exception as error:
-            return self._passed_over(step, error)
-
-    def _passed_over(self, step: int, error: Exception) -> None:
-        warnings.warn(
-            f"the state after update {step} in {self._folder} cannot be read and is passed over: "
-            f"{error}",
-            UserWarning,
-            stacklevel=5,
-        )
+            with open(path, "rb") as file:
+                file.readline()
+                return eqx.tree_deserialise_leaves(file, like), log
+        except Exception as error:  # whatever a damaged file makes of NumPy
+            return _passed_over(path, error)
 
 
 NOWHERE = Savepoints(None, {}, None)
 
 
-def pack_records(records: "list[Record] | tuple[Record, ...]") -> list[dict[str, Any]]:
-    """Return records as JSON; Python writes floats such that they come back to the bit."""
-    return [
-        {**one._asdict(), "recorded": {n: np.asarray(x).tolist() for n, x in one.recorded.items()}}
-        for one in records
-    ]
+def _log(path: Path) -> dict[str, Any] | None:
+    """Return the log of a state, or None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.readline())
+    except ValueError as error:
+        return _passed_over(path, error)
 
 
-def unpack_records(packed: list[dict[str, Any]]) -> list[Record]:
-    """Return the records again."""
-    return [
-        Record(**{**one, "recorded": {n: np.asarray(x) for n, x in one["recorded"].items()}})
-        for one in packed
-    ]
-
-
-def _by_number(tree: PyTree) -> dict[str, Any]:
-    return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+def _passed_over(path: Path, error: Exception) -> None:
+    warnings.warn(
+        f"the state {path} cannot be read and is passed over: {error}", UserWarning, stacklevel=5
+    )

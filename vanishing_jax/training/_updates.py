@@ -13,8 +13,18 @@ from .._types import Array, Key, PyTree
 from ..tasks import AbstractTask
 from ._objective import Hooks, Scores, estimated, followed, objective, projected
 from ._parameters import Parts, join, split
-from .recorders import RECORDERS, Update
-from .recorders._update import global_norm
+from ._recorders import RECORDERS, Update, global_norm
+from ._settings import Chunk
+
+
+class Training(NamedTuple):
+    """What is trained, on what and how: all but the settings."""
+
+    model: Any
+    optimizer: optax.GradientTransformation
+    hooks: Hooks
+    task: AbstractTask
+    key: Key
 
 
 class Carry(NamedTuple):
@@ -23,28 +33,18 @@ class Carry(NamedTuple):
     params: PyTree
     statistics: PyTree
     optimizer_state: PyTree
-    finite: (
-        Array  # False from the first update on that could not be made: all later ones are skipped
-    )
+    # False from the first update on that could not be made: all later ones are skipped.
+    finite: Array
 
 
 class Context(NamedTuple):
     """What all updates share. As an argument of the compiled chunk its numbers are data."""
 
     rest: PyTree  # untrained part of the model
-    task: AbstractTask
     optimizer: optax.GradientTransformation
     hooks: Hooks
+    task: AbstractTask
     key: Key
-
-
-class Settings(NamedTuple):
-    """What a chunk is compiled for."""
-
-    batch_size: int
-    length: int
-    record: tuple[str, ...] = ()
-    checkpoint: bool = False
 
 
 class Updates(NamedTuple):
@@ -54,72 +54,49 @@ class Updates(NamedTuple):
     metric: Array
     gradient_norm: Array
     finite: Array  # one flag per entry of `checked_names`
-    recorded: dict[str, Array]
 
 
-class Proposal(NamedTuple):
-    """What an update would change."""
-
-    params: PyTree
-    statistics: PyTree
-    optimizer_state: PyTree
-
-
-def begin(
-    model: PyTree,
-    task: AbstractTask,
-    optimizer: optax.GradientTransformation,
-    hooks: Hooks,
-    key: Key,
-) -> tuple[Carry, Context]:
+def begin(training: Training) -> tuple[Carry, Context]:
     """Return what `run_chunk` starts from; under `vmap` over models and keys, one for each."""
-    parts = split(model)
-    optimizer_state = optimizer.init(parts.params)
+    parts = split(training.model)
+    optimizer_state = training.optimizer.init(parts.params)
     carry = Carry(parts.params, parts.statistics, optimizer_state, jnp.asarray(True))
-    return carry, Context(parts.rest, task, optimizer, hooks, key)
+    return carry, Context(parts.rest, *training[1:])
 
 
 @eqx.filter_jit
 def run_chunk(
-    carry: Carry, start: Array, context: Context, steps: Array, settings: Settings
+    carry: Carry, start: Array, context: Context, num_updates: Array, chunk: Chunk
 ) -> tuple[Carry, Updates, dict[str, Array]]:
-    """Make updates start+1..start+length, skipping those beyond `steps`.
+    """Make updates start+1..start+length, skipping those beyond `num_updates`.
 
     Skipping instead of running a shorter chunk at the end saves the second compilation. Returns
     the carry, what each update reports, and what the recorders saw at the last one that was due.
     """
-    last = jnp.minimum(start + settings.length, steps)
-    names = [name for name in settings.record if not RECORDERS[name].every_update]
+    last = jnp.minimum(start + chunk.length, num_updates)
 
     def update(carry: Carry, number: Array) -> tuple[Carry, tuple[Updates, dict]]:
         key = jr.fold_in(context.key, number)
-        batch = context.task.sample(key, settings.batch_size)
-        proposal, gradient, scores = _propose(carry, batch, context, settings.checkpoint, key)
+        batch = context.task.sample(key, chunk.batch_size)
+        proposal, gradient, scores = _propose(carry, batch, context, chunk.checkpoint, key)
         checked = [*jax.tree.leaves((carry.params, gradient, proposal[:2])), scores.loss]
         flags = jnp.stack([jnp.isfinite(leaf).all() for leaf in checked])
-        due = carry.finite & (number <= steps)
-        kept = _select(due & flags.all(), proposal, Proposal(*carry[:3]))
-        seen = _seen(carry, batch, context, gradient, proposal.params)
-        report = Updates(
-            scores.loss,
-            scores.metric,
-            global_norm(gradient, scores.loss.dtype),
-            flags,
-            {n: RECORDERS[n].record(seen) for n in settings.record if RECORDERS[n].every_update},
-        )
-        records = _record(names, seen, number == last)
-        finite = carry.finite & (flags.all() | ~due)
-        return Carry(kept.params, kept.statistics, kept.optimizer_state, finite), (report, records)
+        due = carry.finite & (number <= num_updates)
+        kept = _select(due & flags.all(), proposal, carry)
+        norm = global_norm(gradient, scores.loss.dtype)
+        report = Updates(scores.loss, scores.metric, norm, flags)
+        records = _record(chunk.record, number == last, carry, batch, context, proposal.params)
+        return kept._replace(finite=carry.finite & (flags.all() | ~due)), (report, records)
 
-    numbers = start + 1 + jnp.arange(settings.length, dtype=start.dtype)
+    numbers = start + 1 + jnp.arange(chunk.length, dtype=start.dtype)
     carry, (updates, records) = jax.lax.scan(update, carry, numbers)
     return carry, updates, jax.tree.map(lambda record: record[last - start - 1], records)
 
 
 def _propose(
     carry: Carry, batch: tuple, context: Context, checkpoint: bool, key: Key
-) -> tuple[Proposal, PyTree, Scores]:
-    """Return what the update would change, the gradient, and the scores."""
+) -> tuple[Carry, PyTree, Scores]:
+    """Return what the update would lead to, the gradient, and the scores."""
     task, optimizer, hooks = context.task, context.optimizer, context.hooks
 
     def loss(params):
@@ -133,27 +110,31 @@ def _propose(
         params = optax.apply_updates(carry.params, change)
     parts = projected(Parts(params, carry.statistics, context.rest), hooks.project)
     parts = followed(parts, scores.states)
-    return Proposal(parts.params, parts.statistics, optimizer_state), gradient, scores
+    proposal = Carry(parts.params, parts.statistics, optimizer_state, carry.finite)
+    return proposal, gradient, scores
 
 
-def _seen(
-    carry: Carry, batch: tuple, context: Context, gradient: PyTree, new_params: PyTree
-) -> Update:
-    model: Any = join(Parts(carry.params, carry.statistics, context.rest))
-    inputs, targets = batch
-    task, clip = context.task, context.hooks.clip
-    return Update(model, task, inputs, targets, carry.params, gradient, new_params, clip)
-
-
-def _record(names: list[str], seen: Update, now: Array) -> dict[str, Array]:
+def _record(
+    names: tuple[str, ...],
+    now: Array,
+    carry: Carry,
+    batch: tuple,
+    context: Context,
+    new_params: PyTree,
+) -> dict[str, Array]:
     """Return what the recorders say of this update if it is the one to record, else zeros."""
+    if not names:
+        return {}
 
     def observe():
-        settled = seen._replace(model=estimated(seen.model, seen.inputs)) if names else seen
-        return {name: RECORDERS[name].record(settled) for name in names}
+        model = join(Parts(carry.params, carry.statistics, context.rest))
+        inputs, targets = batch
+        settled = estimated(model, inputs)
+        seen = Update(settled, context.task, inputs, targets, carry.params, new_params)
+        return {name: RECORDERS[name].record(seen) for name in names}
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(observe))
-    return jax.lax.cond(now, observe, lambda: nothing) if names else {}
+    return jax.lax.cond(now, observe, lambda: nothing)
 
 
 def checked_names(parts: Parts) -> list[str]:

@@ -29,11 +29,11 @@ FULL = {
 }
 QUICK = {
     "phase": {
-        "gains": [0.5, 1.0, 2.0], "input_variances": [0.0, 0.1], "hidden_size": 8, "steps": 6,
+        "gains": [0.5, 1.0, 2.0], "input_variances": [0.0, 0.1], "hidden_size": 8, "num_steps": 6,
         "burn": 2, "seeds": 2,
     },
     "weak noise": {
-        "gains": [0.5, 1.2], "lags": [1, 2], "hidden_size": 8, "updates": 2, "seeds": 1,
+        "gains": [0.5, 1.2], "lags": [1, 2], "hidden_size": 8, "num_updates": 2, "seeds": 1,
         "input_variance": 0.01, "num_test": 20,
     },
 }  # fmt: skip

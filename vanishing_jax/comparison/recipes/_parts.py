@@ -58,95 +58,59 @@ def _truncate(steps: float) -> Mitigation:
     return mitigations.truncate(int(steps))
 
 
+_INITIAL, _NORM = "recurrent initialization", "normalization"
+
 PARTS: dict[str, Part] = {
     **{
-        name: Part(
-            "cell", base.description, also=base.initialization and "recurrent initialization"
-        )
+        name: Part("cell", base.description, also=base.initialization and _INITIAL)
         for name, base in BASES.items()
     },
-    "layernorm": Part("normalization", "layer normalization of Wh + Ux", bases=DENSE),
-    "layernorm-separate": Part("normalization", "layer normalization of Wh and of Ux", bases=DENSE),
-    "layernorm-input": Part("normalization", "layer normalization of Ux", bases=DENSE),
+    "layernorm": Part(_NORM, "layer normalization of Wh + Ux", bases=DENSE),
+    "layernorm-separate": Part(_NORM, "layer normalization of Wh and of Ux", bases=DENSE),
+    "layernorm-input": Part(_NORM, "layer normalization of Ux", bases=DENSE),
     "batchnorm": Part(
-        "normalization", "batch normalization of Wh and of Ux per time step, gain 0.1", bases=DENSE
+        _NORM, "batch normalization of Wh and of Ux per time step, gain 0.1", bases=DENSE
     ),
     "batchnorm-input": Part(
-        "normalization", "batch normalization of Ux per time step, gain 0.1", bases=DENSE
+        _NORM, "batch normalization of Ux per time step, gain 0.1", bases=DENSE
     ),
     "layers": Part("layers", "{} of the cell, each on the hidden output of the one below", 2.0),
     "skip-layers": Part("layers", "{} of the cell with skip connections across them", 2.0),
-    "glorot": Part(
-        "recurrent initialization", "Glorot normal", None, mitigations.glorot, bases=DENSE
-    ),
-    "he": Part("recurrent initialization", "He normal", None, mitigations.he, bases=DENSE),
-    "orthogonal": Part(
-        "recurrent initialization", "orthogonal, gain {}", 1.0, mitigations.orthogonal, bases=DENSE
-    ),
-    "identity": Part(
-        "recurrent initialization", "{} times the identity", 1.0, mitigations.identity, bases=DENSE
-    ),
+    "glorot": Part(_INITIAL, "Glorot normal", None, mitigations.glorot, DENSE),
+    "he": Part(_INITIAL, "He normal", None, mitigations.he, DENSE),
+    "orthogonal": Part(_INITIAL, "orthogonal, gain {}", 1.0, mitigations.orthogonal, DENSE),
+    "identity": Part(_INITIAL, "{} times the identity", 1.0, mitigations.identity, DENSE),
     "critical": Part(
-        "recurrent initialization",
-        "normal, of the critical gain for inputs of variance {}",
-        1.0,
-        mitigations.critical,
-        bases=PLAIN,
+        _INITIAL, "normal, of the critical gain for inputs of variance {}", 1.0,
+        mitigations.critical, PLAIN,
     ),
-    "small": Part(
-        "recurrent initialization",
-        "normal, standard deviation {}",
-        0.01,
-        mitigations.normal,
-        bases=DENSE,
-    ),
-    "large": Part(
-        "recurrent initialization",
-        "normal, standard deviation {}",
-        1.0,
-        mitigations.normal,
-        bases=DENSE,
-    ),
-    "chrono": Part(
-        "gate bias", "chrono, up to {} steps", TASK_LENGTH, mitigations.chrono, bases=GATED
-    ),
+    "small": Part(_INITIAL, "normal, standard deviation {}", 0.01, mitigations.normal, DENSE),
+    "large": Part(_INITIAL, "normal, standard deviation {}", 1.0, mitigations.normal, DENSE),
+    "chrono": Part("gate bias", "chrono, up to {} steps", TASK_LENGTH, mitigations.chrono, GATED),
     "forget-bias": Part(
-        "gate bias", "{} for the gate that keeps", 1.0, mitigations.forget_bias, bases=GATED
+        "gate bias", "{} for the gate that keeps", 1.0, mitigations.forget_bias, GATED
     ),
-    "residual": Part("skip connection", "h + {} f(h, x)", 1.0, mitigations.residual, bases=PLAIN),
-    "leaky": Part("skip connection", "leaky units, rate {}", 0.1, mitigations.leaky, bases=PLAIN),
+    "residual": Part("skip connection", "h + {} f(h, x)", 1.0, mitigations.residual, PLAIN),
+    "leaky": Part("skip connection", "leaky units, rate {}", 0.1, mitigations.leaky, PLAIN),
     "state-noise": Part(
         "initial state noise", "{} on h_0 in training", 0.1, mitigations.initial_state_noise
     ),
     "clip-state": Part(
-        "state-gradient clipping",
-        "by norm at {} in every step",
-        0.01,
+        "state-gradient clipping", "by norm at {} in every step", 0.01,
         mitigations.clip_state_gradient,
     ),
     "tbptt": Part("truncation", "blocks of {} steps", 20.0, _truncate),
     "clip": Part("gradient clipping", "at global norm {}", 1.0, mitigations.clip_by_global_norm),
     "clip-value": Part("gradient clipping", "components at {}", 1.0, mitigations.clip_by_value),
     "soft-orthogonal": Part(
-        "penalty",
-        "soft orthogonality, strength {}",
-        0.01,
-        mitigations.soft_orthogonality,
-        bases=DENSE,
+        "penalty", "soft orthogonality, strength {}", 0.01, mitigations.soft_orthogonality, DENSE
     ),
     "band": Part(
-        "projection",
-        "singular values within {} of 1",
-        0.0,
-        mitigations.singular_value_band,
-        bases=DENSE,
+        "projection", "singular values within {} of 1", 0.0, mitigations.singular_value_band, DENSE
     ),
     "slow-recurrent": Part(
-        "recurrent learning rate",
-        "{} times the others'",
-        0.1,
-        mitigations.recurrent_learning_rate,
-        bases=DENSE,
+        "recurrent learning rate", "{} times the others'", 0.1,
+        mitigations.recurrent_learning_rate, DENSE,
     ),
     "decay": Part("weight decay", "{}, decoupled, matrices only", 0.01, mitigations.weight_decay),
     **{
@@ -155,14 +119,11 @@ PARTS: dict[str, Part] = {
         if name != "adamw"
     },
     "adamw": Part(
-        "optimizer",
-        OPTIMIZERS["adamw"].description + ", weight decay {} of matrices",
-        0.01,
-        mitigations.weight_decay,
-        also="weight decay",
+        "optimizer", OPTIMIZERS["adamw"].description + ", weight decay {} of matrices", 0.01,
+        mitigations.weight_decay, also="weight decay",
     ),
     "lr": Part("learning rate", "{}", REQUIRED),
-}
+}  # fmt: skip
 
 
 def parts() -> dict[str, str]:

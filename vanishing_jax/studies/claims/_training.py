@@ -16,7 +16,8 @@ from ...comparison import compare
 from ...comparison._seeds import Job, train_seeds
 from ...comparison._train import built
 from ...comparison.recipes import parse
-from ...training._updates import Settings as Chunk
+from ...training._settings import Chunk
+from ...training._settings import Settings as TrainingSettings
 from ._figure import Curve, Figure
 from ._finding import Finding, all_seeds
 from ._networks import Settings
@@ -120,12 +121,12 @@ def drifted(settings: Settings, recipe: str) -> dict[str, np.ndarray]:
     task = tasks.named("adding", length=size.short)
     inputs, _ = task.sample(jr.key(settings.seed + 1), 200)
     # As many seeds at once, and as many updates in a chunk, as `trained` has: the same program.
-    chunk = Chunk(size.batch, size.steps // 20)
-    job = Job(chosen, task, size.units, chosen.learning_rate, 150, None, chunk)
+    asked = TrainingSettings(150, Chunk(size.batch, size.steps // 20))
+    job = Job(chosen, task, size.units, chosen.learning_rate, asked)
     keys = [jr.fold_in(jr.key(settings.seed), seed) for seed in range(2 * size.seeds)]
-    before = [built(chosen, task, size.units, None, key)[0] for key in keys]
+    before = [built(chosen, task, size.units, None, key).model for key in keys]
     halves = keys[: size.seeds], keys[size.seeds :]
-    after = [one.model for half in halves for one in train_seeds(job, half, lambda records: None)]
+    after = [one.model for half in halves for one in train_seeds(job, half, lambda run: None)]
     found: dict[str, list[float]] = {"shift": [], "derivative": []}
     for models in zip(before, after, strict=True):
         old, new = (_states(model.cell, inputs) for model in models)

@@ -17,7 +17,7 @@ from ...comparison._settings import describe_key, describe_precision, describe_t
 from ...comparison._train import built
 from ...comparison.recipes import parse
 from ...tasks import AbstractTask, Padded
-from ...training._train import check_counts
+from ...training._settings import check_counts
 from .._json import found_or_made
 from ._grid import CAUSES, EFFECTS, Cause, Row, placed, rows_of
 from ._initial import QUANTITIES, measure_initial

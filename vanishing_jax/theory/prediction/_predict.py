@@ -194,7 +194,7 @@ def _step(cell, state0) -> tuple[int, Any]:
     """Return the number of steps done, and the state that W multiplies."""
     if not isinstance(cell, BatchNormCell) or state0 is None:
         return 0, state0
-    inner, step = cell.checked(jax.tree.map(jnp.asarray, state0))
+    inner, step = cell.parts(jax.tree.map(jnp.asarray, state0))
     return int(step), inner
 
 
