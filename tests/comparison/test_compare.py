@@ -222,15 +222,15 @@ def test_recipes_may_differ_in_what_their_recorders_see():
     def run(recipe, labels, values, steps):
         curve = np.ones(len(steps))
         history = History(
-            np.array(steps), curve, curve, curve, {"update_ratio": values}, {"update_ratio": labels}
+            np.array(steps), curve, curve, curve, {"saturation": values}, {"saturation": labels}
         )
         settings = {"recipe": recipe, "seed": 0, "learning_rate": 1.0, "target": None}
         return run_dataset(history, None, TASK, {**settings, "steps": 4, "record_every": 2}, {})
 
-    one = run("a", ("bias",), np.array([[0.1], [0.2]]), [2, 4])
-    two = run("b", ("weight", "bias"), np.array([[0.3, 0.4]]), [2])
+    one = run("a", ("tanh",), np.array([[0.1], [0.2]]), [2, 4])
+    two = run("b", ("sigmoid", "tanh"), np.array([[0.3, 0.4]]), [2])
     ds = joined([[one], [two]]).isel(seed=0)
-    found = ds.update_ratio.sel(parameter=["bias", "weight"])
+    found = ds.saturation.sel(activation=["tanh", "sigmoid"])
     nan = np.nan
     expected = [[[0.1, nan], [0.2, nan]], [[0.4, 0.3], [nan, nan]]]
     np.testing.assert_array_equal(found, expected)

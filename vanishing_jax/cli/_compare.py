@@ -47,7 +47,7 @@ class Compare:
     record_every: int = 10
     """Updates that each point of the learning curves averages."""
     record: str = "gradient_profile"
-    """What else to record: gradient_profile,update_ratio, or none."""
+    """What else to record: gradient_profile,saturation,update_ratio,exponents, or none."""
     target: str | None = None
     """When a seed is done early, such as "loss < 0.01" or "metric > 0.9"."""
     num_test: int = 1000

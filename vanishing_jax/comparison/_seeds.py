@@ -82,7 +82,7 @@ def train_seeds(
         raise KeyboardInterrupt
     arrays = gather((run.carry, *own))
     ended = [_model(eqx.combine(_of_seed(arrays, k), static), job) for k in range(count)]
-    found = histories(run, model, settings)
+    found = histories(run, model, job.task, settings)
     return [Trained(*pair) for pair in zip(found, ended, strict=True)]
 
 

@@ -41,8 +41,8 @@ class History(eqx.Module):
     - `gradient_norm`: mean over the same updates of the norm of the whole gradient, before the
       optimizer clips it.
     - `records`: what `record=` asked for, by name, with a leading axis over records.
-    - `labels`: names of the entries of a record where they have names: the arrays of
-      "update_ratio".
+    - `labels`: names of the entries of a record where they have names: the activations of
+      "saturation", the arrays of "update_ratio".
     - `nonfinite_step`: number of the update that was not made because the loss, a gradient or an
       updated parameter would have been NaN or infinite; None when all went well. It ends the last
       record, and the returned model is the one from before it.

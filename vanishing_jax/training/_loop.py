@@ -125,10 +125,10 @@ def show(bar: Any, task: AbstractTask, run: Run, *, before: int = 0) -> None:
     bar.update(before + run.step - bar.n)
 
 
-def histories(run: Run, model: Any, settings: Settings) -> list[History]:
+def histories(run: Run, model: Any, task: AbstractTask, settings: Settings) -> list[History]:
     """Return the history of each seed; `model` is any of them, for the names of its parts."""
     names, record = checked_names(split(model)), settings.chunk.record
-    labels = {name: found for name in record if (found := RECORDERS[name].labels(model))}
+    labels = {name: found for name in record if (found := RECORDERS[name].labels(model, task))}
     return [
         collect(rows, names, record, labels, interrupted=run.interrupted, target_step=step)
         for rows, step in zip(run.records, run.target_steps, strict=True)

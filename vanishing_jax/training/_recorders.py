@@ -8,18 +8,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
+from .._activations import activation_kinds, record_activations, stable_derivatives
 from .._rollout import Trajectory, rollout
-from .._tree import path_name
+from .._tree import path_name, state_layout
 from .._types import Array, ArrayLike, PyTree
+from ..diagnostics._activation_history import activation_names, is_saturated
 from ..diagnostics._back_propagate import loss_gradient
 from ..diagnostics._gradient_profile import adjoint_profile
 from ..tasks import AbstractTask, Padded
 from ..tasks._padded import zero_beyond
 from ._model import SequenceModel, readout_loss
 from ._parameters import split
+
+_MOST_EXPONENTS = 4
 
 
 class Update(NamedTuple):
@@ -57,6 +62,35 @@ def gradient_profile(update: Update) -> Float[Array, "time_plus_one"]:
     return jax.nn.logsumexp(2 * log_norm, axis=0) / 2
 
 
+def saturation(update: Update) -> Float[Array, "activation"]:
+    """Return the saturated share of each activation of the cell, over batch, time and units.
+
+    As in `ActivationHistory`: a unit is saturated when its derivative is below a tenth of the
+    largest one, a ReLU when it is 0. Near 1, gradients vanish through that activation. Steps beyond
+    the end of padded sequences do not count.
+    """
+    cell = update.model.cell
+    runs = _trajectories(cell, update.inputs)
+    before = jax.tree.map(lambda leaf: leaf[:, :-1], runs.states)
+    first = jax.tree.map(lambda leaf: leaf[0, 0], (before, runs.inputs))
+    kinds = activation_kinds(cell, *first)
+    batch, time = jax.tree.leaves(runs.inputs)[0].shape[:2]
+
+    def shares(state, input):
+        _, preactivations = record_activations(cell)(state, input)
+        found = [
+            jnp.mean(is_saturated(kind, a).astype(jnp.float32))
+            for kind, a in zip(kinds, preactivations, strict=True)
+        ]
+        return jnp.stack(found) if found else jnp.zeros(0, jnp.float32)
+
+    by_step = jax.vmap(jax.vmap(shares))(before, runs.inputs)
+    padded = isinstance(update.inputs, Padded)
+    mask = update.inputs.mask(time) if padded else jnp.ones((batch, time), bool)
+    weight = mask.astype(by_step.dtype)[:, :, None]
+    return jnp.sum(by_step * weight, axis=(0, 1)) / jnp.sum(weight)
+
+
 def update_ratio(update: Update) -> Float[Array, "leaf"]:
     """Return ||new - old|| / ||old|| of each trained array.
 
@@ -73,6 +107,41 @@ def update_ratio(update: Update) -> Float[Array, "leaf"]:
 
     pairs = zip(*map(jax.tree.leaves, (update.params, update.new_params)), strict=True)
     return jnp.stack([ratio(old, new) for old, new in pairs])
+
+
+def exponents(update: Update) -> Float[Array, "exponent"]:
+    """Return the leading (at most 4) growth rates of perturbations, natural log per step.
+
+    Along the batch's first sequence: random directions align themselves over the first half of it
+    and are measured over the second half, by QR as in `lyapunov_exponents`; descending. Below 0 by
+    x means gradients fall by exp(-x) a step. One short sequence: a trend to watch, without an error
+    bound. A `TruncatedCell` cuts what it measures: -inf.
+    """
+    cell = update.model.cell
+    first = jax.tree.map(lambda leaf: leaf[:1], update.inputs)
+    run = jax.tree.map(lambda leaf: leaf[0], _trajectories(cell, first))
+    before = jax.tree.map(lambda leaf: leaf[:-1], run.states)
+    layout = state_layout(jax.tree.map(lambda leaf: leaf[0], before))
+    count = min(layout.size, _MOST_EXPONENTS)
+
+    def grow(basis, step):
+        state, input = step
+        advance = stable_derivatives(lambda v: layout.ravel(cell(layout.unravel(v, state), input)))
+
+        def push(direction):
+            return jax.jvp(advance, (layout.ravel(state),), (direction,))[1]
+
+        q, r = jnp.linalg.qr(jax.vmap(push, in_axes=1, out_axes=1)(basis))
+        return q, jnp.log(jnp.abs(jnp.diagonal(r)))
+
+    start, _ = jnp.linalg.qr(jr.normal(jr.key(0), (layout.size, count), layout.dtype))
+    _, growth = jax.lax.scan(grow, start, (before, run.inputs))
+    steps = jnp.arange(growth.shape[0], dtype=jnp.int32)
+    padded = isinstance(update.inputs, Padded)
+    length = update.inputs.length[0].astype(steps.dtype) if padded else growth.shape[0]
+    measured = (steps >= length // 2) & (steps < length)
+    rates = jnp.mean(growth, axis=0, where=measured[:, None])
+    return jnp.sort(rates, descending=True)
 
 
 def _trajectories(cell: Any, inputs: PyTree) -> Trajectory:
@@ -93,13 +162,25 @@ def global_norm(tree: PyTree, dtype: Any) -> Array:
 # --- the table --------------------------------------------------------------------------------
 
 
-def _no_labels(model: Any) -> tuple[str, ...]:
+def _largest(record: ArrayLike) -> Any:
+    return np.max(record) if np.size(record) else np.nan  # a cell may have no activation
+
+
+def _no_labels(model: Any, task: AbstractTask) -> tuple[str, ...]:
     return ()
 
 
-def _leaf_names(model: Any) -> tuple[str, ...]:
+def _leaf_names(model: Any, task: AbstractTask) -> tuple[str, ...]:
     leaves = jax.tree_util.tree_leaves_with_path(split(model).params)
     return tuple(path_name(path) for path, _ in leaves)
+
+
+def _activation_names(model: Any, task: AbstractTask) -> tuple[str, ...]:
+    cell = model.cell
+    inputs, _ = jax.eval_shape(lambda: task.sample(jax.random.key(0), 1))
+    inputs = inputs.values if isinstance(inputs, Padded) else inputs
+    one = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), inputs)
+    return activation_names(cell, cell.initial_state(), one)[1]
 
 
 class Recorder(NamedTuple):
@@ -110,7 +191,7 @@ class Recorder(NamedTuple):
     - `entry`: what the axis is over.
     - `headline`, `reading`: what a printed `History` says, a number made of one record.
     - `needs_cell`: whether it rolls out `update.model.cell`.
-    - `labels(model)`: names of the entries; () where their position tells them apart.
+    - `labels(model, task)`: names of the entries; () where their position tells them apart.
     """
 
     record: Callable[[Update], Array]
@@ -118,15 +199,19 @@ class Recorder(NamedTuple):
     headline: str
     reading: Callable[[ArrayLike], Any]
     needs_cell: bool = True
-    labels: Callable[[Any], tuple[str, ...]] = _no_labels
+    labels: Callable[[Any, AbstractTask], tuple[str, ...]] = _no_labels
 
 
 RECORDERS: dict[str, Recorder] = {
     "gradient_profile": Recorder(gradient_profile, "time", "log ||dL/ds_0||", lambda x: x[0]),
+    "saturation": Recorder(
+        saturation, "activation", "most saturated", _largest, labels=_activation_names
+    ),
     "update_ratio": Recorder(
         update_ratio, "parameter", "median update ratio", np.median,
         needs_cell=False, labels=_leaf_names,
     ),
+    "exponents": Recorder(exponents, "exponent", "largest exponent", _largest),
 }  # fmt: skip
 """name in `train(..., record=...)` -> recorder"""
 

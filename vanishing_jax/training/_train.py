@@ -77,8 +77,9 @@ def train(
       each update.
     - `record_every`: updates per record, and per call of the compiled loop.
     - `record`: what to record beside loss, metric and gradient norm, for the last update of each
-      record: "gradient_profile" (log ||dL/ds_t||, t = 0..T), "update_ratio" (||change|| /
-      ||array|| of each trained array).
+      record: "gradient_profile" (log ||dL/ds_t||, t = 0..T), "saturation" (share of saturated
+      units of each activation), "update_ratio" (||change|| / ||array|| of each trained array) and
+      "exponents" (up to 4 leading growth rates per step), all of the model before that update.
     - `target`: "loss < 0.01", "metric > 0.9" or the like, or a number for the loss: training ends
       with the first record beyond it.
     - `checkpoint`: back-propagate in O(sqrt(time)) memory for one more forward pass; gradients are
@@ -162,7 +163,7 @@ def run_training(
         run = run_chunks(advance, run, settings, ft.partial(show, bar, task), savepoints)
     if not run.interrupted:
         savepoints.remove()
-    (history,) = histories(run, training.model, settings)
+    (history,) = histories(run, training.model, task, settings)
     model = join(Parts(run.carry.params, run.carry.statistics, parts.rest))
     if run.step:
         model = settled(model, task, settings.chunk.batch_size, training.key)
