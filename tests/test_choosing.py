@@ -76,7 +76,7 @@ def test_recipes_and_causes_on_the_page_exist():
     (lines,) = re.findall(r"\| `vj.diagnose` says .*?\n\n", text, re.DOTALL)
     named = re.findall(r"(?<!\*)\*([a-z][^*]+)\*", lines)
     kinds: tuple[Any, ...] = (vj.cells.LSTMCell, vj.cells.GRUCell)
-    gates = [gate for kind in kinds for gate in kind.gate_names.fget(None)]
+    gates = [gate for kind in kinds for gate in kind.gate_names]
     blamed = {one.blames for one in INTERVENTIONS} | {f"{gate} gate too closed" for gate in gates}
     assert len(named) == 7 and set(named) <= blamed
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 
 
@@ -296,7 +297,7 @@ def phase(axis="input_variance", seeds=3):
         attrs["input_variance"] = 0.2
     predicted = {"exponent": exponent, "horizon": horizon, "critical_gain": np.exp(values)}
     measured = exponent[..., None] + scatter, np.repeat(horizon[..., None], seeds, axis=2)
-    return module._dataset(grid, *measured, predicted, attrs)
+    return module._dataset(grid, *measured, predicted, attrs, jax.random.key(0))
 
 
 def trainability(accuracy=None):
@@ -309,4 +310,4 @@ def trainability(accuracy=None):
         accuracy = np.where(lags < edge[:, None], 1.0, 0.25)[..., None].repeat(2, axis=2)
     times = {"signal_time": edge / 2, "gradient_time": np.array([3.0, np.inf, 9.0, 2.0])}
     attrs = {"symbols": 4, "input_variance": 0.01, "updates": 7, "critical_gain": 1.1}
-    return module._dataset(gains, lags, (accuracy, accuracy), times, attrs)
+    return module._dataset(gains, lags, accuracy, accuracy, times, attrs, jax.random.key(0))
