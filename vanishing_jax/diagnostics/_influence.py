@@ -92,7 +92,7 @@ def influence_map(chain: JacobianChain, *, points: int = 33, exact: bool = False
     return InfluenceMap(times, log_norm, chain.axis)
 
 
-# --- where Jacobians multiply as numbers ----------------------------------------------------------
+# --- where blocks are scalar or complex ----------------------------------------------------------
 
 
 def _from_numbers(chain, times, log_norm) -> bool:
@@ -104,7 +104,7 @@ def _from_numbers(chain, times, log_norm) -> bool:
     for begin, end, found in stretches(chain, groups, 0, chain.num_steps):
         piece = np.searchsorted(times, np.arange(begin, end), side="right") - 1
         for total, blocks in zip(parts, found, strict=True):
-            if blocks.shape[-1] == 2 and not np.all(_moduli.turns(blocks)):
+            if blocks.shape[-1] == 2 and not np.all(_moduli.are_scaled_rotations(blocks)):
                 return False
             sizes = np.hypot(blocks[..., 0, 0], blocks[..., 0, 1] if blocks.shape[-1] == 2 else 0)
             with np.errstate(divide="ignore"):

@@ -105,14 +105,14 @@ def sweep_blocks(
     """
     if is_whole(groups):
         return of_block(feed_of(chain, s, t, direction), chain.state_size)
-    turning = np.ones(next((len(group) for group in groups if group.shape[1] == 2), 0), bool)
-    for may_turn in (True, True, False):
-        turning &= may_turn
-        found, still = _multiply(chain, groups, turning, s, t, lags, direction, of_numbers)
+    rotations = np.ones(next((len(group) for group in groups if group.shape[1] == 2), 0), bool)
+    for may_rotate in (True, True, False):
+        rotations &= may_rotate
+        found, still = _multiply(chain, groups, rotations, s, t, lags, direction, of_numbers)
         if found is not None:
             break
         # A pair that turned and scaled so far does so no longer: begin again without it.
-        turning = still
+        rotations = still
     assert found is not None  # with no pair taken for a rotation nothing stops it
     rows, rest = found
     for components, blocks in rest:
@@ -120,12 +120,12 @@ def sweep_blocks(
     return rows
 
 
-def _multiply(chain, groups, turning, s, t, lags, direction, of_numbers):
+def _multiply(chain, groups, rotations, s, t, lags, direction, of_numbers):
     """Return the rows with all numbers filled in, and the other blocks' Jacobians, transposed.
 
     None as soon as a pair said to turn does not; and which pairs do.
     """
-    numbers = [_numbers_among(group, turning) for group in groups]
+    numbers = [_numbers_among(group, rotations) for group in groups]
     products = [_moduli.ones((len(rows),)) for rows, _ in numbers]
     recorded: list[list] = [[] for _ in groups]
     rest: list[list] = [[] for _ in groups]
@@ -134,8 +134,8 @@ def _multiply(chain, groups, turning, s, t, lags, direction, of_numbers):
         here = lags[(lags > begin) & (lags <= end)] if begin else lags[lags <= end]
         for i, (blocks, (rows, others)) in enumerate(zip(found, numbers, strict=True)):
             if blocks.shape[-1] == 2:
-                still = turning & np.all(_moduli.turns(blocks), axis=0)
-                if not np.array_equal(still, turning):
+                still = rotations & np.all(_moduli.are_scaled_rotations(blocks), axis=0)
+                if not np.array_equal(still, rotations):
                     return None, still
             factors = _moduli.moduli_of(blocks[:, rows])
             products[i], records = _moduli.multiply(products[i], factors, here - begin)
@@ -149,12 +149,12 @@ def _multiply(chain, groups, turning, s, t, lags, direction, of_numbers):
             whole[:, group[rows].ravel()] = np.repeat(np.stack(records), group.shape[1], axis=1)
         joined = np.concatenate(parts)
         remaining += [(group[other], joined[:, i]) for i, other in enumerate(others)]
-    return (whole, remaining), turning
+    return (whole, remaining), rotations
 
 
-def _numbers_among(group: Group, turning):
-    """Return the rows of a group whose blocks multiply as numbers, and the others."""
-    numbers = turning if group.shape[1] == 2 else np.full(len(group), group.shape[1] == 1)
+def _numbers_among(group: Group, rotations):
+    """Return the rows of a group of scalar and complex blocks, and the others."""
+    numbers = rotations if group.shape[1] == 2 else np.full(len(group), group.shape[1] == 1)
     return np.flatnonzero(numbers), np.flatnonzero(~numbers)
 
 

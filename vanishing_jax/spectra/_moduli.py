@@ -30,7 +30,7 @@ def ones(shape: tuple[int, ...]) -> Moduli:
 
 
 def moduli_of(blocks: Float[np.ndarray, "*shape size size"]) -> Moduli:
-    """Return the one singular value of each block, size 1, or size 2 with `turns` true."""
+    """Return the one singular value of each block: of size 1, or a scaled rotation of size 2."""
     if blocks.shape[-1] == 1:
         mantissa, exponent = np.frexp(np.abs(blocks[..., 0, 0]))
         return Moduli(mantissa, exponent.astype(np.int64), 1)
@@ -40,7 +40,7 @@ def moduli_of(blocks: Float[np.ndarray, "*shape size size"]) -> Moduli:
     return Moduli(mantissa, exponent.astype(np.int64) + shift, 3)  # hypot: below one eps
 
 
-def turns(blocks: Float[np.ndarray, "*shape 2 2"]) -> np.ndarray:
+def are_scaled_rotations(blocks: Float[np.ndarray, "*shape 2 2"]) -> np.ndarray:
     """Say of each block whether it is exactly a scaled rotation, [[a, -b], [b, a]].
 
     Such a block multiplies by the complex number a + i b; so do products of them, and both singular

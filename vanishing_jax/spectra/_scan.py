@@ -55,7 +55,7 @@ class Product(NamedTuple):
 
     basis: Float[Array, "*batch state state"]
     exponent: Int[Array, "*batch state"]
-    triangle: Float[Array, "*shape"]
+    W: Float[Array, "*shape"]
 
 
 class Factors(NamedTuple):
@@ -67,8 +67,8 @@ class Factors(NamedTuple):
 
 def empty_product(n: int, dtype: Any, *, diagonal_only: bool = False) -> Product:
     """Return the product of no Jacobians: W = I in the basis Q_0."""
-    triangle = jnp.ones(n, dtype) if diagonal_only else jnp.eye(n, dtype=dtype)
-    return Product(jnp.asarray(start_basis(n), dtype), jnp.zeros(n, jnp.int32), triangle)
+    W = jnp.ones(n, dtype) if diagonal_only else jnp.eye(n, dtype=dtype)
+    return Product(jnp.asarray(start_basis(n), dtype), jnp.zeros(n, jnp.int32), W)
 
 
 # --- balancing ------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def refactored(product: Product, A: Float[Array, "state state"]) -> tuple[Produc
     """Return the product with Q replaced by A, its basis that of A = Q R."""
     lu, _, order = jax.lax.linalg.lu(A)
     factors = Factors(lu, order)
-    rows = absorb(jnp.triu(lu), product.exponent, product.triangle)
+    rows = absorb(jnp.triu(lu), product.exponent, product.W)
     return Product(basis_of(factors), *rows), factors
 
 

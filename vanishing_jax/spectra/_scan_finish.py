@@ -47,7 +47,7 @@ def growth_of(product: Product) -> Spectrum:
     The diagonal of an orthogonal-triangular factorization is unique, so these are the sums of
     logs that a QR factorization at every step would have accumulated.
     """
-    R, W = jnp.linalg.qr(product.basis, mode="r"), product.triangle
+    R, W = jnp.linalg.qr(product.basis, mode="r"), product.W
     eye = jnp.eye(len(R), dtype=R.dtype)
     diagonal = jnp.abs(jnp.diagonal(R) * (W if W.ndim == 1 else jnp.diagonal(W)))
     dead = (product.exponent == ZERO) | (diagonal == 0)
@@ -69,7 +69,7 @@ def spectrum_of(product: Product, *, vectors: bool) -> Spectrum:
     n, dtype = len(product.basis), product.basis.dtype
     R = jnp.linalg.qr(product.basis, mode="r")
     eye = jnp.eye(n if vectors else 0, dtype=dtype)
-    rows = _sorted(_Rows(*absorb(R, product.exponent, product.triangle), eye, eye), vectors)
+    rows = _sorted(_Rows(*absorb(R, product.exponent, product.W), eye, eye), vectors)
     # One flip always; more when many rows share the range and gaps are capped tightly. Errors of
     # the vectors are those of the couplings that are left, errors of the values their squares.
     flips = 1 + (50 if vectors else 25) // jnp.maximum(_largest_cap(rows.exponent, dtype), 1)

@@ -268,12 +268,12 @@ class _Step(NamedTuple):
 
     factors: Factors
     exponent: Int[Array, "*time state"]
-    triangle: Float[Array, "*shape"]
+    W: Float[Array, "*shape"]
 
 
 def _saving(product, J):
     after, factors = multiply(product, J)
-    return after, _Step(factors, after.exponent, after.triangle)
+    return after, _Step(factors, after.exponent, after.W)
 
 
 def _pull_back_all(chain, saved, K, directions, every):
@@ -306,11 +306,11 @@ def _pull_back(start, steps, K, directions):
     basis = jnp.concatenate([start.basis[None], Q])
     exponents = jnp.concatenate([start.exponent[None], steps.exponent])
 
-    def triangle(t):  # looked up where it is needed, which is seldom
-        return jnp.where(t < 0, start.triangle, steps.triangle[jnp.maximum(t, 0)])
+    def W_at(t):  # looked up where it is needed, which is seldom
+        return jnp.where(t < 0, start.W, steps.W[jnp.maximum(t, 0)])
 
     def pull(carry, step):
-        return _pull(carry, *step, triangle, directions)  # pyright: ignore[reportCallIssue]
+        return _pull(carry, *step, W_at, directions)  # pyright: ignore[reportCallIssue]
 
     never = jnp.full(K.shape[:1], ZERO, jnp.int32)
     times = jnp.arange(len(Q) + 1)
@@ -319,7 +319,7 @@ def _pull_back(start, steps, K, directions):
     return K, gradients
 
 
-def _pull(carry, t, factors, exponent, before, basis, triangle, directions):
+def _pull(carry, t, factors, exponent, before, basis, W_at, directions):
     """Take K, and the exponents of rows where its upper triangle was set last, one step back.
 
     Each solve needs the one before. Two that do not could block each other for good: jaxlib shares
@@ -333,7 +333,7 @@ def _pull(carry, t, factors, exponent, before, basis, triangle, directions):
         renew = jnp.any(dead) | _underflow_shows(renewed, before, K.dtype)
         known, unknown = jax.lax.cond(
             renew,
-            lambda: _renewed(K, R, (exponent, triangle(t)), (before, triangle(t - 1)), directions),
+            lambda: _renewed(K, R, (exponent, W_at(t)), (before, W_at(t - 1)), directions),
             lambda: (known, unknown),
         )
         renewed = jnp.where(renew, exponent, renewed)
@@ -369,10 +369,10 @@ def _renewed(K, R, rows, before, directions):
     both = jnp.concatenate([directions.weighted, directions.surviving])
     S, Pi = jnp.split(triangular_solve(W, both, left_side=False, lower=False), 2)
 
-    def times(X, exponent, triangle):
+    def times(X, exponent, W):
         alive = ~dead[:, None] & (exponent != ZERO)[None, :]
         shift = jnp.where(alive, exponent[None, :] - after[:, None], 0)
-        return jnp.where(alive, matmul(X.T, triangle.T) * pow2(shift, X.dtype), 0)
+        return jnp.where(alive, matmul(X.T, W.T) * pow2(shift, X.dtype), 0)
 
     K = jnp.tril(K) + jnp.triu(times(S, *rows), 1)
     Z = times(Pi, *before)
