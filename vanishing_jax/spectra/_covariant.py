@@ -10,9 +10,9 @@ from .._chain import JacobianChain, resolve_window
 from .._linearization import gib
 from .._linearize import MEMORY_LIMIT
 from . import _lapack as la
+from ._lu import tall_lu
 from ._streams import raise_non_finite, refuse_traced
 from ._sweep import start_basis
-from ._thin_sweep import tall_lu
 
 # Separation of neighboring growths, in nats, at which the default transient stops: e^-34.5 = 1e-15.
 _ENOUGH = 34.5

@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from . import _lapack as la
 from ._amplification import Piece, amplified_loss, merged, piece_of
 from ._balance import ZERO, Balanced, balanced, pow2, sizes_of
+from ._lu import factor, factored, unpacked
 from ._streams import Feed, NonFiniteStep
 from ._triangular import absorb, products_of
 
@@ -105,22 +105,6 @@ def start_basis(n: int) -> Float[np.ndarray, "state state"]:
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     basis.flags.writeable = False
     return basis
-
-
-def factored(A: Float[np.ndarray, "state column"]) -> tuple[Any, Any]:
-    """Return L and R, packed, of A = Pi L R, and the permutation: Pi puts row i of L there."""
-    lu, pivots, _ = la.lapack.dgetrf(A)
-    index = np.arange(float(len(A)))[:, None]
-    return lu, la.lapack.dlaswp(index, pivots)[:, 0].astype(np.intp)
-
-
-def unpacked(lu: Any, permutation: Any) -> Float[np.ndarray, "state column"]:
-    """Return the basis Q = Pi L of a packed factorization, square or tall."""
-    Q, p = np.empty(lu.shape), lu.shape[1]
-    Q[permutation[p:]] = lu[p:]
-    Q[permutation[:p]] = np.tril(lu[:p], -1)
-    Q[permutation[:p], np.arange(p)] = 1.0
-    return Q
 
 
 class Sweep:
@@ -374,24 +358,6 @@ class Sweep:
         zero = (value == 0) | (self.exponent == ZERO)
         self.exponent = np.where(zero, ZERO, self.exponent + shift.sum(axis=0) + more)
         self.W = np.where(zero, 0.0, value)
-
-
-def factor(matrices: Any, lu: Any, permutation: Any, stack: Any) -> tuple[Any, Any]:
-    """Return the factors of A = J Q = Pi L R for one J after the other, and the permutations.
-
-    The inner loop of everything: the columns of J (rows of its transpose) in the order of the
-    basis, J L by a triangular product, LU in place, the pivots as a permutation. The factors lie
-    transposed in `stack`.
-    """
-    dtrmm, dgetrf, dlaswp = la.blas.dtrmm, la.lapack.dgetrf, la.lapack.dlaswp
-    index, permutations = np.arange(float(len(permutation)))[:, None], []
-    for M, place in zip(matrices, stack, strict=False):
-        M.take(permutation, 0, place, "clip")
-        A = dtrmm(1.0, lu, place.T, side=1, lower=1, diag=1, overwrite_b=1)
-        lu, pivots, _ = dgetrf(A, overwrite_a=1)
-        permutation = dlaswp(index, pivots)[:, 0].astype(np.intp)
-        permutations.append(permutation)
-    return stack[: len(permutations)], np.array(permutations)
 
 
 def _schedule(levels, level):

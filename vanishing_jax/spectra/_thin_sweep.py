@@ -10,13 +10,14 @@ image is g times a pivot, in the row of that pivot, the pivot is off by about g 
 is then looked at.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._lu import tall_lu
 from ._streams import NonFiniteStep, Push
-from ._sweep import EPS, SAFETY, factored, unpacked
+from ._sweep import EPS, SAFETY
 from ._triangular import absorb
 
 # Steps that may share a factorization.
@@ -117,12 +118,6 @@ class ThinSweep:
 def _squares(sizes, pivots, dead):
     with np.errstate(all="ignore"):
         return np.where(dead, 0.0, np.maximum(sizes / pivots, 1.0) ** 2)
-
-
-def tall_lu(A: Float[np.ndarray, "state column"]) -> tuple[Any, Any, Any]:
-    """Return Q, R and a permutation with A = Q R: row `permutation[i]` of Q is row i of L."""
-    lu, permutation = factored(A)
-    return unpacked(lu, permutation), np.triu(lu[: A.shape[1]]), permutation
 
 
 def amplification(
