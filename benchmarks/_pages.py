@@ -107,7 +107,8 @@ def provenance(result: Row) -> str:
     caches = ", ".join(f"{k} {v}" for k, v in machine["caches"].items())
     names = ", ".join(f"{k} {v}" for k, v in versions.items() if v != "not installed")
     return (
-        f"{toy(result)}`{result['command']}` at commit {result['commit']}, {result['utc']}.\n"
+        f"{toy(result)}`{result['command']}` at commit {result['commit']}, {result['utc']}."
+        f"{' ' + result['remark'] if 'remark' in result else ''}\n"
         f"Processor: {machine['cpu']}; {machine['cores']} cores; {caches}. {machine['system']}, "
         f"backend {machine['backend']} ({', '.join(machine['devices'])}).\n{names}."
     )
